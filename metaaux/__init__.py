@@ -1,0 +1,3 @@
+"""Learning with auxiliary tasks, in JAX."""
+
+__version__ = "0.1.0"

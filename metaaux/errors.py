@@ -1,0 +1,12 @@
+"""The two ways in which a run ends that are not a defect of the program."""
+
+
+class UserError(ValueError):
+  """The command, the configuration or the data is wrong (exit status 2).
+
+  The message is one line: what is wrong, the value seen, what to do.
+  """
+
+
+class NonFiniteError(FloatingPointError):
+  """Training produced a value that is not finite (exit status 3)."""
