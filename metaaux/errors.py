@@ -1,4 +1,4 @@
-"""The two ways in which a run ends that are not a defect of the program."""
+"""The ways in which a run ends early that are no defect of the program."""
 
 
 class UserError(ValueError):
@@ -10,3 +10,7 @@ class UserError(ValueError):
 
 class NonFiniteError(FloatingPointError):
   """Training produced a value that is not finite (exit status 3)."""
+
+
+class Stopped(Exception):
+  """Training was asked to stop; the same command resumes (143 or 130)."""

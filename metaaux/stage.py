@@ -89,8 +89,8 @@ class Stage(NamedTuple):
     targets: (state, batch) -> soft auxiliary labels [B, K], or None where the
       method learns no labels; the loop collects them over a split and logs
       what `losses.label_statistics` says of them.
-    probe: (state, batches) -> metrics that are too dear for every step, or
-      None; logged at every evaluation.
+    probe: (state, batches, step) -> metrics that are too dear for every step,
+      or None; logged at every evaluation.
     alarms: metrics of an evaluation -> warnings for the user, one line each.
   """
 
@@ -102,5 +102,5 @@ class Stage(NamedTuple):
   predict: Callable[[State, Array], Array]
   phase: Callable[[int], str] = _one_phase
   targets: Callable[[State, Batch], Array] | None = None
-  probe: Callable[[State, Batches], Metrics] | None = None
+  probe: Callable[[State, Batches, Array], Metrics] | None = None
   alarms: Callable[[Mapping[str, float]], tuple[str, ...]] = _no_alarms

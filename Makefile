@@ -1,0 +1,70 @@
+# Two commands on a fresh machine with Python >= 3.11 and make:
+#   make run    trains four methods on the embedded digits and compares them
+#   make test   runs the tests
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+RUNS ?= runs/digits
+METHODS := single uniform human maxl
+
+# The first Python >= 3.12 that starts; the newest JAX needs one.
+NEWEST := python3.14 python3.13 python3.12 $(wildcard $(HOME)/.pyenv/versions/3.1[2-9]*/bin/python3)
+find-newest = $(shell for p in $(NEWEST); do $$p -c 'import ensurepip' 2>/dev/null && echo $$p && break; done)
+
+.PHONY: run test test-fast lint format test-oldest test-newest bench clean help
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -4
+	@echo "  make test-fast     the tests without the slow ones"
+	@echo "  make lint          ruff: lint and format"
+	@echo "  make test-oldest   the tests on the oldest JAX that setup.cfg admits"
+	@echo "  make test-newest   the tests on the newest JAX (needs Python >= 3.12)"
+	@echo "  make bench         speed and memory beside PyTorch"
+
+# Made again when the dependencies change.
+$(VENV)/.ready: setup.cfg pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "metaaux needs Python >= 3.11, this is " + sys.version.split()[0] + "; set PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,report]'
+	touch $@
+
+run: $(VENV)/.ready
+	@for method in $(METHODS); do \
+	  $(BIN)/python -m metaaux.main \
+	    --config=configs/maxl_digits.py:method=$$method \
+	    --workdir=$(RUNS)/$$method || exit $$?; \
+	done
+	@$(BIN)/python -m experiments.table --workdir=$(RUNS) --baseline=single
+
+test: $(VENV)/.ready
+	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/.ready
+	$(BIN)/python -m pytest -m 'not slow'
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.ready
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test-oldest:
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test,report]' 'jax==0.8.0' 'jaxlib==0.8.0'
+	.venv-oldest/bin/python -m pytest
+
+test-newest:
+	@test -n "$(find-newest)" || { echo "no Python >= 3.12 found; install one, or put it on PATH" >&2; exit 1; }
+	$(find-newest) -m venv .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --editable '.[test,report]'
+	.venv-newest/bin/python -c 'import jax; print("jax", jax.__version__)'
+	.venv-newest/bin/python -m pytest
+
+bench: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	$(BIN)/python -m benchmarks.step
+
+clean:
+	rm -rf .venv .venv-oldest .venv-newest build *.egg-info

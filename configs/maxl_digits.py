@@ -1,0 +1,41 @@
+"""MAXL and its baselines on scikit-learn's digits: odd or even, few labels.
+
+  python -m metaaux.main --config=configs/maxl_digits.py
+  python -m metaaux.main --config=configs/maxl_digits.py:method=uniform
+
+Primary task: parity of an 8x8 digit, 300 labelled images. Five auxiliary
+classes for each parity, so that the human auxiliary labels are the digits.
+
+Arguments: runlocal (a few seconds), method=maxl|no_entropy|single|uniform|
+random|human, seeds=N.
+"""
+
+import ml_collections
+
+from metaaux import config as config_lib
+
+
+def get_config(arg: str = "") -> ml_collections.ConfigDict:
+  """See the module's docstring."""
+  arg = config_lib.parse_argument(
+    arg, runlocal=False, method="maxl", seeds=5, psi=()
+  )
+  config = config_lib.base()
+  config.method = arg.method
+  config.dataset = "digits"
+  config.psi = arg.psi
+  config.labels_per_class = 150
+  config.num_seeds = 1 if arg.runlocal else arg.seeds
+  config.batch_size = 64
+  config.num_steps = 100 if arg.runlocal else 1500
+  config.log_every = 50
+  config.eval_every = 50 if arg.runlocal else 150
+  config.checkpoint_every = 500
+  config.model.name = "convnet"
+  config.model.widths = (16, 32)
+  config.model.kernels = (3, 3)
+  config.model.hidden = 64
+  config.optimizer.learning_rate = 0.1
+  config.generator.optimizer.name = "adam"
+  config.generator.optimizer.learning_rate = 1e-3
+  return config

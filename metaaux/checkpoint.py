@@ -1,0 +1,85 @@
+"""Checkpoints through orbax, which no other file knows.
+
+A state is saved as a flat dict {path: NumPy array} without a device axis, so
+that it can be restored on another number of devices. Orbax returns the stored
+array when a template's shape differs and casts when its dtype differs; hence
+the comparison here, leaf by leaf.
+"""
+
+import logging
+import os
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from metaaux.errors import UserError
+
+Tree = Any
+
+
+def open_manager(directory: str, keep: int) -> ocp.CheckpointManager:
+  """A manager of the checkpoints in `directory`, which is made if missing.
+
+  Half-written checkpoints of a killed run are removed; a checkpoint appears
+  under its final name only when it is complete.
+
+  Args:
+    directory: where to keep them.
+    keep: how many of the newest to keep.
+  """
+  logging.getLogger("absl").setLevel(logging.ERROR)
+  options = ocp.CheckpointManagerOptions(
+    max_to_keep=keep,
+    cleanup_tmp_directories=True,
+    enable_async_checkpointing=False,
+  )
+  return ocp.CheckpointManager(os.path.abspath(directory), options=options)
+
+
+def save(manager: ocp.CheckpointManager, step: int, state: Tree) -> None:
+  """Writes a host state under `step` and waits until it is on disk."""
+  if step in manager.all_steps():
+    return
+  manager.save(step, args=ocp.args.StandardSave(_flatten(state)))
+  manager.wait_until_finished()
+
+
+def latest_step(manager: ocp.CheckpointManager) -> int | None:
+  """Step of the newest complete checkpoint, None if there is none."""
+  return manager.latest_step()
+
+
+def restore(manager: ocp.CheckpointManager, step: int, template: Tree) -> Tree:
+  """Reads a state with the structure, shapes and dtypes of `template`.
+
+  Raises:
+    UserError: a leaf is missing, unexpected or of another shape or dtype.
+  """
+  stored = manager.restore(step, args=ocp.args.StandardRestore())
+  expected = _flatten(template)
+  for path in sorted(stored.keys() ^ expected.keys()):
+    side = "lacks" if path in expected else "has an unexpected"
+    raise UserError(
+      f"checkpoint step {step} {side} {path}; it belongs to another model or "
+      "version: use another --workdir or --overwrite"
+    )
+  for path, value in expected.items():
+    found = stored[path]
+    if found.shape != value.shape or found.dtype != value.dtype:
+      raise UserError(
+        f"checkpoint step {step} has {path} {found.dtype}{list(found.shape)}, "
+        f"this run expects {value.dtype}{list(value.shape)}: use another "
+        "--workdir or --overwrite"
+      )
+  structure = jax.tree.structure(template)
+  return jax.tree.unflatten(
+    structure, [np.asarray(stored[path]) for path in expected]
+  )
+
+
+def _flatten(tree: Tree) -> dict[str, Any]:
+  """{path: leaf} in the order of the tree's leaves."""
+  leaves = jax.tree_util.tree_leaves_with_path(tree)
+  return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}

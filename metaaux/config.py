@@ -1,0 +1,236 @@
+"""Defaults that every experiment starts from, and their validation.
+
+A config file defines `get_config(arg)`, starts from `base()`, changes what its
+experiment changes and returns the result. Importing this module does not import
+JAX, so that `--help` and a mistake in a flag answer at once.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import ml_collections
+
+from metaaux.config_rules import check_type, check_value, did_you_mean
+from metaaux.errors import UserError
+
+
+def _optimizer(learning_rate: float) -> dict[str, Any]:
+  return {
+    "name": "sgd",
+    "learning_rate": learning_rate,
+    "momentum": 0.0,
+    "weight_decay": 0.0,  # L2, added to the gradient
+    "l1": 0.0,  # times sign(params), added to the gradient
+    "clip_norm": 0.0,  # 0: no clipping
+    "schedule": "constant",
+    "decay_every": 1000,  # steps; "step" multiplies by decay_factor each time
+    "decay_factor": 0.5,
+  }
+
+
+def base() -> ml_collections.ConfigDict:
+  """Every key that a run reads, with its default and meaning."""
+  return ml_collections.ConfigDict(
+    {
+      "method": "maxl",
+      # Data.
+      "dataset": "digits",  # digits | tfds:NAME | npz:PATH | folder:PATH
+      "hierarchy": "",  # JSON file that adds label levels to a data set
+      "train_split": "train",  # also train[:90%]
+      "test_split": "test",
+      "extra_test": (),  # more sources to test on, skipped when not at hand
+      "primary": "",  # label level of the primary task; "" chooses
+      "aux": "",  # label level of the human auxiliary task
+      "psi": (),  # auxiliary classes of each primary class; one int: for each
+      "labels_per_class": 0,  # training examples a primary class; 0: all
+      "meta_fraction": 0.0,  # share of them held out for the outer update
+      "augment": {"pad": 0, "flip": False},
+      # Runs.
+      "seed": 0,
+      "num_seeds": 1,  # seeds seed .. seed + num_seeds - 1
+      "batch_size": 100,  # over all devices
+      "num_steps": 1000,
+      "log_every": 100,
+      "eval_every": 500,  # 0: at the end only
+      "eval_examples": 10000,  # of the train and meta splits; test is whole
+      "average_last": 5,  # evaluations that the reported accuracy averages
+      "checkpoint_every": 1000,  # 0: at the end only
+      "keep_checkpoints": 2,
+      "parallel": "auto",
+      "seeds": "auto",
+      "sync_batch_norm": True,
+      # Networks.
+      "model": {
+        "name": "convnet",
+        "width": 1.0,
+        "lowering": "auto",
+        "widths": (32, 64),  # of a ConvNet; width multiplies them
+        "kernels": (3, 3),
+        "padding": "SAME",
+        "hidden": 128,
+        "batch_norm": False,
+      },
+      # Losses and updates.
+      "gamma": 2.0,  # focal exponent; 0 is cross-entropy
+      "auxiliary_weight": 1.0,
+      "optimizer": _optimizer(0.1),
+      "generator": {"optimizer": _optimizer(0.001)},
+      "inner": {
+        "learning_rate": 0.0,  # 0: the current rate of `optimizer`
+        "num_steps": 1,
+        "estimator": "exact",
+      },
+      "maxl": {
+        "entropy_weight": 0.2,
+        "entropy_mean": "batch",
+        "centre_hypergradient": False,
+        "inner_batch": "meta",
+        "alternate_every": 0,  # 0: both updates in each step
+        "meta_updates_statistics": False,
+      },
+    }
+  )
+
+
+def parse_argument(
+  arg: str | None, **defaults: Any
+) -> ml_collections.ConfigDict:
+  """Reads what follows the colon of `--config=FILE:argument`.
+
+  `"runlocal,method=uniform,psi=5+5"`: a bare word sets a flag, `key=value` is
+  converted to the type of the default, a tuple is written with `+`.
+
+  Raises:
+    UserError: an unknown name (the known ones are listed) or a value that does
+      not convert.
+  """
+  values = dict(defaults)
+  for item in filter(None, (arg or "").split(",")):
+    name, equals, text = item.partition("=")
+    if name not in defaults:
+      raise UserError(
+        f"config argument {name!r} is unknown{did_you_mean(name, defaults)}; "
+        f"known: {', '.join(defaults)}"
+      )
+    values[name] = _convert(name, text, defaults[name]) if equals else True
+    if not equals and not isinstance(defaults[name], bool):
+      raise UserError(f"config argument {name!r} needs a value: {name}=...")
+  return ml_collections.ConfigDict(values)
+
+
+def _convert(name: str, text: str, default: Any) -> Any:
+  try:
+    if isinstance(default, bool):
+      return {"true": True, "false": False}[text.lower()]
+    if isinstance(default, tuple):
+      return tuple(int(part) for part in text.split("+") if part)
+    return type(default)(text)
+  except (KeyError, ValueError):
+    kind = {bool: "True or False", tuple: "whole numbers joined by +"}
+    wanted = kind.get(type(default), type(default).__name__)
+    raise UserError(
+      f"config argument {name}={text!r} is not of its type; use {wanted}"
+    ) from None
+
+
+def set_variant(
+  config: ml_collections.ConfigDict,
+  variant: str,
+  steps_per_epoch: int,
+) -> None:
+  """Sets the keys in which the MAXL paper and its official code differ.
+
+  Args:
+    config: changed in place; every key can be overridden alone afterwards.
+    variant: "paper" or "code".
+    steps_per_epoch: number of updates in one pass over the training split.
+
+  Raises:
+    UserError: the variant is unknown.
+  """
+  if variant == "paper":
+    config.meta_fraction = 0.1
+    config.generator.optimizer.learning_rate = 1e-5
+    config.generator.optimizer.l1 = 5e-4
+  elif variant == "code":
+    config.meta_fraction = 0.0
+    config.generator.optimizer.learning_rate = 1e-3
+    config.generator.optimizer.weight_decay = 5e-4
+    config.maxl.alternate_every = steps_per_epoch
+    config.maxl.meta_updates_statistics = True
+    config.augment.pad = 4
+    config.augment.flip = True
+  else:
+    raise UserError(f"variant={variant!r} is unknown; use paper or code")
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+  """Dotted key -> value of a nested config."""
+  flat = {}
+  for key, value in config.items():
+    if isinstance(value, (Mapping, ml_collections.ConfigDict)):
+      flat.update(flatten(value, f"{prefix}{key}."))
+    else:
+      flat[prefix + key] = value
+  return flat
+
+
+def validate(config: ml_collections.ConfigDict) -> None:
+  """Checks names, types and ranges.
+
+  Raises:
+    UserError: names the first key that is wrong, its value and what is allowed.
+  """
+  known, given = flatten(base()), flatten(config)
+  for key in given:
+    if key not in known:
+      raise UserError(
+        f"config key {key!r} is unknown{did_you_mean(key, known)}"
+      )
+  for key, default in known.items():
+    if key not in given:
+      raise UserError(
+        f"config key {key!r} is missing; start from config.base()"
+      )
+    check_type(key, given[key], default)
+    check_value(key, given[key])
+  if config.average_last > 1 and config.eval_every > config.num_steps:
+    raise UserError(
+      f"eval_every={config.eval_every} is beyond num_steps={config.num_steps}; "
+      "use 0 to evaluate at the end only"
+    )
+
+
+def to_json(config: ml_collections.ConfigDict) -> dict[str, Any]:
+  """The config as it is stored in a run directory (tuples become lists)."""
+  return json.loads(json.dumps(config.to_dict()))
+
+
+def from_json(stored: Mapping[str, Any]) -> ml_collections.ConfigDict:
+  """The inverse of `to_json`; keys that are unknown fail in `validate`."""
+  config = ml_collections.ConfigDict(stored)
+  for key, default in flatten(base()).items():
+    if isinstance(default, tuple) and key in flatten(config):
+      config.update_from_flattened_dict({key: tuple(config[key])})
+  return config
+
+
+def digest(config: ml_collections.ConfigDict) -> str:
+  """SHA-256 of the config, independent of the order of its keys."""
+  text = json.dumps(to_json(config), sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()
+
+
+def differences(
+  config: ml_collections.ConfigDict, stored: Mapping[str, Any]
+) -> list[str]:
+  """`key (stored -> now)` of every key in which two configs differ."""
+  now, before = flatten(to_json(config)), flatten(stored)
+  absent = "absent"
+  return [
+    f"{key} ({before.get(key, absent)!r} -> {now.get(key, absent)!r})"
+    for key in sorted(now.keys() | before.keys())
+    if now.get(key, absent) != before.get(key, absent)
+  ]

@@ -1,0 +1,100 @@
+"""What values the keys of a config may have."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from metaaux.errors import UserError
+
+METHODS = ("maxl", "no_entropy", "single", "uniform", "random", "human")
+
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+  "method": METHODS,
+  "parallel": ("auto", "pmap", "none"),
+  "seeds": ("auto", "vmap", "loop"),
+  "model.lowering": ("auto", "fast", "short", "native"),
+  "model.padding": ("SAME", "VALID"),
+  "optimizer.name": ("sgd", "adam"),
+  "optimizer.schedule": ("constant", "step", "cosine"),
+  "generator.optimizer.name": ("sgd", "adam"),
+  "generator.optimizer.schedule": ("constant", "step", "cosine"),
+  "inner.estimator": ("exact", "remat", "finite_difference", "neumann"),
+  "maxl.entropy_mean": ("batch", "running"),
+  "maxl.inner_batch": ("meta", "train"),
+}
+
+# Smallest and largest value; None is no limit.
+_RANGES: Mapping[str, tuple[float | None, float | None]] = {
+  "labels_per_class": (0, None),
+  "meta_fraction": (0.0, 0.9),
+  "seed": (0, 2**31 - 1),
+  "num_seeds": (1, 1000),
+  "batch_size": (1, None),
+  "num_steps": (1, None),
+  "log_every": (1, None),
+  "eval_every": (0, None),
+  "eval_examples": (1, None),
+  "average_last": (1, None),
+  "checkpoint_every": (0, None),
+  "keep_checkpoints": (1, None),
+  "gamma": (0.0, 10.0),
+  "auxiliary_weight": (0.0, None),
+  "augment.pad": (0, 1000),
+  "model.width": (1e-3, 100.0),
+  "model.hidden": (1, None),
+  "inner.learning_rate": (0.0, None),
+  "inner.num_steps": (1, 1000),
+  "maxl.entropy_weight": (0.0, None),
+  "maxl.alternate_every": (0, None),
+}
+_OPTIMIZER_RANGES: Mapping[str, tuple[float | None, float | None]] = {
+  "learning_rate": (0.0, None),
+  "momentum": (0.0, 1.0),
+  "weight_decay": (0.0, None),
+  "l1": (0.0, None),
+  "clip_norm": (0.0, None),
+  "decay_every": (1, None),
+  "decay_factor": (0.0, 1.0),
+}
+
+
+def check_type(key: str, value: Any, default: Any) -> None:
+  """Raises UserError unless `value` is of the type of the key's default."""
+  if key == "psi":
+    ok = all(type(n) is int for n in value) if type(value) is tuple else False
+    wanted = "a tuple of whole numbers"
+  else:
+    ok = type(value) is type(default)
+    wanted = type(default).__name__
+  if not ok:
+    raise UserError(
+      f"config key {key}={value!r} is {type(value).__name__}, not {wanted}"
+    )
+
+
+def check_value(key: str, value: Any) -> None:
+  """Raises UserError unless `value` is a known word or inside its range."""
+  if key in _CHOICES and value not in _CHOICES[key]:
+    raise UserError(
+      f"{key}={value!r} is unknown{did_you_mean(value, _CHOICES[key])}; "
+      f"use one of {', '.join(_CHOICES[key])}"
+    )
+  limits = _RANGES.get(key)
+  if limits is None and "optimizer." in key:
+    limits = _OPTIMIZER_RANGES.get(key.rpartition(".")[2])
+  if limits is None:
+    return
+  low, high = limits
+  # Written so that NaN fails.
+  inside = (low is None or value >= low) and (high is None or value <= high)
+  if not inside or value != value or value in (float("inf"), float("-inf")):
+    upper = "" if high is None else f" and at most {high:g}"
+    raise UserError(
+      f"{key}={value!r} is out of range; it must be at least {low:g}{upper}"
+    )
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+  """`, did you mean 'x'?` for the known word nearest to `name`, or nothing."""
+  close = difflib.get_close_matches(str(name), list(known), n=1)
+  return f", did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,90 @@
+"""What every kind of data source returns, and the checks they all pass."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from metaaux.data import slices
+from metaaux.errors import UserError
+
+
+class Source(NamedTuple):
+  """All examples of one split, decoded, in memory.
+
+  Attributes:
+    images: uint8 [n, H, W, C], or float32 [n, H, W, C] in [0, 1] where the
+      source holds floats.
+    labels: level name -> int32 [n]; a level is one division into classes.
+    names: level name -> class names (index = class id); same keys as `labels`.
+  """
+
+  images: np.ndarray
+  labels: Mapping[str, np.ndarray]
+  names: Mapping[str, tuple[str, ...]]
+
+
+def cut(source: Source, part: slices.Slice) -> Source:
+  """The examples of `source` (a whole split) that the slice asks for."""
+  start, stop = part.bounds(len(source.images))
+  labels = {level: ids[start:stop] for level, ids in source.labels.items()}
+  return source._replace(images=source.images[start:stop], labels=labels)
+
+
+def check(source: Source, origin: str) -> Source:
+  """Returns `source`; raises UserError, naming `origin`, if it is not sound."""
+  images = _checked_images(source.images, origin)
+  for level, ids in source.labels.items():
+    if len(ids) != len(images):
+      raise UserError(
+        f"{origin}: {len(images)} images but {len(ids)} labels of level "
+        f"'{level}'; each image needs one label"
+      )
+    check_labels(ids, len(source.names[level]), f"{origin}, level '{level}'")
+  labels = {k: np.asarray(v, np.int32) for k, v in source.labels.items()}
+  return source._replace(images=images, labels=labels)
+
+
+def check_labels(ids: np.ndarray, num_classes: int, origin: str) -> None:
+  """Raises UserError unless `ids` are integers in 0 .. num_classes - 1."""
+  if not np.issubdtype(ids.dtype, np.integer):
+    raise UserError(
+      f"{origin}: labels are {ids.dtype}; store class ids as integers"
+    )
+  wrong = ids[(ids < 0) | (ids >= num_classes)]
+  if wrong.size:
+    raise UserError(
+      f"{origin}: label {wrong[0]} is outside 0..{num_classes - 1}; "
+      "number the classes from 0 without gaps"
+    )
+
+
+def _checked_images(images: np.ndarray, origin: str) -> np.ndarray:
+  """Images as [n, H, W, C], uint8 or float32."""
+  if images.ndim not in (3, 4):
+    raise UserError(
+      f"{origin}: images have shape {images.shape}; "
+      "store them as [n, H, W] or [n, H, W, C]"
+    )
+  if 0 in images.shape:
+    raise UserError(
+      f"{origin}: no examples (image array of shape {images.shape}); "
+      "use a split that is not empty"
+    )
+  if images.ndim == 3:
+    images = images[..., None]
+  if images.dtype == np.uint8:
+    return images
+  if not np.issubdtype(images.dtype, np.floating):
+    raise UserError(
+      f"{origin}: images are {images.dtype}; "
+      "store them as uint8, or as floats in [0, 1]"
+    )
+  # Written so that NaN, for which every comparison is false, is found too.
+  inside = (images >= 0) & (images <= 1)
+  if not inside.all():
+    raise UserError(
+      f"{origin}: float images hold {images[~inside][0]}; "
+      "scale them to [0, 1] (no NaN or inf), or store uint8"
+    )
+  return images.astype(np.float32)

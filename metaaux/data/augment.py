@@ -1,0 +1,92 @@
+"""Random crops and flips, and the normalisation of pixels.
+
+Both follow the published code of Liu, Davison & Johns 2019: images are padded
+with black pixels, cropped and flipped, and normalised after that.
+"""
+
+import functools
+import types
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+Array = jax.Array
+
+# Mean and standard deviation of pixels in [0, 1], for all channels alike.
+NORMALISATION = types.MappingProxyType(
+  {
+    # As published for MAXL; not the true statistics of the sets.
+    "cifar10": (0.5, 0.2),
+    "cifar100": (0.5, 0.2),
+  }
+)
+_DEFAULT_NORMALISATION = (0.5, 0.25)
+
+
+def normalisation(dataset: str) -> tuple[float, float]:
+  """Mean and standard deviation for a data source string.
+
+  A test set of another source takes those of the training set.
+  """
+  name = dataset.removeprefix("tfds:").partition(":")[0].partition("/")[0]
+  return NORMALISATION.get(name, _DEFAULT_NORMALISATION)
+
+
+def normalise(
+  images: Array,
+  mean: float | Sequence[float],
+  std: float | Sequence[float],
+) -> Array:
+  """Pixels in [0, 1], minus `mean`, over `std`.
+
+  Args:
+    images: uint8 [..., C], divided by 255, or floats in [0, 1].
+    mean: one value for all channels or one a channel.
+    std: likewise.
+
+  Returns:
+    float32 of the same shape, or the dtype of float images.
+  """
+  if images.dtype == jnp.uint8:
+    images = images.astype(jnp.float32) / 255
+  shape = (1,) * (images.ndim - 1) + (-1,)
+  mean = jnp.reshape(jnp.asarray(mean, images.dtype), shape)
+  std = jnp.reshape(jnp.asarray(std, images.dtype), shape)
+  return (images - mean) / std
+
+
+def augment(
+  images: Array, key: Array, index_B: Array, *, pad: int, flip: bool
+) -> Array:
+  """Zero-pads, crops to the old size at random, and mirrors half the images.
+
+  Each example has a key of its own, made of its index, so that what it gets
+  depends neither on its batch nor on the device it lies on.
+
+  Args:
+    images: raw pixels [B, H, W, C] before `normalise`; zero is black.
+    key: typed key of the step.
+    index_B: position of each example in the training pool, int32 [B].
+    pad: pixels added at each border; 0: no crop.
+    flip: whether to mirror left and right with probability 1/2.
+
+  Returns:
+    Images of the same shape and dtype.
+  """
+  keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, index_B)
+  augment_one = functools.partial(_augment_one, pad=pad, flip=flip)
+  return jax.vmap(augment_one)(images, keys)
+
+
+def _augment_one(image: Array, key: Array, *, pad: int, flip: bool) -> Array:
+  crop_key, flip_key = jax.random.split(key)
+  if pad:
+    y, x = jax.random.randint(crop_key, (2,), 0, 2 * pad + 1, jnp.int32)
+    padded = jnp.pad(image, ((pad, pad), (pad, pad), (0, 0)))
+    image = jax.lax.dynamic_slice(
+      padded, (y, x, jnp.zeros_like(x)), image.shape
+    )
+  if flip:
+    image = jnp.where(jax.random.bernoulli(flip_key), image[:, ::-1], image)
+  return image

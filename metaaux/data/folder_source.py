@@ -1,0 +1,149 @@
+"""Image files in class folders: `folder:PATH`."""
+
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+
+from metaaux.data import arrays, images, slices
+from metaaux.errors import UserError
+
+_SUFFIXES = (
+  *(".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"),
+  *(".tif", ".tiff", ".ppm", ".pgm", ".pbm"),
+)
+# Of each class, where the folders do not say what is for testing.
+_TEST_FRACTION = 0.2
+_SHUFFLE_SEED = 0
+
+
+class _Files(NamedTuple):
+  """Image files of one split and their class ids, in a fixed random order."""
+
+  paths: list[pathlib.Path]
+  ids: np.ndarray
+
+
+def load(where: str, part: slices.Slice) -> arrays.Source:
+  """Loads a part of a folder of images.
+
+  PATH holds `train/` and `test/` (and perhaps more splits), each with a folder
+  a class; or PATH itself holds the class folders, and 20% of each class are the
+  test split. The order of examples and that division depend on the names of the
+  files alone. The level is named after the number of classes, such as "10".
+
+  Args:
+    where: path of the folder.
+    part: the split or a part of it.
+
+  Raises:
+    UserError: no folder, no images, fewer than two classes, a file that cannot
+      be decoded, or images of different sizes.
+  """
+  root = pathlib.Path(where).expanduser()
+  if not root.is_dir():
+    raise UserError(f"folder:{where}: no such folder; check the path")
+  names, splits = _list(root)
+  slices.check_name(part, splits, f"folder:{where}")
+  everything = [path for files in splits.values() for path in files.paths]
+  num_channels = _num_channels(everything)
+  paths, ids = splits[part.name]
+  start, stop = part.bounds(len(paths))
+  pixels = images.in_threads(
+    lambda path: images.decode(path, num_channels), paths[start:stop]
+  )
+  level = str(len(names))
+  return arrays.Source(
+    images=np.stack(pixels),
+    labels={level: ids[start:stop]},
+    names={level: names},
+  )
+
+
+def _list(root: pathlib.Path) -> tuple[tuple[str, ...], dict[str, _Files]]:
+  """Class names, and the files of every split."""
+  folders = _folders(root)
+  if "train" not in folders or not _folders(root / "train"):
+    names = _class_names(root)
+    return names, _divided(_files(root, names))
+  if "test" not in folders:
+    raise UserError(
+      f"folder:{root} has train/ but no test/; add it, or put the class "
+      f"folders directly into {root.name}/"
+    )
+  names = _class_names(root / "train")
+  return names, {split: _files(root / split, names) for split in folders}
+
+
+def _folders(path: pathlib.Path) -> list[str]:
+  return sorted(
+    entry.name
+    for entry in path.iterdir()
+    if entry.is_dir() and not entry.name.startswith(".")
+  )
+
+
+def _class_names(path: pathlib.Path) -> tuple[str, ...]:
+  names = tuple(_folders(path))
+  if len(names) < 2:
+    raise UserError(
+      f"folder:{path} has {len(names)} class folders; it needs two or more, "
+      "each with the images of one class"
+    )
+  return names
+
+
+def _files(split: pathlib.Path, names: tuple[str, ...]) -> _Files:
+  """All images of a split, shuffled: slices of it hold every class."""
+  paths, ids = [], []
+  for name in _folders(split):
+    if name not in names:
+      raise UserError(
+        f"{split / name} is not a class of train/; its classes: "
+        f"{', '.join(names)}"
+      )
+    found = sorted(
+      path
+      for path in (split / name).iterdir()
+      if path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
+    )
+    if not found:
+      raise UserError(
+        f"{split / name} has no images ({', '.join(_SUFFIXES)}); add "
+        "some or remove the folder"
+      )
+    paths += found
+    ids += [names.index(name)] * len(found)
+  order = np.random.default_rng(_SHUFFLE_SEED).permutation(len(paths))
+  shuffled = [paths[i] for i in order]
+  return _Files(shuffled, np.asarray(ids, np.int32)[order])
+
+
+def _divided(files: _Files) -> dict[str, _Files]:
+  """Train and test part of one set of files; the files are in random order."""
+  is_test = np.zeros(len(files.paths), bool)
+  for c in np.unique(files.ids):
+    members = np.flatnonzero(files.ids == c)
+    # At least one for testing, but never the only one.
+    count = max(round(_TEST_FRACTION * len(members)), 1)
+    is_test[members[:count] if len(members) > 1 else []] = True
+  return {
+    name: _Files(
+      [p for p, chosen in zip(files.paths, mask, strict=True) if chosen],
+      files.ids[mask],
+    )
+    for name, mask in (("train", ~is_test), ("test", is_test))
+  }
+
+
+def _num_channels(paths: list[pathlib.Path]) -> int:
+  """1 if all images are grey, else 3; UserError unless they have one size."""
+  headers = images.in_threads(images.header, paths)
+  first = headers[0]
+  for path, other in zip(paths, headers, strict=True):
+    if (other.width, other.height) != (first.width, first.height):
+      raise UserError(
+        f"{paths[0]} is {first.width}x{first.height}, {path} is "
+        f"{other.width}x{other.height}; resize the images to one size"
+      )
+  return 3 if any(h.colour for h in headers) else 1

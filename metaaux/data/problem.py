@@ -1,0 +1,194 @@
+"""From a configuration to the arrays and splits that training runs on."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from metaaux import stage
+from metaaux.data import arrays, sources, splits
+from metaaux.data import levels as levels_lib
+from metaaux.errors import UserError
+
+
+class Problem(NamedTuple):
+  """Everything that training and evaluation know of the data.
+
+  Attributes:
+    pool: `image` uint8 or float32 [n, H, W, C], `primary` int32 [n],
+      `auxiliary` int32 [n] (block column of the human sub-class, or -1).
+    test: the same for the test split.
+    train: int32 [S, n_train], positions in the pool; a row a seed.
+    meta: int32 [S, n_meta], likewise; the rows of `train` again where
+      `meta_fraction` is 0.
+    spec: what methods are told.
+    primary_names: class names.
+    auxiliary_names: of the human sub-classes, by column; () without them.
+    levels: names of the primary and the auxiliary level ("": none).
+  """
+
+  pool: dict[str, np.ndarray]
+  test: dict[str, np.ndarray]
+  train: np.ndarray
+  meta: np.ndarray
+  spec: stage.Spec
+  primary_names: tuple[str, ...]
+  auxiliary_names: tuple[str, ...]
+  levels: tuple[str, str]
+
+
+def build(config: Any) -> Problem:
+  """Loads the data of a configuration and divides it for every seed.
+
+  The levels: with `primary` empty it is the only level, or the coarsest where
+  `aux` or `psi` do not say otherwise; with `aux` and `psi` empty, the auxiliary
+  level is the finest one if that is finer than the primary level, else each
+  primary class gets 5 free auxiliary classes. `psi` sets their number: one
+  value for all classes or one a class. Human labels are present if there is an
+  auxiliary level and `psi` does not contradict it.
+
+  Args:
+    config: has the attributes dataset, hierarchy, train_split, test_split,
+      primary, aux, psi, labels_per_class, meta_fraction, seed, num_seeds and
+      batch_size.
+
+  Raises:
+    UserError: the data or one of these is wrong; the message names it.
+  """
+  pool = sources.load(
+    config.dataset, config.train_split, hierarchy=config.hierarchy
+  )
+  test = sources.load(
+    config.dataset, config.test_split, hierarchy=config.hierarchy
+  )
+  _check_same_shape(pool, test, config.dataset)
+  levels = levels_lib.choose(config, pool.names)
+  columns, psi = levels_lib.auxiliary_task(config.psi, pool, test, levels)
+  train, meta = _divide(config, pool, levels[0])
+  _check_batch_size(config.batch_size, train, meta)
+  primary, aux = levels
+  return Problem(
+    pool=_examples(pool, primary, aux, columns),
+    test=_examples(test, primary, aux, columns),
+    train=train,
+    meta=meta,
+    spec=stage.Spec(
+      image_shape=pool.images.shape[1:],
+      psi=psi,
+      num_examples=len(pool.images),
+      has_auxiliary=columns is not None,
+    ),
+    primary_names=pool.names[primary],
+    auxiliary_names=_in_block_order(pool, aux, columns),
+    levels=levels,
+  )
+
+
+def load_test(
+  config: Any, source: str, split: str, problem: Problem | None = None
+) -> dict[str, np.ndarray]:
+  """Examples of another source or split, for a network trained on `config`.
+
+  Args:
+    config: as for `build`.
+    source: a data source with the same primary level, such as a new test set.
+    split: of `source`.
+    problem: what `build(config)` returned, if it is at hand; else it is built.
+
+  Returns:
+    `image`, `primary` and `auxiliary` as in `Problem.test`; `auxiliary` is -1
+    where the source lacks the auxiliary level or names other classes in it.
+
+  Raises:
+    UserError: no such primary level, another number of classes, or another
+      image shape.
+  """
+  problem = problem or build(config)
+  primary, aux = problem.levels
+  found = sources.load(source, split, hierarchy=config.hierarchy)
+  if primary not in found.names:
+    raise UserError(
+      f"{source} has no level '{primary}', the primary one of "
+      f"{config.dataset}; its levels: {', '.join(found.names)}"
+    )
+  num_classes = len(found.names[primary])
+  if num_classes != problem.spec.num_primary:
+    raise UserError(
+      f"{source} has {num_classes} classes at level '{primary}', "
+      f"{config.dataset} has {problem.spec.num_primary}; evaluate on a source "
+      "with the same classes"
+    )
+  if found.images.shape[1:] != problem.spec.image_shape:
+    raise UserError(
+      f"{source} has images of shape {found.images.shape[1:]}, "
+      f"{config.dataset} of {problem.spec.image_shape}; convert the images"
+    )
+  columns = None
+  in_order = problem.auxiliary_names
+  if in_order and sorted(found.names.get(aux, ())) == sorted(in_order):
+    columns = np.array([in_order.index(n) for n in found.names[aux]], np.int32)
+  return _examples(found, primary, aux, columns)
+
+
+def _divide(
+  config: Any, pool: arrays.Source, primary: str
+) -> tuple[np.ndarray, np.ndarray]:
+  """Train and meta positions, [S, n_train] and [S, n_meta]."""
+  if config.num_seeds < 1:
+    raise UserError(f"num_seeds={config.num_seeds}; use 1 or more")
+  finest = max(pool.names, key=lambda level: len(pool.names[level]))
+  pairs = [
+    splits.train_meta(
+      pool.labels[finest],
+      pool.labels[primary],
+      labels_per_class=config.labels_per_class,
+      meta_fraction=config.meta_fraction,
+      seed=config.seed + i,
+      names=pool.names[primary],
+    )
+    for i in range(config.num_seeds)
+  ]
+  train, meta = zip(*pairs, strict=True)
+  return np.stack(train), np.stack(meta)
+
+
+def _check_batch_size(
+  batch_size: int, train: np.ndarray, meta: np.ndarray
+) -> None:
+  for name, positions in (("train", train), ("meta", meta)):
+    size = positions.shape[1]
+    if not 1 <= batch_size <= size:
+      raise UserError(
+        f"batch_size={batch_size}, but the {name} split has {size} examples; "
+        f"use 1..{size}, or change meta_fraction or labels_per_class"
+      )
+
+
+def _check_same_shape(
+  pool: arrays.Source, test: arrays.Source, origin: str
+) -> None:
+  shapes = pool.images.shape[1:], test.images.shape[1:]
+  if shapes[0] != shapes[1]:
+    raise UserError(
+      f"{origin}: training images have shape {shapes[0]}, test images "
+      f"{shapes[1]}; convert them to one shape"
+    )
+
+
+def _examples(
+  source: arrays.Source, primary: str, aux: str, columns: np.ndarray | None
+) -> dict[str, np.ndarray]:
+  labels = source.labels[primary]
+  if columns is None:
+    auxiliary = np.full_like(labels, -1)
+  else:
+    auxiliary = columns[source.labels[aux]]
+  return {"image": source.images, "primary": labels, "auxiliary": auxiliary}
+
+
+def _in_block_order(
+  source: arrays.Source, aux: str, columns: np.ndarray | None
+) -> tuple[str, ...]:
+  """Names of the human sub-classes, by column."""
+  if columns is None:
+    return ()
+  return tuple(source.names[aux][i] for i in np.argsort(columns))

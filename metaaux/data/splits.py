@@ -1,0 +1,181 @@
+"""Stratified draws: who is in the pool, and who trains which level.
+
+The label generator of Liu, Davison & Johns 2019 is trained on examples that the
+network itself never sees: a part of the training set, stratified by the finest
+labels there are.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from metaaux.errors import UserError
+
+
+def stratified(
+  labels_B: np.ndarray, count: int, rng: np.random.Generator
+) -> np.ndarray:
+  """Sorted positions of `count` examples, each class by its share.
+
+  Args:
+    labels_B: class ids, int [B].
+    count: number of examples to draw, 0 .. B.
+    rng: source of the draw; also decides which classes get the examples that
+      cannot be divided exactly.
+
+  Returns:
+    int32 [count].
+  """
+  groups = _groups(labels_B)
+  counts = _by_share([len(group) for group in groups], count, rng)
+  return _draw(groups, counts, rng)
+
+
+def train_meta(
+  finest: np.ndarray,
+  primary: np.ndarray,
+  *,
+  labels_per_class: int,
+  meta_fraction: float,
+  seed: int,
+  names: Sequence[str] = (),
+) -> tuple[np.ndarray, np.ndarray]:
+  """Positions of the train and of the meta split of one seed.
+
+  The sizes are the same for every seed, so that seeds can be stacked.
+
+  Args:
+    finest: labels of the finest level, int [n]; what draws are spread over.
+    primary: labels of the primary task, int [n].
+    labels_per_class: examples of each primary class to keep, spread as evenly
+      as possible over its finest classes; 0 keeps all.
+    meta_fraction: share of the kept examples that becomes the meta split,
+      stratified by primary and finest class; 0: both splits are all of them.
+    seed: of the draw; not negative.
+    names: of the primary classes, for messages.
+
+  Returns:
+    Sorted int32 positions (train, meta); disjoint unless `meta_fraction` is 0.
+
+  Raises:
+    UserError: a primary class has fewer examples than asked for; a split would
+      be empty; an argument is out of range.
+  """
+  _check(labels_per_class, meta_fraction, seed)
+  rng = np.random.default_rng(seed)
+  kept = np.arange(len(primary), dtype=np.int32)
+  if labels_per_class:
+    kept = _few_labels(finest, primary, labels_per_class, rng, names)
+  if not meta_fraction:
+    return kept, kept
+  meta = _meta_part(finest[kept], primary[kept], meta_fraction, rng)
+  train = np.setdiff1d(np.arange(len(kept)), meta)
+  return kept[train], kept[meta]
+
+
+def _check(labels_per_class: int, meta_fraction: float, seed: int) -> None:
+  if labels_per_class < 0:
+    raise UserError(
+      f"labels_per_class={labels_per_class}; use 0 (all) or a positive number"
+    )
+  if not 0 <= meta_fraction < 1:
+    raise UserError(
+      f"meta_fraction={meta_fraction}; use a share in [0, 1), such as 0.1"
+    )
+  if seed < 0:
+    raise UserError(f"seed={seed}; use 0 or a positive number")
+
+
+def _few_labels(
+  finest: np.ndarray,
+  primary: np.ndarray,
+  count: int,
+  rng: np.random.Generator,
+  names: Sequence[str],
+) -> np.ndarray:
+  """`count` examples of each primary class, evenly over its finest classes."""
+  classes = range(len(names) or int(primary.max()) + 1)
+  sizes = np.bincount(primary, minlength=len(classes))
+  for c in classes:
+    if sizes[c] < count:
+      name = f" ('{names[c]}')" if names else ""
+      raise UserError(
+        f"labels_per_class={count}, but primary class {c}{name} has "
+        f"{sizes[c]} examples; lower labels_per_class, or 0 for all"
+      )
+  parts = []
+  for c in classes:
+    members = np.flatnonzero(primary == c)
+    groups = [members[group] for group in _groups(finest[members])]
+    counts = _evenly([len(group) for group in groups], count, rng)
+    parts.append(_draw(groups, counts, rng))
+  return np.sort(np.concatenate(parts))
+
+
+def _meta_part(
+  finest: np.ndarray,
+  primary: np.ndarray,
+  fraction: float,
+  rng: np.random.Generator,
+) -> np.ndarray:
+  """Stratified positions: by primary class, and within it by finest class."""
+  count = int(fraction * len(primary) + 0.5)
+  if not 0 < count < len(primary):
+    raise UserError(
+      f"meta_fraction={fraction} of {len(primary)} examples leaves {count} for "
+      f"the meta split and {len(primary) - count} for training; both need some"
+    )
+  classes = _groups(primary)
+  counts = _by_share([len(members) for members in classes], count, rng)
+  parts = [
+    members[stratified(finest[members], c, rng)]
+    for members, c in zip(classes, counts, strict=True)
+  ]
+  return np.sort(np.concatenate(parts))
+
+
+def _groups(labels_B: np.ndarray) -> list[np.ndarray]:
+  """Positions of each class that occurs, by class id."""
+  order = np.argsort(labels_B, kind="stable")
+  _, first = np.unique(labels_B[order], return_index=True)
+  return np.split(order, first[1:])
+
+
+def _draw(
+  groups: Sequence[np.ndarray], counts: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+  """Sorted positions: `counts[i]` of `groups[i]`, without replacement."""
+  parts = [
+    rng.permutation(group)[:count]
+    for group, count in zip(groups, counts, strict=True)
+  ]
+  return np.sort(np.concatenate(parts)).astype(np.int32)
+
+
+def _by_share(
+  sizes: Sequence[int], total: int, rng: np.random.Generator
+) -> np.ndarray:
+  """Divides `total` by `sizes`: largest remainders, ties by lot."""
+  scaled = np.asarray(sizes, np.int64) * total
+  counts, remainders = np.divmod(scaled, sum(sizes))
+  order = np.lexsort((rng.random(len(sizes)), -remainders))
+  counts[order[: total - counts.sum()]] += 1
+  return counts
+
+
+def _evenly(
+  sizes: Sequence[int], total: int, rng: np.random.Generator
+) -> np.ndarray:
+  """Divides `total` equally as far as `sizes` allow; the rest goes by lot."""
+  sizes = np.asarray(sizes)
+  counts = np.zeros_like(sizes)
+  while rest := total - counts.sum():
+    open_groups = np.flatnonzero(counts < sizes)
+    share = rest // len(open_groups)
+    if share:
+      counts[open_groups] = np.minimum(
+        counts[open_groups] + share, sizes[open_groups]
+      )
+    else:
+      counts[rng.permutation(open_groups)[:rest]] += 1
+  return counts

@@ -1,0 +1,184 @@
+"""Batches as a pure function of (seed, stream, step), drawn inside the step.
+
+The decoded examples lie on the device. What a step receives from outside is its
+number and, for each stream, the order of examples of the current block of
+epochs; the order depends on the seed, the stream and the epoch alone, so that a
+run that is stopped and started again sees the same batches.
+"""
+
+import zlib
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from metaaux import data, metrics, parallel
+from metaaux.data import augment, streams
+from metaaux.errors import UserError
+from metaaux.stage import Array, Batch, Batches, Key, Stage, StreamSpec
+
+# Orders are made for several short epochs at once, so that a small data set
+# does not pay for it at every other step.
+_BLOCK_STEPS = 256
+
+_PURPOSES = ("init", "order", "augment", "update")
+
+
+class Run(NamedTuple):
+  """What all stages of a run share.
+
+  Attributes:
+    config: the validated config.
+    plan: devices and seeds.
+    problem: splits and labels, on the host.
+    pool: training examples on the device(s).
+    tests: by name, test examples on the device(s) and their primary labels.
+    seeds: int32 [S].
+  """
+
+  config: Any
+  plan: parallel.Plan
+  problem: data.Problem
+  pool: Any
+  tests: Mapping[str, tuple[Any, np.ndarray]]
+  seeds: np.ndarray
+
+
+def open_run(config: Any) -> Run:
+  """Loads the data and puts it where the steps will read it.
+
+  Raises:
+    UserError: the data or the division of work is wrong.
+  """
+  plan = parallel.plan(config)
+  problem = data.build(config)
+  tests = {"test": problem.test}
+  for source in config.extra_test:
+    try:
+      examples = data.load_test(config, source, "test", problem)
+    except UserError as error:
+      metrics.warn(f"not evaluated on {source}: {error}")
+    else:
+      tests[source.partition(":")[2] or source] = examples
+  return Run(
+    config=config,
+    plan=plan,
+    problem=problem,
+    pool=parallel.replicate(problem.pool, plan),
+    tests={
+      name: (parallel.replicate(examples, plan), examples["primary"])
+      for name, examples in tests.items()
+    },
+    seeds=np.arange(
+      config.seed, config.seed + config.num_seeds, dtype=np.int32
+    ),
+  )
+
+
+def key_of(seed: Array, purpose: str) -> Key:
+  """Root key of one purpose; keys of different purposes never meet."""
+  return jax.random.fold_in(jax.random.key(seed), _PURPOSES.index(purpose))
+
+
+def _stream_key(key: Key, name: str) -> Key:
+  return jax.random.fold_in(key, zlib.crc32(name.encode()) & 0x7FFFFFFF)
+
+
+def steps_per_epoch(run: Run, spec: StreamSpec) -> int:
+  """Whole batches in one pass over the split of a stream."""
+  return getattr(run.problem, spec.split).shape[1] // run.config.batch_size
+
+
+class Inputs(NamedTuple):
+  """Per-seed inputs of a step, and the blocks of epochs that they hold."""
+
+  blocks: Mapping[str, int]
+  value: Any  # seeded {"seed": [], "orders": {stream: [rows, B]}}
+
+
+@partial(jax.jit, static_argnames=("name", "epochs", "batch_size"))
+def _block_order(
+  seed: Array,
+  block: Array,
+  positions: Array,
+  *,
+  name: str,
+  epochs: int,
+  batch_size: int,
+) -> Array:
+  key = _stream_key(key_of(seed, "order"), name)
+  order = partial(
+    streams.epoch_order, key, positions=positions, batch_size=batch_size
+  )
+  first = block * epochs
+  rows = jax.vmap(lambda e: order(epoch=first + e))(jnp.arange(epochs))
+  return rows.reshape(-1, batch_size)
+
+
+def inputs_at(
+  run: Run, stage: Stage, step: int, previous: Inputs | None
+) -> Inputs:
+  """Inputs of a step; `previous` again while its block of epochs lasts."""
+  epochs, blocks = {}, {}
+  for name, spec in stage.streams.items():
+    length = steps_per_epoch(run, spec)
+    epochs[name] = -(-_BLOCK_STEPS // length)
+    blocks[name] = step // (length * epochs[name])
+  if previous is not None and previous.blocks == blocks:
+    return previous
+  orders = {
+    name: np.stack(
+      [
+        _block_order(
+          seed,
+          np.int32(blocks[name]),
+          positions,
+          name=name,
+          epochs=epochs[name],
+          batch_size=run.config.batch_size,
+        )
+        for seed, positions in zip(
+          run.seeds, getattr(run.problem, spec.split), strict=True
+        )
+      ]
+    )
+    for name, spec in stage.streams.items()
+  }
+  value = parallel.from_host({"seed": run.seeds, "orders": orders}, run.plan)
+  return Inputs(blocks, value)
+
+
+def draw(
+  run: Run, examples: Mapping[str, Array], index_B: Array, key: Key | None
+) -> Batch:
+  """A batch of normalised images and labels; augmented if there is a key."""
+  images = examples["image"][index_B]
+  options = run.config.augment
+  if key is not None and (options.pad or options.flip):
+    images = augment.augment(
+      images, key, index_B, pad=options.pad, flip=options.flip
+    )
+  mean, std = augment.normalisation(run.config.dataset)
+  return {
+    "image": augment.normalise(images, mean, std),
+    "primary": examples["primary"][index_B],
+    "auxiliary": examples["auxiliary"][index_B],
+    "index": index_B,
+  }
+
+
+def batches_at(
+  run: Run, stage: Stage, inputs: Any, pool: Any, step: Array
+) -> Batches:
+  """This device's part of every stream's batch, inside the mapped step."""
+  batches = {}
+  for name, spec in stage.streams.items():
+    order = inputs["orders"][name]
+    index_B = parallel.shard(order[step % len(order)], run.plan)
+    key = _stream_key(key_of(inputs["seed"], "augment"), name)
+    key = jax.random.fold_in(key, step) if spec.augment else None
+    batches[name] = draw(run, pool, index_B, key)
+  return batches

@@ -1,0 +1,35 @@
+"""The table of methods: a name and its constructor."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from metaaux.methods import maxl, multi_task, single_task
+from metaaux.stage import Spec, Stage
+
+Constructor = Callable[..., tuple[Stage, ...]]
+
+METHODS: Mapping[str, Constructor] = {
+  "maxl": maxl.make,
+  "no_entropy": partial(maxl.make, entropy=False),
+  "single": single_task.make,
+  "uniform": partial(multi_task.make, labels="uniform"),
+  "random": partial(multi_task.make, labels="random"),
+  "human": partial(multi_task.make, labels="human"),
+}
+
+
+def make(
+  config: Any, spec: Spec, *, axis_name: str | None = None
+) -> tuple[Stage, ...]:
+  """Stages of the method that `config.method` names.
+
+  Args:
+    config: a validated config.
+    spec: the problem.
+    axis_name: devices to average over, None on one device.
+
+  Raises:
+    UserError: the method cannot run on this problem or with these options.
+  """
+  return METHODS[config.method](config, spec, axis_name=axis_name)

@@ -1,0 +1,277 @@
+"""MAXL: auxiliary labels that a second network learns to make.
+
+Liu, Davison & Johns 2019, "Self-Supervised Generalisation with Meta Auxiliary
+Learning". Two networks share nothing: the evaluator (`params`, theta1) has a
+primary and an auxiliary head, the label generator (`meta_params`, theta2) says
+what the auxiliary head should predict. Every step
+
+  (a) trains the evaluator on both heads, with the generator's labels;
+  (b) trains the generator so that one such step, taken virtually, lowers the
+      primary loss: its gradient passes through the step.
+
+The paper and its official code differ in many details; `config.set_variant`
+lists them. Here each is one key.
+"""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from metaaux import hypergrad, joint, models, optim, parallel
+from metaaux.errors import UserError
+from metaaux.methods import maxl_labels, maxl_probe
+from metaaux.methods.maxl_losses import (
+  Maxl,
+  MaxlState,
+  entropy_loss,
+  generate,
+  primary_loss,
+  through_labels,
+  train_loss,
+)
+from metaaux.stage import (
+  Array,
+  Batch,
+  Batches,
+  Key,
+  Metrics,
+  Spec,
+  Stage,
+  State,
+  StreamSpec,
+)
+
+Tree = Any
+
+# Decay of the running mean label (entropy_mean="running").
+_MEAN_DECAY = 0.98
+
+
+def train_step(
+  maxl: Maxl, state: MaxlState, batches: Batches, key: Key, step: Array
+) -> tuple[MaxlState, Metrics]:
+  """(a) theta1 <- theta1 - alpha grad L_train, the labels held fixed."""
+  del key
+  batch = batches["train"]
+  labels_BxK = generate(maxl, state, state.meta_params, batch)
+  params, stats, optimizer, metrics = joint.descend(
+    lambda p, s: train_loss(maxl, p, s, batch, labels_BxK),
+    maxl.optimizer,
+    state.params,
+    state.stats,
+    state.optimizer,
+    step,
+    maxl.axis_name,
+  )
+  state = state._replace(params=params, stats=stats, optimizer=optimizer)
+  return state, metrics
+
+
+def meta_step(
+  maxl: Maxl, state: MaxlState, batches: Batches, key: Key, step: Array
+) -> tuple[MaxlState, Metrics]:
+  """(b) theta2 <- theta2 - beta (grad L_meta + decay); theta1 stays."""
+  del key
+  options = maxl.config.maxl
+  inner, outer = batches[options.inner_batch], batches["meta"]
+  value, grads = hypergradient(maxl, state, inner, outer, step)
+  meta_params, meta_optimizer = maxl.meta_optimizer.update(
+    grads, state.meta_optimizer, state.meta_params, step
+  )
+  new = state._replace(meta_params=meta_params, meta_optimizer=meta_optimizer)
+  if options.entropy_mean == "running":
+    labels_BxK = generate(maxl, state, state.meta_params, outer)
+    mean_K = parallel.pmean(labels_BxK.mean(0), maxl.axis_name)
+    running_K = _MEAN_DECAY * state.mean_label_K + (1 - _MEAN_DECAY) * mean_K
+    new = new._replace(mean_label_K=running_K)
+  if options.meta_updates_statistics:
+    _, stats = maxl.evaluator.apply(
+      state.params, state.stats, inner["image"], train=True
+    )
+    new = new._replace(stats=parallel.pmean(stats, maxl.axis_name))
+  norm = optax.global_norm(grads)
+  return new, {"meta_loss": value, "hypergradient_norm": norm}
+
+
+def both_steps(
+  maxl: Maxl, state: MaxlState, batches: Batches, key: Key, step: Array
+) -> tuple[MaxlState, Metrics]:
+  """(a), then (b), as the paper alternates them."""
+  state, metrics = train_step(maxl, state, batches, key, step)
+  state, meta_metrics = meta_step(maxl, state, batches, key, step)
+  return state, {**metrics, **meta_metrics}
+
+
+def inner_rate(maxl: Maxl, step: Array) -> Array | float:
+  """alpha of the virtual step: theta1's current rate unless it is set."""
+  return maxl.config.inner.learning_rate or maxl.optimizer.learning_rate(step)
+
+
+def hypergradient(
+  maxl: Maxl, state: MaxlState, inner: Batch, outer: Batch, step: Array
+) -> tuple[Array, Tree]:
+  """L_meta (eq. 3 and 4) and its gradient in theta2, through the inner step.
+
+  Args:
+    maxl: the fixed parts.
+    state: theta1, theta2 and their statistics; nothing is changed.
+    inner: batch of the virtual step.
+    outer: batch of the primary loss after it, and of the entropy term.
+    step: int32 scalar.
+
+  Returns:
+    L_meta in nats and a tree like `meta_params`, averaged over devices.
+  """
+
+  def inner_loss(params: Tree, meta_params: Tree, batch: Batch) -> Array:
+    labels_BxK = generate(maxl, state, meta_params, batch)
+    return train_loss(maxl, params, state.stats, batch, labels_BxK)[0]
+
+  def outer_loss(params: Tree, meta_params: Tree, batch: Batch) -> Array:
+    value = primary_loss(maxl, params, state.stats, batch)
+    if not maxl.entropy_weight:
+      return value
+    labels_BxK = generate(maxl, state, meta_params, batch)
+    return value + entropy_loss(maxl, labels_BxK, state.mean_label_K)
+
+  if maxl.config.maxl.centre_hypergradient:
+    return maxl_labels.hypergradient(
+      through_labels(maxl, state, inner),
+      lambda p, m: outer_loss(p, m, outer),
+      inner_lr=inner_rate(maxl, step),
+      axis_name=maxl.axis_name,
+      reshape=partial(
+        maxl_labels.centre,
+        primary_B=inner["primary"],
+        psi=maxl.psi,
+        axis_name=maxl.axis_name,
+      ),
+    )(state.params, state.meta_params)
+  num_steps = maxl.config.inner.num_steps
+  estimate = hypergrad.hypergradient(
+    inner_loss,
+    outer_loss,
+    inner_lr=inner_rate(maxl, step),
+    num_steps=num_steps,
+    estimator=maxl.config.inner.estimator,
+    axis_name=maxl.axis_name,
+  )
+  repeated = jax.tree.map(
+    lambda x: jnp.broadcast_to(x[None], (num_steps, *x.shape)), inner
+  )
+  return estimate(state.params, state.meta_params, repeated, outer)
+
+
+def init_state(
+  maxl: Maxl, key: Key, batch: Batch, previous: State | None
+) -> MaxlState:
+  """Evaluator by Glorot uniform, generator by Glorot normal initialisation."""
+  del previous
+  key, meta_key = jax.random.split(key)
+  params, stats = maxl.evaluator.init(key, batch["image"])
+  meta_params, meta_stats = maxl.generator.init(meta_key, batch["image"])
+  num_labels = sum(maxl.psi)
+  return MaxlState(
+    params=params,
+    stats=stats,
+    optimizer=maxl.optimizer.init(params),
+    meta_params=meta_params,
+    meta_stats=meta_stats,
+    meta_optimizer=maxl.meta_optimizer.init(meta_params),
+    # A copy: a donated state may not hold one buffer twice.
+    meta_initial=jax.tree.map(jnp.copy, meta_params),
+    mean_label_K=jnp.full((num_labels,), 1 / num_labels),
+  )
+
+
+def probe(
+  maxl: Maxl, state: MaxlState, batches: Batches, step: Array
+) -> Metrics:
+  """What is worth knowing of a state but too dear for every step."""
+  batch = batches["meta"]
+  labels_BxK = generate(maxl, state, state.meta_params, batch)
+  metrics = maxl_probe.virtual_step(
+    lambda p: train_loss(maxl, p, state.stats, batch, labels_BxK)[1][1],
+    state.params,
+    inner_lr=inner_rate(maxl, step),
+    weight=maxl.config.auxiliary_weight,
+    axis_name=maxl.axis_name,
+  )
+  moved = maxl_probe.relative_distance(state.meta_params, state.meta_initial)
+  return {**metrics, "generator_moved": moved}
+
+
+def make(
+  config: Any, spec: Spec, *, entropy: bool = True, axis_name: str | None = None
+) -> tuple[Stage, ...]:
+  """The one stage of MAXL.
+
+  Args:
+    config: `model`, `optimizer`, `generator.optimizer`, `inner`, `maxl`,
+      `gamma`, `auxiliary_weight`, `num_steps`, `sync_batch_norm`.
+    spec: the problem; `psi` is the number of generated classes of each primary
+      class.
+    entropy: False leaves the entropy term out, the paper's ablation.
+    axis_name: devices to average over, None on one device.
+
+  Raises:
+    UserError: options that exclude each other.
+  """
+  _check(config)
+  sync_axis = axis_name if config.sync_batch_norm else None
+  heads = {"primary": spec.num_primary, "auxiliary": spec.num_auxiliary}
+  maxl = Maxl(
+    config=config,
+    psi=spec.psi,
+    entropy_weight=config.maxl.entropy_weight if entropy else 0.0,
+    evaluator=models.make(config.model, heads, axis_name=sync_axis),
+    generator=models.make(
+      config.model,
+      {"auxiliary": spec.num_auxiliary},
+      kernel_init="glorot_normal",
+      axis_name=sync_axis,
+    ),
+    optimizer=optim.make(config.optimizer, config.num_steps),
+    meta_optimizer=optim.make(config.generator.optimizer, config.num_steps),
+    axis_name=axis_name,
+  )
+  every = config.maxl.alternate_every
+  updates = {"both": both_steps}
+  if every:
+    updates = {"train": train_step, "meta": meta_step}
+
+  def phase(step: int) -> str:
+    if not every:
+      return "both"
+    return "meta" if step // every % 2 else "train"
+
+  stage = Stage(
+    name="train",
+    num_steps=config.num_steps,
+    streams={
+      "train": StreamSpec(split="train", augment=True),
+      "meta": StreamSpec(split="meta", augment=True),
+    },
+    init=partial(init_state, maxl),
+    updates={name: partial(fn, maxl) for name, fn in updates.items()},
+    predict=joint.predictor(maxl.evaluator),
+    phase=phase,
+    targets=lambda s, batch: generate(maxl, s, s.meta_params, batch),
+    probe=partial(probe, maxl),
+    alarms=partial(maxl_probe.alarms, psi=spec.psi),
+  )
+  return (stage,)
+
+
+def _check(config: Any) -> None:
+  """Refuses options whose combination has no meaning."""
+  one_step = config.inner.num_steps == 1 and config.inner.estimator == "exact"
+  if config.maxl.centre_hypergradient and not one_step:
+    raise UserError(
+      "maxl.centre_hypergradient=True needs inner.num_steps=1 and "
+      f"inner.estimator='exact', not {config.inner.num_steps} and "
+      f"{config.inner.estimator!r}"
+    )

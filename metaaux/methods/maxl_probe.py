@@ -1,0 +1,115 @@
+"""What to watch in a MAXL run, and when to warn."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from metaaux import models, parallel
+from metaaux.stage import Array, Metrics
+
+Tree = Any
+
+
+def virtual_step(
+  terms: Callable[[Tree], Mapping[str, Array]],
+  params: Tree,
+  *,
+  inner_lr: Array | float,
+  weight: float,
+  axis_name: str | None = None,
+) -> Metrics:
+  """What one inner step on a batch does to the primary loss of that batch.
+
+  Args:
+    terms: params -> `primary_loss` and `auxiliary_loss` of the batch.
+    params: of the evaluator.
+    inner_lr: rate of the step.
+    weight: of the auxiliary loss.
+    axis_name: devices that share the batch.
+
+  Returns:
+    `meta_gain`, the primary loss before minus after the step (nats); and
+    `gradient_cosine` between the gradients of the two losses in the trunk, the
+    layers that both heads share.
+  """
+
+  def gradient(name: str) -> tuple[Array, Tree]:
+    return jax.value_and_grad(lambda p: terms(p)[name])(params)
+
+  before, primary, auxiliary = parallel.pmean(
+    (*gradient("primary_loss"), gradient("auxiliary_loss")[1]), axis_name
+  )
+  adapted = jax.tree.map(
+    lambda p, g, h: p - inner_lr * (g + weight * h), params, primary, auxiliary
+  )
+  after = parallel.pmean(terms(adapted)["primary_loss"], axis_name)
+  cosine = _cosine(models.trunk(primary), models.trunk(auxiliary))
+  return {"meta_gain": before - after, "gradient_cosine": cosine}
+
+
+def _cosine(a: Tree, b: Tree) -> Array:
+  """Cosine of the angle between two trees; 0 where one of them is 0."""
+  product = _dot(a, b)
+  norm = jnp.sqrt(_dot(a, a) * _dot(b, b))
+  return jnp.where(norm > 0, product / jnp.where(norm > 0, norm, 1), 0)
+
+
+def _dot(a: Tree, b: Tree) -> Array:
+  return sum(jax.tree.leaves(jax.tree.map(lambda x, y: jnp.sum(x * y), a, b)))
+
+
+def relative_distance(params: Tree, initial: Tree) -> Array:
+  """Norm of params - initial over the norm of initial."""
+  difference = jax.tree.map(jnp.subtract, params, initial)
+  return jnp.sqrt(_dot(difference, difference) / _dot(initial, initial))
+
+
+def alarms(
+  metrics: Mapping[str, float], psi: tuple[int, ...]
+) -> tuple[str, ...]:
+  """Warnings on the labels and the virtual step of an evaluation.
+
+  Args:
+    metrics: of `losses.label_statistics` and of the probe.
+    psi: number of auxiliary classes of each primary class.
+
+  Returns:
+    One line for each thing that looks wrong.
+  """
+  found = []
+  mean_log = float(np.mean(np.log(psi)))
+  if metrics["sample_entropy"] > 0.98 * mean_log > 0:
+    found.append(
+      "the generated labels are almost uniform within their block "
+      f"(entropy {metrics['sample_entropy']:.3f} of {mean_log:.3f}): they say "
+      "nothing that the primary label does not; compare with method=uniform"
+    )
+  of_classes = (
+    metrics["marginal_entropy"]
+    - metrics["sample_entropy"]
+    - metrics["information"]
+  )
+  spread = metrics["marginal_entropy"] - of_classes
+  if mean_log > 0 and spread < 0.05 * mean_log:
+    found.append(
+      "the labels have collapsed: each primary class uses one auxiliary class; "
+      "raise maxl.entropy_weight or lower generator.optimizer.learning_rate"
+    )
+  if metrics["label_usage"] < 0.5:
+    found.append(
+      f"only {metrics['label_usage']:.0%} of the auxiliary classes are in use"
+    )
+  if not metrics["meta_gain"] > 0:
+    found.append(
+      f"a training step raises the primary loss (gain "
+      f"{metrics['meta_gain']:.2e}); lower optimizer.learning_rate"
+    )
+  if metrics["gradient_cosine"] < 0:
+    found.append(
+      "the gradients of the two tasks oppose each other (cosine "
+      f"{metrics['gradient_cosine']:.2f})"
+    )
+  return tuple(found)

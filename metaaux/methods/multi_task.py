@@ -1,0 +1,137 @@
+"""Multi-task training with fixed auxiliary labels: MAXL's baselines.
+
+Loss and network are those of MAXL's evaluator; only the labels differ:
+
+* `human`: the finer level of the label hierarchy, one-hot;
+* `random`: a random class of the block of y, drawn once for each example;
+* `uniform`: the uniform distribution over the block of y. It says nothing that
+  y does not, so it is the control for every method that learns soft labels.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from metaaux import joint, losses, models, optim
+from metaaux.errors import UserError
+from metaaux.stage import (
+  Array,
+  Batch,
+  Batches,
+  Key,
+  Metrics,
+  Spec,
+  Stage,
+  State,
+  StreamSpec,
+)
+
+
+class MultiTaskState(NamedTuple):
+  """The network, its optimiser, and a number in [0, 1) for each example."""
+
+  params: Any
+  stats: Any
+  optimizer: Any
+  draws: Array
+
+
+def auxiliary_labels(
+  kind: str, batch: Batch, draws: Array, psi: tuple[int, ...]
+) -> Array:
+  """Fixed auxiliary labels of a batch.
+
+  Args:
+    kind: "human", "random" or "uniform".
+    batch: `primary`, `auxiliary` and `index`, int [B].
+    draws: float [n] in [0, 1), one for each example of the pool ("random").
+    psi: number of auxiliary classes of each primary class.
+
+  Returns:
+    float32 [B, K]; rows sum to 1 and are 0 outside the block of the primary
+    class.
+  """
+  if kind == "uniform":
+    mask_BxK = losses.class_mask(batch["primary"], psi)
+    return losses.masked_softmax(jnp.zeros(mask_BxK.shape), mask_BxK)
+  if kind == "human":
+    column_B = batch["auxiliary"]
+  else:
+    sizes_B = jnp.asarray(psi)[batch["primary"]]
+    first_B = jnp.asarray(np.cumsum((0, *psi))[:-1])[batch["primary"]]
+    draw_B = jnp.floor(draws[batch["index"]] * sizes_B).astype(jnp.int32)
+    # In float32 the product can round up to the size of the block.
+    column_B = first_B + jnp.minimum(draw_B, sizes_B - 1)
+  return jax.nn.one_hot(column_B, sum(psi))
+
+
+def make(
+  config: Any, spec: Spec, *, labels: str, axis_name: str | None = None
+) -> tuple[Stage, ...]:
+  """Trains both heads on the primary and on fixed auxiliary labels.
+
+  Args:
+    config: `model`, `optimizer`, `gamma`, `auxiliary_weight`, `num_steps`,
+      `sync_batch_norm`.
+    spec: the problem.
+    labels: "human", "random" or "uniform".
+    axis_name: devices to average over, None on one device.
+
+  Raises:
+    UserError: human labels are asked for and the data has none.
+  """
+  if labels == "human" and not spec.has_auxiliary:
+    raise UserError(
+      "method='human' needs human auxiliary labels, and this data has none for "
+      "the chosen psi; set config.aux to a finer label level and leave "
+      "config.psi empty"
+    )
+  network = models.make(
+    config.model,
+    {"primary": spec.num_primary, "auxiliary": spec.num_auxiliary},
+    axis_name=axis_name if config.sync_batch_norm else None,
+  )
+  optimizer = optim.make(config.optimizer, config.num_steps)
+
+  def init(key: Key, batch: Batch, previous: State | None) -> MultiTaskState:
+    del previous
+    params, stats = network.init(key, batch["image"])
+    size = spec.num_examples if labels == "random" else 0
+    draws = jax.random.uniform(jax.random.fold_in(key, 1), (size,))
+    return MultiTaskState(params, stats, optimizer.init(params), draws)
+
+  def update(
+    state: MultiTaskState, batches: Batches, key: Key, step: Array
+  ) -> tuple[MultiTaskState, Metrics]:
+    del key
+    batch = batches["train"]
+    labels_BxK = auxiliary_labels(labels, batch, state.draws, spec.psi)
+
+    def loss(params: Any, stats: Any) -> tuple[Array, Any]:
+      return joint.joint_loss(
+        network,
+        params,
+        stats,
+        batch,
+        labels_BxK,
+        gamma=config.gamma,
+        weight=config.auxiliary_weight,
+      )
+
+    *learned, draws = state
+    *learned, metrics = joint.descend(
+      loss, optimizer, *learned, step, axis_name
+    )
+    return MultiTaskState(*learned, draws), metrics
+
+  stage = Stage(
+    name="train",
+    num_steps=config.num_steps,
+    streams={"train": StreamSpec(split="train", augment=True)},
+    init=init,
+    updates={"update": update},
+    predict=joint.predictor(network),
+  )
+  return (stage,)

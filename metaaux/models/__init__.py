@@ -1,0 +1,128 @@
+"""The networks, as pairs of pure functions; only this package knows Linen."""
+
+import difflib
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+from flax import linen as nn
+
+from metaaux.errors import UserError
+from metaaux.models import initial, layers
+from metaaux.models.convnet import ConvNet
+from metaaux.models.heads import is_head, trunk
+from metaaux.models.vgg import VGG16
+
+__all__ = ["MODELS", "Network", "is_head", "make", "trunk"]
+
+Array = jax.Array
+Key = jax.Array
+Params = dict[str, Any]
+Stats = dict[str, Any]
+
+
+class Network(NamedTuple):
+  """A network without its parameters.
+
+  Attributes:
+    init: (key, images [B, H, W, C]) -> (parameters, batch statistics); the
+      statistics are {} for a network without batch norm.
+    apply: (parameters, statistics, images, *, train) -> ({head: logits
+      [B, n]}, statistics). With `train` the batch's own statistics normalise
+      it, averaged over devices, and the updated running ones are returned;
+      without, the running ones do and are returned as they are.
+  """
+
+  init: Callable[[Key, Array], tuple[Params, Stats]]
+  apply: Callable[..., tuple[dict[str, Array], Stats]]
+
+
+def _vgg16(config: Any, **common: Any) -> nn.Module:
+  return VGG16(width=config.width, lowering=config.lowering, **common)
+
+
+def _convnet(config: Any, **common: Any) -> nn.Module:
+  if len(config.widths) != len(config.kernels):
+    raise UserError(
+      f"model.widths={tuple(config.widths)} and "
+      f"model.kernels={tuple(config.kernels)} differ in length; give one "
+      "kernel side for each width."
+    )
+  if config.padding not in ("SAME", "VALID"):
+    raise UserError(
+      f"model.padding is {config.padding!r}; use 'SAME' or 'VALID'."
+    )
+  return ConvNet(
+    widths=tuple(config.widths),
+    kernels=tuple(config.kernels),
+    padding=config.padding,
+    hidden=config.hidden,
+    batch_norm=config.batch_norm,
+    lowering=config.lowering,
+    **common,
+  )
+
+
+MODELS = {"vgg16": _vgg16, "convnet": _convnet}
+
+
+def make(
+  config: Any,
+  heads: Mapping[str, int],
+  *,
+  kernel_init: str = "glorot_uniform",
+  axis_name: str | None = None,
+) -> Network:
+  """The network that a configuration names.
+
+  Args:
+    config: has attributes `name` and `lowering`; for VGG-16 `width`; for the
+      small network `widths`, `kernels`, `padding`, `hidden`, `batch_norm`.
+    heads: number of classes by head; head NAME has its parameters under
+      "head_NAME" at the top of the tree.
+    kernel_init: "glorot_uniform" for a classifier, "glorot_normal" for a label
+      generator (Liu, Davison & Johns 2019, official code). Biases start at 0,
+      batch norm at scale 1 and shift 0.
+    axis_name: devices over which batch statistics are averaged, or None.
+
+  Raises:
+    UserError: the name is unknown, or a setting makes no network.
+    ValueError: `kernel_init` is unknown.
+  """
+  initial.check(kernel_init)
+  constructor = _find(config.name)
+  layers.convolution(config.lowering)  # raises if there is none of this name
+  module = constructor(config, heads=dict(heads), axis_name=axis_name)
+  # The form of the convolutions has no effect on shapes; this one is the
+  # quickest to trace.
+  shapes = functools.partial(module.clone(lowering="native").init, train=False)
+
+  @jax.jit
+  def init(key: Key, images_BxHxWxC: Array) -> tuple[Params, Stats]:
+    wanted = jax.eval_shape(shapes, key, images_BxHxWxC)
+    variables = initial.values(key, wanted, kernel_init)
+    return variables["params"], variables.get("batch_stats", {})
+
+  def apply(
+    params: Params, stats: Stats, images_BxHxWxC: Array, *, train: bool
+  ) -> tuple[dict[str, Array], Stats]:
+    variables = {"params": params, "batch_stats": stats}
+    if not train:
+      return module.apply(variables, images_BxHxWxC, train=False), stats
+    logits, updated = module.apply(
+      variables, images_BxHxWxC, train=True, mutable=["batch_stats"]
+    )
+    return logits, updated.get("batch_stats", {})
+
+  return Network(init, apply)
+
+
+def _find(name: str) -> Callable[..., nn.Module]:
+  if name in MODELS:
+    return MODELS[name]
+  near = difflib.get_close_matches(name, MODELS, n=1)
+  hint = f" Did you mean {near[0]!r}?" if near else ""
+  raise UserError(
+    f"no model {name!r}; known: {', '.join(sorted(MODELS))}.{hint}"
+  )

@@ -1,0 +1,165 @@
+"""Convolution and pooling: fast on a CPU, native where XLA is good at them.
+
+The functions that `convolution` returns stand in for
+`jax.lax.conv_general_dilated` in a Linen `Conv`. Every form is a plain linear
+map, so gradients of gradients, forward over reverse, vmap and pmap all work.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from metaaux.errors import UserError
+from metaaux.models import winograd
+
+Array = jax.Array
+Convolution = Callable[..., Array]
+
+LOWERINGS = ("auto", "native", "fast", "short")
+
+
+def convolution(lowering: str = "auto") -> Convolution:
+  """A function that may be given to `nn.Conv(conv_general_dilated=...)`.
+
+  Args:
+    lowering: "native" is XLA's own convolution; "fast" takes for each layer
+      the form that was quickest on a CPU; "short" is XLA's convolution but for
+      maps up to 4x4, and compiles quickly (for tests); "auto" is "fast" on
+      the CPU backend and "native" elsewhere.
+
+  Raises:
+    UserError: `lowering` is none of these.
+  """
+  if lowering not in LOWERINGS:
+    raise UserError(
+      f"model.lowering is {lowering!r}; use one of {', '.join(LOWERINGS)}."
+    )
+  if lowering == "auto":
+    lowering = "fast" if jax.default_backend() == "cpu" else "native"
+  return {
+    "native": jax.lax.conv_general_dilated,
+    "fast": _convolve_fast,
+    "short": _convolve_short,
+  }[lowering]
+
+
+def max_pool_2x2(x_BxHxWxC: Array) -> Array:
+  """Maximum over 2x2 windows, stride 2; an odd last row or column is dropped.
+
+  Note: on the CPU this is two pairwise maxima, whose gradient is 50 times
+  faster than that of the windowed form. Where entries of a window are equal
+  and largest, a pairwise maximum splits the gradient between them in halves,
+  while the windowed form (GPU, TPU) gives all of it to one.
+
+  Returns:
+    [B, H // 2, W // 2, C].
+  """
+  if jax.default_backend() != "cpu":
+    return nn.max_pool(x_BxHxWxC, (2, 2), strides=(2, 2))
+  batch, height, width, channels = x_BxHxWxC.shape
+  high, wide = height // 2, width // 2
+  even = x_BxHxWxC[:, : 2 * high, : 2 * wide]
+  pairs = even.reshape(batch, high, 2, wide, 2, channels)
+  rows = jnp.maximum(pairs[:, :, 0], pairs[:, :, 1])
+  return jnp.maximum(rows[:, :, :, 0], rows[:, :, :, 1])
+
+
+def batch_norm(train: bool, axis_name: str | None) -> nn.BatchNorm:
+  """Batch norm with PyTorch's constants: eps 1e-5, running = 0.9 old + 0.1 new.
+
+  Args:
+    train: normalise by the batch's statistics and update the running ones.
+    axis_name: devices over which the batch's statistics are averaged.
+  """
+  return nn.BatchNorm(
+    use_running_average=not train,
+    momentum=0.9,
+    epsilon=1e-5,
+    use_fast_variance=False,
+    axis_name=axis_name,
+  )
+
+
+def _convolve_short(
+  x: Array,
+  kernel: Array,
+  window_strides: Sequence[int],
+  padding: Any,
+  **options: Any,
+) -> Array:
+  if (
+    _plain(kernel, window_strides, padding, options) and max(x.shape[1:3]) <= 4
+  ):
+    return valid_taps(x, kernel)
+  return jax.lax.conv_general_dilated(
+    x, kernel, window_strides, padding, **options
+  )
+
+
+def _convolve_fast(
+  x: Array,
+  kernel: Array,
+  window_strides: Sequence[int],
+  padding: Any,
+  **options: Any,
+) -> Array:
+  height, width, channels = x.shape[1:]
+  if _plain(kernel, window_strides, padding, options):
+    if max(height, width) <= 2:
+      return valid_taps(x, kernel)
+    even = height % 2 == 0 and width % 2 == 0
+    if even and channels >= 16 and height < 32:
+      return winograd.convolve(x, kernel)
+  return jax.lax.conv_general_dilated(
+    x, kernel, window_strides, padding, **options
+  )
+
+
+def _plain(
+  kernel: Array, window_strides: Sequence[int], padding: Any, options: Any
+) -> bool:
+  """Whether this is a 3x3 convolution that keeps the map's size."""
+  return (
+    kernel.shape[:2] == (3, 3)
+    and tuple(window_strides) == (1, 1)
+    and padding == "SAME"
+    and tuple(options.get("lhs_dilation") or (1, 1)) == (1, 1)
+    and tuple(options.get("rhs_dilation") or (1, 1)) == (1, 1)
+    and options.get("feature_group_count", 1) == 1
+  )
+
+
+def valid_taps(x_BxHxWxC: Array, kernel_KxLxCxO: Array) -> Array:
+  """Same-size convolution with stride 1 and odd kernel sides, for small maps.
+
+  One matrix product for each kernel tap, over just those rows and columns
+  whose input lies inside the map: on a 2x2 map 16 of the 36 products of a
+  position with a tap.
+
+  Returns:
+    [B, H, W, O].
+  """
+  rows, columns = kernel_KxLxCxO.shape[:2]
+  terms = [
+    _tap(x_BxHxWxC, kernel_KxLxCxO[i, j], i - rows // 2, j - columns // 2)
+    for i in range(rows)
+    for j in range(columns)
+  ]
+  return sum(term for term in terms if term is not None)
+
+
+def _tap(
+  x_BxHxWxC: Array, weights_CxO: Array, down: int, right: int
+) -> Array | None:
+  """out[h, w] += x[h + down, w + right] @ weights where that is inside."""
+  height, width = x_BxHxWxC.shape[1:3]
+  if abs(down) >= height or abs(right) >= width:
+    return None
+  inside = x_BxHxWxC[:, max(down, 0) : height + min(down, 0)]
+  inside = inside[:, :, max(right, 0) : width + min(right, 0)]
+  product = jnp.einsum("bhwc,co->bhwo", inside, weights_CxO)
+  pads = [(max(-offset, 0), max(offset, 0)) for offset in (down, right)]
+  return jnp.pad(product, ((0, 0), *pads, (0, 0)))

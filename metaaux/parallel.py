@@ -1,0 +1,210 @@
+"""Devices and seeds: the only file that knows pmap, its axis and replicas.
+
+A function written for one seed on one device, `fn(state, inputs, shared, arg)`,
+is run over all seeds and all devices. Two independent choices are made here and
+are never seen by a method:
+
+* devices: `pmap` where there are several, `jit` on one;
+* seeds: `vmap` on accelerators, one after another through one compiled program
+  on CPU, where batched convolutions are several times slower.
+
+Values that belong to the seeds ("seeded" below) are a tuple of trees when seeds
+run one after another, and one tree with a leading seed axis under `vmap`; with
+`pmap` every leaf has the device axis in front of that. On the host a seeded
+tree always has the seed axis first and no device axis, whatever runs it.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from metaaux.errors import UserError
+
+AXIS = "devices"
+Tree = Any
+Seeded = Any
+
+
+class Plan(NamedTuple):
+  """How this run uses its devices and seeds."""
+
+  devices: tuple[jax.Device, ...]
+  use_pmap: bool
+  vmap_seeds: bool
+  num_seeds: int
+  sync_batch_norm: bool
+
+  @property
+  def axis_name(self) -> str | None:
+    """Name of the axis to average over, None on one device."""
+    return AXIS if self.use_pmap else None
+
+  @property
+  def num_shards(self) -> int:
+    """Number of parts into which a batch is split."""
+    return len(self.devices) if self.use_pmap else 1
+
+
+def plan(config: Any) -> Plan:
+  """Chooses devices and the treatment of seeds.
+
+  Args:
+    config: `parallel` ("auto", "pmap" or "none"), `seeds` ("auto", "vmap" or
+      "loop"), `num_seeds`, `batch_size`, `sync_batch_norm`.
+
+  Raises:
+    UserError: the batch cannot be split evenly over the devices.
+  """
+  devices = tuple(jax.local_devices())
+  use_pmap = config.parallel == "pmap" or (
+    config.parallel == "auto" and len(devices) > 1
+  )
+  if use_pmap and config.batch_size % len(devices):
+    fitting = max(1, config.batch_size // len(devices)) * len(devices)
+    raise UserError(
+      f"batch_size={config.batch_size} cannot be split over {len(devices)} "
+      f"devices; use a multiple of {len(devices)}, "
+      f"e.g. --config.batch_size={fitting}"
+    )
+  vmap_seeds = config.seeds == "vmap" or (
+    config.seeds == "auto"
+    and config.num_seeds > 1
+    and devices[0].platform != "cpu"
+  )
+  return Plan(
+    devices if use_pmap else devices[:1],
+    use_pmap,
+    vmap_seeds,
+    config.num_seeds,
+    config.sync_batch_norm,
+  )
+
+
+def pmean(tree: Tree, axis_name: str | None) -> Tree:
+  """Mean of every leaf over the devices; the tree itself on one device."""
+  return tree if axis_name is None else jax.lax.pmean(tree, axis_name)
+
+
+def shard(index_B: jax.Array, run: Plan) -> jax.Array:
+  """This device's part of a global batch's indices, inside the mapped step."""
+  if not run.use_pmap:
+    return index_B
+  parts = index_B.reshape(run.num_shards, -1)
+  return parts[jax.lax.axis_index(AXIS)]
+
+
+def compile_step(
+  fn: Callable[..., tuple], run: Plan, *, donate: bool = False
+) -> Callable[..., tuple]:
+  """Runs `fn` over seeds and devices.
+
+  Args:
+    fn: (state, inputs, shared, arg) -> a tuple of trees, for one seed on one
+      device. `inputs` belong to the seed, `shared` (replicated) and `arg` (a
+      host scalar) are common to all.
+    run: the plan.
+    donate: whether the memory of `state` may be reused for the results.
+
+  Returns:
+    The same function of seeded `state` and `inputs`, whose results are seeded.
+  """
+  donated = (0,) if donate else ()
+  one = jax.vmap(fn, in_axes=(0, 0, None, None)) if run.vmap_seeds else fn
+  if run.use_pmap:
+    compiled = jax.pmap(
+      one,
+      axis_name=AXIS,
+      in_axes=(0, 0, 0, None),
+      devices=run.devices,
+      donate_argnums=donated,
+    )
+  else:
+    compiled = jax.jit(one, donate_argnums=donated)
+  if run.vmap_seeds:
+    return compiled
+
+  def over_seeds(
+    states: Seeded, inputs: Seeded, shared: Tree, arg: Any
+  ) -> tuple:
+    results = [
+      compiled(state, own, shared, arg)
+      for state, own in zip(states, inputs, strict=True)
+    ]
+    return tuple(zip(*results, strict=True))
+
+  return over_seeds
+
+
+def replicate(tree: Tree, run: Plan) -> Tree:
+  """Puts a host tree on every device of the plan."""
+  if not run.use_pmap:
+    return jax.device_put(tree, run.devices[0])
+  mesh = Mesh(np.asarray(run.devices), (AXIS,))
+  sharding = NamedSharding(mesh, PartitionSpec(AXIS))
+
+  def copy(x: np.ndarray) -> jax.Array:
+    x = np.asarray(x)
+    shape = (len(run.devices), *x.shape)
+    return jax.make_array_from_callback(shape, sharding, lambda _: x[None])
+
+  return jax.tree.map(copy, tree)
+
+
+def from_host(tree: Tree, run: Plan) -> Seeded:
+  """Seeded device values of a host tree that leads with the seed axis."""
+  if run.vmap_seeds:
+    return replicate(tree, run)
+  return tuple(
+    replicate(jax.tree.map(lambda x, s=seed: x[s], tree), run)
+    for seed in range(run.num_seeds)
+  )
+
+
+def _first_replica(x: jax.Array, run: Plan) -> np.ndarray:
+  if not run.use_pmap:
+    return np.asarray(x)
+  return np.asarray(x.addressable_shards[0].data)[0]
+
+
+def to_host(seeded: Seeded, run: Plan) -> Tree:
+  """Host copy of values that are equal on all devices; seed axis first."""
+  host = jax.tree.map(lambda x: _first_replica(x, run), seeded)
+  if run.vmap_seeds:
+    return host
+  return jax.tree.map(lambda *leaves: np.stack(leaves), *host)
+
+
+def gather(seeded: Seeded, run: Plan) -> Tree:
+  """Host copy of per-example values: [S, B, ...] with the shards joined."""
+
+  def join(x: jax.Array) -> np.ndarray:
+    x = np.asarray(x)
+    if not run.use_pmap:
+      return x
+    if run.vmap_seeds:
+      x = np.moveaxis(x, 0, 1)  # [D, S, b, ...] -> [S, D, b, ...]
+      return x.reshape(x.shape[0], -1, *x.shape[3:])
+    return x.reshape(-1, *x.shape[2:])
+
+  host = jax.tree.map(join, seeded)
+  if run.vmap_seeds:
+    return host
+  return jax.tree.map(lambda *leaves: np.stack(leaves), *host)
+
+
+def host_template(seeded: Seeded, run: Plan) -> Tree:
+  """Shapes and dtypes that `to_host` would give, from shapes of seeded values.
+
+  Args:
+    seeded: tree of `jax.ShapeDtypeStruct`, as `jax.eval_shape` returns them.
+    run: the plan.
+  """
+  one = seeded if run.vmap_seeds else seeded[0]
+  seeds = () if run.vmap_seeds else (run.num_seeds,)
+  skip = 1 if run.use_pmap else 0
+  return jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct((*seeds, *x.shape[skip:]), x.dtype), one
+  )

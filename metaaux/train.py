@@ -1,0 +1,177 @@
+"""The one training loop: batches, updates, evaluations, logs, checkpoints."""
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple, TextIO
+
+import jax
+import numpy as np
+
+from metaaux import (
+  checkpoint,
+  evaluate,
+  feed,
+  methods,
+  metrics,
+  parallel,
+  rundir,
+  step_log,
+)
+from metaaux import config as config_lib
+from metaaux.errors import Stopped
+from metaaux.feed import Run
+from metaaux.stage import Stage
+
+Seeded = Any
+
+
+class Loop(NamedTuple):
+  """What the loop of one stage needs besides its state."""
+
+  run: Run
+  stage: Stage
+  offset: int  # updates of the stages before this one
+  manager: Any
+  file: TextIO  # metrics.jsonl
+  should_stop: Callable[[], bool]
+
+
+def train_and_evaluate(
+  config: Any,
+  workdir: str,
+  *,
+  overwrite: bool = False,
+  should_stop: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
+  """Trains all stages of a config's method; resumes what the workdir holds.
+
+  Args:
+    config: see `config.base`.
+    workdir: the run directory.
+    overwrite: starts anew instead of resuming.
+    should_stop: asked after every step; True saves a checkpoint and stops.
+
+  Returns:
+    What result.json holds. A finished run is not run again.
+
+  Raises:
+    UserError: config, data or workdir are wrong.
+    NonFiniteError: a metric became NaN or infinite; the last checkpoint stays.
+    Stopped: `should_stop` said so; the same call resumes.
+  """
+  started = time.time()
+  config_lib.validate(config)
+  finished = None if overwrite else rundir.load_result(workdir)
+  if finished is not None:
+    rundir.prepare(workdir, config)
+    return finished
+  run = feed.open_run(config)
+  stages = methods.make(config, run.problem.spec, axis_name=run.plan.axis_name)
+  rundir.prepare(workdir, config, overwrite=overwrite)
+  path = os.path.join(workdir, rundir.METRICS)
+  with checkpoint.open_manager(
+    os.path.join(workdir, rundir.CHECKPOINTS), config.keep_checkpoints
+  ) as manager:
+    done = checkpoint.latest_step(manager) or 0
+    metrics.resume_rows(path, lambda row: row["total_step"] <= done)
+    with open(path, "a") as file:
+      states, offset = None, 0
+      for stage in stages:
+        if done <= offset + stage.num_steps:
+          loop = Loop(run, stage, offset, manager, file, should_stop)
+          states = train_stage(loop, states, done)
+        offset += stage.num_steps
+  seconds = time.time() - started
+  result = evaluate.summarise(run, offset, metrics.read_rows(path), seconds)
+  metrics.write_json(os.path.join(workdir, rundir.RESULT), result)
+  return result
+
+
+def train_stage(loop: Loop, previous: Seeded, done: int) -> Seeded:
+  """Runs one stage from where its checkpoint stands to its end.
+
+  Args:
+    loop: the stage and its surroundings.
+    previous: states of the stage before, or None.
+    done: updates of all stages that the newest checkpoint holds.
+
+  Returns:
+    The states at the end of the stage.
+  """
+  run, stage, offset = loop.run, loop.stage, loop.offset
+  config, total = run.config, stage.num_steps
+  start = max(0, done - offset)
+  states = initial_states(loop, previous, start)
+  updates = {name: compile_update(run, stage, name) for name in stage.updates}
+  evaluation = evaluate.make(stage, run)
+  log = step_log.StepLog(loop.file, run, stage, offset, start)
+  inputs = None
+  for step in range(start, total):
+    inputs = feed.inputs_at(run, stage, step, inputs)
+    states, values = updates[stage.phase(step)](
+      states, inputs.value, run.pool, np.int32(step)
+    )
+    now = step + 1
+    log.add(now, values)
+    last, stop = now == total, loop.should_stop()
+    if last or _due(config.log_every, now):
+      log.turn()
+    if last or _due(config.eval_every, now):
+      log.drain()
+      log.evaluation(now, evaluation(states, now))
+    if last or stop or _due(config.checkpoint_every, now):
+      # Only a state whose metrics are known to be finite is saved.
+      log.drain()
+      log.sync()
+      host = parallel.to_host(states, run.plan)
+      checkpoint.save(loop.manager, offset + now, host)
+    if stop and not last:
+      log.close()
+      raise Stopped(
+        f"stopped after step {now} of {total}; the same command resumes"
+      )
+  log.close()
+  return states
+
+
+def _due(every: int, step: int) -> bool:
+  return every > 0 and step % every == 0
+
+
+def initial_states(loop: Loop, previous: Seeded, start: int) -> Seeded:
+  """States of all seeds: fresh at the start of a stage, else restored."""
+  run, stage = loop.run, loop.stage
+
+  def init(state: Any, inputs: Any, pool: Any, step: Any) -> tuple:
+    batches = feed.batches_at(run, stage, inputs, pool, step)
+    key = feed.key_of(inputs["seed"], "init")
+    return (stage.init(key, batches["train"], state),)
+
+  if previous is None:
+    previous = None if run.plan.vmap_seeds else (None,) * len(run.seeds)
+  inputs = feed.inputs_at(run, stage, 0, None).value
+  compiled = parallel.compile_step(init, run.plan)
+  arguments = (previous, inputs, run.pool, np.int32(0))
+  if not start:
+    return compiled(*arguments)[0]
+  template = parallel.host_template(
+    jax.eval_shape(compiled, *arguments)[0], run.plan
+  )
+  host = checkpoint.restore(loop.manager, loop.offset + start, template)
+  return parallel.from_host(host, run.plan)
+
+
+def compile_update(
+  run: Run, stage: Stage, phase: str
+) -> Callable[..., tuple[Seeded, Seeded]]:
+  """One update of all seeds on all devices, batches included."""
+  update = stage.updates[phase]
+
+  def step_fn(state: Any, inputs: Any, pool: Any, step: Any) -> tuple:
+    batches = feed.batches_at(run, stage, inputs, pool, step)
+    key = jax.random.fold_in(feed.key_of(inputs["seed"], "update"), step)
+    state, values = update(state, batches, key, step)
+    return state, dict(values)
+
+  return parallel.compile_step(step_fn, run.plan, donate=True)
