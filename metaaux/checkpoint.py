@@ -14,35 +14,54 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from metaaux.errors import UserError
+from metaaux.errors import NonFiniteError, UserError
 
 Tree = Any
 
 
-def open_manager(directory: str, keep: int) -> ocp.CheckpointManager:
-  """A manager of the checkpoints in `directory`, which is made if missing.
+def open_manager(
+  directory: str, keep: int | None = None
+) -> ocp.CheckpointManager:
+  """A manager of the checkpoints in `directory`.
 
   Half-written checkpoints of a killed run are removed; a checkpoint appears
   under its final name only when it is complete.
 
   Args:
-    directory: where to keep them.
-    keep: how many of the newest to keep.
+    directory: where to keep them; made if missing.
+    keep: how many of the newest to keep; None: to read only, nothing is made
+      or removed, since another process may be writing.
   """
   logging.getLogger("absl").setLevel(logging.ERROR)
+  writes = keep is not None
   options = ocp.CheckpointManagerOptions(
     max_to_keep=keep,
-    cleanup_tmp_directories=True,
+    create=writes,
+    read_only=not writes,
+    cleanup_tmp_directories=writes,
     enable_async_checkpointing=False,
   )
   return ocp.CheckpointManager(os.path.abspath(directory), options=options)
 
 
 def save(manager: ocp.CheckpointManager, step: int, state: Tree) -> None:
-  """Writes a host state under `step` and waits until it is on disk."""
+  """Writes a host state under `step` and waits until it is on disk.
+
+  Raises:
+    NonFiniteError: a value is not finite; nothing is written.
+  """
   if step in manager.all_steps():
     return
-  manager.save(step, args=ocp.args.StandardSave(_flatten(state)))
+  flat = _flatten(state)
+  for path, value in flat.items():
+    # The metrics of a step are of the state before it, so they cannot tell.
+    is_float = jax.dtypes.issubdtype(value.dtype, np.inexact)
+    if is_float and not np.isfinite(value).all():
+      raise NonFiniteError(
+        f"{path} is not finite after step {step}; lower "
+        "optimizer.learning_rate or set optimizer.clip_norm"
+      )
+  manager.save(step, args=ocp.args.StandardSave(flat))
   manager.wait_until_finished()
 
 

@@ -7,6 +7,7 @@ JAX, so that `--help` and a mistake in a flag answer at once.
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -114,24 +115,37 @@ def parse_argument(
         f"config argument {name!r} is unknown{did_you_mean(name, defaults)}; "
         f"known: {', '.join(defaults)}"
       )
-    values[name] = _convert(name, text, defaults[name]) if equals else True
+    values[name] = convert(name, text, defaults[name]) if equals else True
     if not equals and not isinstance(defaults[name], bool):
       raise UserError(f"config argument {name!r} needs a value: {name}=...")
   return ml_collections.ConfigDict(values)
 
 
-def _convert(name: str, text: str, default: Any) -> Any:
+def convert(name: str, text: str, default: Any, item: type = int) -> Any:
+  """The value that a text on the command line stands for.
+
+  Args:
+    name: for the message.
+    text: as typed; a tuple is `5+5`, `5,5` or `(5, 5)`.
+    default: what the value replaces, and whose type it gets.
+    item: int or str, the type of a tuple's items; texts are joined by commas.
+
+  Raises:
+    UserError: the text does not convert.
+  """
   try:
     if isinstance(default, bool):
       return {"true": True, "false": False}[text.lower()]
     if isinstance(default, tuple):
-      return tuple(int(part) for part in text.split("+") if part)
+      separator = "[,+]" if item is int else ","
+      parts = re.split(separator, text.strip().strip("()[]"))
+      return tuple(item(p.strip(" '\"")) for p in parts if p.strip())
     return type(default)(text)
   except (KeyError, ValueError):
-    kind = {bool: "True or False", tuple: "whole numbers joined by +"}
-    wanted = kind.get(type(default), type(default).__name__)
+    kinds = {bool: "True or False", int: "a whole number", float: "a number"}
+    wanted = kinds.get(type(default), "whole numbers joined by +")
     raise UserError(
-      f"config argument {name}={text!r} is not of its type; use {wanted}"
+      f"{name}={text!r} is of the wrong type; it must be {wanted}"
     ) from None
 
 
@@ -201,6 +215,11 @@ def validate(config: ml_collections.ConfigDict) -> None:
       f"eval_every={config.eval_every} is beyond num_steps={config.num_steps}; "
       "use 0 to evaluate at the end only"
     )
+  if config.seed + config.num_seeds > 2**31:
+    raise UserError(
+      f"seed={config.seed} and num_seeds={config.num_seeds} go beyond the "
+      f"largest seed, {2**31 - 1}; lower one"
+    )
 
 
 def to_json(config: ml_collections.ConfigDict) -> dict[str, Any]:
@@ -210,10 +229,16 @@ def to_json(config: ml_collections.ConfigDict) -> dict[str, Any]:
 
 def from_json(stored: Mapping[str, Any]) -> ml_collections.ConfigDict:
   """The inverse of `to_json`; keys that are unknown fail in `validate`."""
-  config = ml_collections.ConfigDict(stored)
-  for key, default in flatten(base()).items():
-    if isinstance(default, tuple) and key in flatten(config):
-      config.update_from_flattened_dict({key: tuple(config[key])})
+  config = ml_collections.ConfigDict()
+  for name, value in stored.items():
+    # A field keeps the type that it is first given: no list may get in.
+    config[name] = (
+      from_json(value)
+      if isinstance(value, Mapping)
+      else tuple(value)
+      if isinstance(value, list)
+      else value
+    )
   return config
 
 

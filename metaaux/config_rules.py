@@ -1,6 +1,7 @@
 """What values the keys of a config may have."""
 
 import difflib
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -23,8 +24,16 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
   "maxl.inner_batch": ("meta", "train"),
 }
 
-# Smallest and largest value; None is no limit.
-_RANGES: Mapping[str, tuple[float | None, float | None]] = {
+# What the tuples hold.
+ITEMS: Mapping[str, type] = {
+  "extra_test": str,
+  "psi": int,
+  "model.widths": int,
+  "model.kernels": int,
+}
+
+# Smallest and largest value, of a tuple's items too; None: no largest.
+_RANGES: Mapping[str, tuple[float, float | None]] = {
   "labels_per_class": (0, None),
   "meta_fraction": (0.0, 0.9),
   "seed": (0, 2**31 - 1),
@@ -37,17 +46,20 @@ _RANGES: Mapping[str, tuple[float | None, float | None]] = {
   "average_last": (1, None),
   "checkpoint_every": (0, None),
   "keep_checkpoints": (1, None),
+  "psi": (1, None),
   "gamma": (0.0, 10.0),
   "auxiliary_weight": (0.0, None),
   "augment.pad": (0, 1000),
   "model.width": (1e-3, 100.0),
+  "model.widths": (1, None),
+  "model.kernels": (1, None),
   "model.hidden": (1, None),
   "inner.learning_rate": (0.0, None),
   "inner.num_steps": (1, 1000),
   "maxl.entropy_weight": (0.0, None),
   "maxl.alternate_every": (0, None),
 }
-_OPTIMIZER_RANGES: Mapping[str, tuple[float | None, float | None]] = {
+_OPTIMIZER_RANGES: Mapping[str, tuple[float, float | None]] = {
   "learning_rate": (0.0, None),
   "momentum": (0.0, 1.0),
   "weight_decay": (0.0, None),
@@ -60,15 +72,14 @@ _OPTIMIZER_RANGES: Mapping[str, tuple[float | None, float | None]] = {
 
 def check_type(key: str, value: Any, default: Any) -> None:
   """Raises UserError unless `value` is of the type of the key's default."""
-  if key == "psi":
-    ok = all(type(n) is int for n in value) if type(value) is tuple else False
-    wanted = "a tuple of whole numbers"
-  else:
-    ok = type(value) is type(default)
-    wanted = type(default).__name__
+  ok, wanted = type(value) is type(default), type(default).__name__
+  if key in ITEMS:
+    ok = ok and all(type(item) is ITEMS[key] for item in value)
+    wanted = f"tuple of {ITEMS[key].__name__}"
   if not ok:
     raise UserError(
-      f"config key {key}={value!r} is {type(value).__name__}, not {wanted}"
+      f"{key}={value!r} is of the wrong type ({type(value).__name__}); it must "
+      f"be {wanted}"
     )
 
 
@@ -85,16 +96,17 @@ def check_value(key: str, value: Any) -> None:
   if limits is None:
     return
   low, high = limits
-  # Written so that NaN fails.
-  inside = (low is None or value >= low) and (high is None or value <= high)
-  if not inside or value != value or value in (float("inf"), float("-inf")):
-    upper = "" if high is None else f" and at most {high:g}"
-    raise UserError(
-      f"{key}={value!r} is out of range; it must be at least {low:g}{upper}"
-    )
+  for number in value if isinstance(value, tuple) else (value,):
+    # Written so that NaN fails.
+    inside = low <= number < math.inf and (high is None or number <= high)
+    if not inside:
+      upper = "" if high is None else f" and at most {high:g}"
+      raise UserError(
+        f"{key}={value!r} is out of range; it must be at least {low:g}{upper}"
+      )
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-  """`, did you mean 'x'?` for the known word nearest to `name`, or nothing."""
+  """` (did you mean 'x'?)` for the known word nearest to `name`, or nothing."""
   close = difflib.get_close_matches(str(name), list(known), n=1)
-  return f", did you mean {close[0]!r}?" if close else ""
+  return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,189 +1,44 @@
-"""Metrics of a state on a split; also a command line over a run directory.
+"""The evaluation of a run, and a command that does it again.
 
-python -m metaaux.evaluate --workdir=RUN [--split=test] [--dataset=SOURCE]
+  python -m metaaux.evaluate --workdir=runs/digits/maxl
+  python -m metaaux.evaluate --workdir=RUN --dataset=tfds:cifar10_1/v4
+
+Restores the newest checkpoint of a run, which may be finished or not, and
+prints the accuracy of each seed, with their mean and its 95% confidence
+interval. Nothing is written.
+
+Exit status: 0 done; 2 the command, the run or the data is wrong.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from metaaux import (
+  checkpoint,
+  cli,
+  data,
+  feed,
+  methods,
+  metrics,
+  parallel,
+  rundir,
+  scoring,
+)
 from metaaux import config as config_lib
-from metaaux import feed, losses, metrics, parallel
+from metaaux import states as states_lib
+from metaaux.data import slices
+from metaaux.errors import UserError
 from metaaux.feed import Run
 from metaaux.stage import Stage
 
 Rows = list[dict[str, Any]]
 Seeded = Any
 
-# Examples in one call of the network; divided among the devices.
-_BATCH = 256
-# The probe differentiates twice; a few batches of the meta split are enough.
-_PROBE_BATCHES = 4
 _ROW_KEYS = {"step", "total_step", "epoch", "stage", "split", "seed"}
-
-
-def _blocks(positions_SxN: np.ndarray, size: int) -> Iterator[np.ndarray]:
-  """[S, size] blocks of positions; the last is filled up with its first."""
-  for start in range(0, positions_SxN.shape[1], size):
-    block = positions_SxN[:, start : start + size]
-    missing = size - block.shape[1]
-    yield np.concatenate([block, block[:, :1].repeat(missing, 1)], 1)
-
-
-def make_predictor(
-  stage: Stage, run: Run
-) -> Callable[[Seeded, Any, np.ndarray], np.ndarray]:
-  """Primary logits of many examples.
-
-  Returns:
-    (states, replicated examples, positions [S, n]) -> float32 [S, n, C].
-  """
-  shards = run.plan.num_shards
-  size = -(-_BATCH // shards) * shards
-
-  def predict(state: Any, index_B: Any, examples: Any, arg: Any) -> tuple:
-    del arg
-    index_B = parallel.shard(index_B, run.plan)
-    batch = feed.draw(run, examples, index_B, None)
-    return (stage.predict(state, batch["image"]),)
-
-  compiled = parallel.compile_step(predict, run.plan)
-
-  def predict_all(
-    states: Seeded, examples: Any, positions_SxN: np.ndarray
-  ) -> np.ndarray:
-    parts = []
-    for block in _blocks(positions_SxN, size):
-      inputs = parallel.from_host(block.astype(np.int32), run.plan)
-      (logits,) = compiled(states, inputs, examples, np.int32(0))
-      parts.append(parallel.gather(logits, run.plan))
-    return np.concatenate(parts, 1)[:, : positions_SxN.shape[1]]
-
-  return predict_all
-
-
-def scores(logits_NxC: np.ndarray, labels_N: np.ndarray) -> dict[str, float]:
-  """Accuracy (a fraction) and cross-entropy (nats) of a split."""
-  loss = losses.softmax_cross_entropy(logits_NxC, labels_N)
-  hits = logits_NxC.argmax(-1) == labels_N
-  return {"accuracy": float(hits.mean()), "loss": float(loss.mean())}
-
-
-def make_label_collector(
-  stage: Stage, run: Run
-) -> Callable[[Seeded], tuple[np.ndarray, np.ndarray]]:
-  """Generated labels of the meta split, in batches of the training size.
-
-  Returns:
-    states -> (labels [S, n, K], positions [S, n]); the examples that do not
-    fill a batch are left out, as in training.
-  """
-
-  def targets(state: Any, index_B: Any, pool: Any, arg: Any) -> tuple:
-    del arg
-    index_B = parallel.shard(index_B, run.plan)
-    return (stage.targets(state, feed.draw(run, pool, index_B, None)),)
-
-  compiled = parallel.compile_step(targets, run.plan)
-  size = run.config.batch_size
-  limit = min(run.config.eval_examples, run.problem.meta.shape[1])
-  positions = run.problem.meta[:, : max(1, limit // size) * size]
-
-  def collect(states: Seeded) -> tuple[np.ndarray, np.ndarray]:
-    parts = []
-    for block in _blocks(positions, size):
-      inputs = parallel.from_host(block.astype(np.int32), run.plan)
-      (labels,) = compiled(states, inputs, run.pool, np.int32(0))
-      parts.append(parallel.gather(labels, run.plan))
-    return np.concatenate(parts, 1), positions
-
-  return collect
-
-
-def agreement(
-  labels_NxK: np.ndarray, human_N: np.ndarray, primary_N: np.ndarray
-) -> float:
-  """Normalised mutual information of generated and human labels.
-
-  The likeliest generated label against the human one inside each primary
-  class, averaged over the classes; 0 is none, 1 is the same partition.
-  """
-  from sklearn.metrics import normalized_mutual_info_score
-
-  chosen_N = labels_NxK.argmax(-1)
-  per_class = [
-    normalized_mutual_info_score(
-      human_N[primary_N == c], chosen_N[primary_N == c]
-    )
-    for c in np.unique(primary_N)
-  ]
-  return float(np.mean(per_class))
-
-
-def make_label_report(
-  stage: Stage, run: Run
-) -> Callable[[Seeded], list[dict[str, float]]]:
-  """What the generated labels look like, for each seed; {} without any."""
-  if stage.targets is None:
-    return lambda states: [{} for _ in run.seeds]
-  collect = make_label_collector(stage, run)
-  pool, spec = run.problem.pool, run.problem.spec
-
-  def report(states: Seeded) -> list[dict[str, float]]:
-    found = []
-    for labels_NxK, positions in zip(*collect(states), strict=True):
-      primary_N = pool["primary"][positions]
-      row = dict(losses.label_statistics(labels_NxK, primary_N, spec.psi))
-      if spec.has_auxiliary:
-        human_N = pool["auxiliary"][positions]
-        row["human_agreement"] = agreement(labels_NxK, human_N, primary_N)
-      found.append(row)
-    return found
-
-  return report
-
-
-def make_probe(
-  stage: Stage, run: Run
-) -> Callable[[Seeded, int], list[dict[str, float]]]:
-  """The stage's probe, averaged over batches of its streams, for each seed."""
-  if stage.probe is None:
-    return lambda states, step: [{} for _ in run.seeds]
-
-  def probe(state: Any, inputs: Any, pool: Any, step: Any) -> tuple:
-    batches = {
-      name: feed.draw(run, pool, parallel.shard(index_B, run.plan), None)
-      for name, index_B in inputs.items()
-    }
-    return (stage.probe(state, batches, step),)
-
-  compiled = parallel.compile_step(probe, run.plan)
-  size = run.config.batch_size
-  splits = {
-    name: getattr(run.problem, spec.split)
-    for name, spec in stage.streams.items()
-  }
-  number = min(
-    _PROBE_BATCHES, *(split.shape[1] // size for split in splits.values())
-  )
-
-  def report(states: Seeded, step: int) -> list[dict[str, float]]:
-    results = []
-    for i in range(number):
-      blocks = {
-        name: split[:, i * size : (i + 1) * size].astype(np.int32)
-        for name, split in splits.items()
-      }
-      inputs = parallel.from_host(blocks, run.plan)
-      (values,) = compiled(states, inputs, run.pool, np.int32(step))
-      results.append(parallel.to_host(values, run.plan))
-    return [
-      {k: float(np.mean([r[k][s] for r in results])) for k in results[0]}
-      for s in range(run.config.num_seeds)
-    ]
-
-  return report
 
 
 def make(stage: Stage, run: Run) -> Callable[[Seeded, int], Rows]:
@@ -198,8 +53,11 @@ def make(stage: Stage, run: Run) -> Callable[[Seeded, int], Rows]:
     metrics; the meta split's row also has what is known of generated labels
     and of the virtual step.
   """
-  predict = make_predictor(stage, run)
-  label_report, probe = make_label_report(stage, run), make_probe(stage, run)
+  predict = scoring.make_predictor(stage, run)
+  label_report, probe = (
+    scoring.make_label_report(stage, run),
+    scoring.make_probe(stage, run),
+  )
   limit = run.config.eval_examples
   problem = run.problem
 
@@ -208,7 +66,8 @@ def make(stage: Stage, run: Run) -> Callable[[Seeded, int], Rows]:
   ) -> list[dict[str, float]]:
     logits = predict(states, examples, positions)
     return [
-      scores(*pair) for pair in zip(logits, labels[positions], strict=True)
+      scoring.scores(*pair)
+      for pair in zip(logits, labels[positions], strict=True)
     ]
 
   def evaluate(states: Seeded, step: int) -> Rows:
@@ -292,3 +151,133 @@ def summarise(
     "devices": [d.device_kind for d in run.plan.devices],
     "config_sha256": config_lib.digest(config),
   }
+
+
+class Restored(NamedTuple):
+  """A run as its newest checkpoint has it.
+
+  Attributes:
+    run: data and one device; other test sets are left out.
+    stage: that trains the primary task.
+    states: of all seeds.
+    step: updates of the stage that they have seen.
+  """
+
+  run: Run
+  stage: Stage
+  states: Seeded
+  step: int
+
+
+def restore(workdir: str) -> Restored:
+  """Opens a run directory, finished or not; nothing is written.
+
+  Raises:
+    UserError: there is no run, no checkpoint of its last stage, or its data is
+      not at hand.
+  """
+  config = rundir.load_config(workdir)
+  directory = os.path.join(workdir, rundir.CHECKPOINTS)
+  if not os.path.isdir(directory):
+    raise UserError(f"{workdir!r} has no checkpoint yet; train the run first")
+  # On one device any batch size will do.
+  config.update(parallel="none", extra_test=())
+  with checkpoint.open_manager(directory) as manager:
+    done = checkpoint.latest_step(manager)
+    if done is None:
+      raise UserError(f"{workdir!r} has no checkpoint yet; train the run first")
+    run = feed.open_run(config)
+    *before, stage = methods.make(config, run.problem.spec)
+    shapes, offset = None, sum(each.num_steps for each in before)
+    if done <= offset:
+      raise UserError(
+        f"the newest checkpoint of {workdir!r} is of step {done}; the primary "
+        f"task is trained after step {offset}: resume the run first"
+      )
+    for each in before:
+      shapes = states_lib.shapes(run, each, shapes)
+    states = states_lib.restore(run, stage, shapes, manager, done)
+  return Restored(run, stage, states, done - offset)
+
+
+def on_split(
+  restored: Restored, split: str, dataset: str = ""
+) -> list[dict[str, float]]:
+  """Scores of every seed.
+
+  Args:
+    restored: of `restore`.
+    split: "train", "meta" or "test", as the run itself divides its data; or a
+      split of the source, such as test[:50%].
+    dataset: a source with the same classes; "": that of the run.
+
+  Returns:
+    For each seed `accuracy` (a fraction), `loss` (nats) and `examples`.
+
+  Raises:
+    UserError: the split or the source is wrong.
+  """
+  run, problem = restored.run, restored.run.problem
+  if split in ("train", "meta") and not dataset:
+    examples, labels = run.pool, problem.pool["primary"]
+    positions = getattr(problem, split)
+  else:
+    if split == "test" and not dataset:
+      examples, labels = run.tests["test"]
+    else:
+      source = dataset or run.config.dataset
+      host = data.load_test(run.config, source, split, problem)
+      examples, labels = parallel.replicate(host, run.plan), host["primary"]
+    positions = np.tile(np.arange(len(labels)), (len(run.seeds), 1))
+  predict = scoring.make_predictor(restored.stage, run)
+  logits = predict(restored.states, examples, positions)
+  return [
+    {**scoring.scores(*pair), "examples": positions.shape[1]}
+    for pair in zip(logits, labels[positions], strict=True)
+  ]
+
+
+def _print(flags: Any) -> None:
+  slices.parse(flags.split)
+  restored = restore(flags.workdir)
+  rows = on_split(restored, flags.split, flags.dataset)
+  config = restored.run.config
+  print(
+    f"{config.method}, trained on {config.dataset} for {restored.step} of "
+    f"{restored.stage.num_steps} steps"
+  )
+  for seed, row in zip(restored.run.seeds, rows, strict=True):
+    accuracy = metrics.format_ci(row["accuracy"], None)
+    print(f"seed {seed}: accuracy {accuracy} %, loss {row['loss']:.4f}")
+  figure = metrics.format_ci(*metrics.mean_ci([r["accuracy"] for r in rows]))
+  print(
+    f"{flags.dataset or config.dataset}, {flags.split}: accuracy {figure} % "
+    f"({len(rows)} seeds, {rows[0]['examples']} examples)"
+  )
+
+
+def main(argv: Sequence[str]) -> int:
+  """Runs the command with these arguments; returns its exit status."""
+  parser = cli.parser("metaaux.evaluate", __doc__)
+  parser.add_argument(
+    "--workdir", metavar="DIR", required=True, help="run directory"
+  )
+  parser.add_argument(
+    "--split",
+    metavar="SPLIT",
+    default="test",
+    help="train, meta or test as the run divides its data, or a split of the "
+    "source such as test[:50%%] (%(default)s)",
+  )
+  parser.add_argument(
+    "--dataset",
+    metavar="SOURCE",
+    default="",
+    help="another source with the same classes: digits, tfds:NAME, npz:PATH "
+    "or folder:PATH",
+  )
+  return cli.status_of(lambda: _print(parser.parse_args(argv)), {})
+
+
+if __name__ == "__main__":
+  sys.exit(main(sys.argv[1:]))

@@ -89,7 +89,7 @@ def descend(
   params, optimizer_state = optimizer.update(
     grads, optimizer_state, params, step
   )
-  norm = optax.global_norm(grads)
+  norm = optax.tree.norm(grads)
   metrics = {**metrics, "loss": value, "gradient_norm": norm}
   return params, stats, optimizer_state, metrics
 

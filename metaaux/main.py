@@ -1,7 +1,7 @@
 """Trains and evaluates what a configuration file describes.
 
   python -m metaaux.main --config=configs/maxl_digits.py
-  python -m metaaux.main --config=configs/maxl_cifar100.py:runlocal
+  python -m metaaux.main --config=configs/maxl_digits.py:runlocal,method=single
   python -m metaaux.main --config=configs/maxl_digits.py --config.num_seeds=2
 
 What follows the colon are arguments of the file, described in its docstring;
@@ -13,71 +13,52 @@ training became non-finite; 143 or 130 stopped by SIGTERM or SIGINT, with a
 checkpoint written.
 """
 
+import argparse
 import os
-import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from absl import app, flags, logging
-from ml_collections import config_flags
-
+from metaaux import cli, config_file, metrics, rundir
 from metaaux import config as config_lib
-from metaaux.errors import NonFiniteError, Stopped, UserError
-
-_CONFIG = config_flags.DEFINE_config_file(
-  "config", None, "Configuration file, with :arguments.", lock_config=True
-)
-_WORKDIR = flags.DEFINE_string(
-  "workdir",
-  None,
-  "Run directory: config.json, metrics.jsonl, checkpoints/, result.json. By "
-  "default runs/NAME-DIGEST, by the name of the config file and its content.",
-)
-_OVERWRITE = flags.DEFINE_bool(
-  "overwrite", False, "Start anew in a workdir that already holds a run."
-)
-_CACHE = flags.DEFINE_string(
-  "compilation_cache",
-  os.path.join("~", ".cache", "metaaux", "xla"),
-  "Folder of compiled programs, which a later start reads; empty: none.",
-)
-
-EXIT_USAGE, EXIT_NON_FINITE = 2, 3
+from metaaux.errors import NonFiniteError, UserError
 
 
-def _fail(error: BaseException | str, status: int) -> int:
-  """One line on stderr, whatever the error holds."""
-  text = " ".join(str(error).split()) or type(error).__name__
-  print(f"error: {text}", file=sys.stderr)
-  return status
-
-
-def _parse_flags(argv: Sequence[str]) -> list[str]:
-  try:
-    rest = flags.FLAGS(argv)
-    if rest[1:]:
-      raise UserError(
-        f"unexpected argument {rest[1]!r}; flags are written --name=value"
-      )
-    if _CONFIG.value is None and not flags.FLAGS["help"].value:
-      raise UserError(
-        "no --config; give a configuration file, e.g. "
-        "--config=configs/maxl_digits.py (--help says more)"
-      )
-    return rest
-  except Exception as error:  # A config file is a program; anything may fail.
-    sys.exit(_fail(_explain(error), EXIT_USAGE))
-
-
-def _explain(error: Exception) -> str:
-  """A user's words for what ml_collections and absl raise."""
-  if isinstance(error, (UserError, flags.Error)):
-    return str(error)
-  if isinstance(error, FileNotFoundError):
-    return f"config file not found: {error.filename or error}"
-  if isinstance(error, (AttributeError, KeyError)):
-    return f"config key is unknown: {error.args[0] if error.args else error}"
-  return f"the config cannot be loaded: {type(error).__name__}: {error}"
+def _parser() -> argparse.ArgumentParser:
+  parser = cli.parser("metaaux.main", __doc__)
+  parser.add_argument(
+    "--config",
+    metavar="FILE[:ARGUMENTS]",
+    help="configuration file, a Python file that defines get_config()",
+  )
+  parser.add_argument(
+    "--workdir",
+    metavar="DIR",
+    help="run directory, for config.json, metrics.jsonl, checkpoints/ and "
+    "result.json; by default runs/NAME-DIGEST, after the name of the file and "
+    "the resulting config",
+  )
+  parser.add_argument(
+    "--overwrite",
+    action="store_true",
+    help="removes the run that the workdir holds, and starts anew; leave it "
+    "out to resume",
+  )
+  parser.add_argument(
+    "--compilation_cache",
+    metavar="DIR",
+    default=os.environ.get(
+      "JAX_COMPILATION_CACHE_DIR", os.path.join("~", ".cache", "metaaux", "xla")
+    ),
+    help="compiled programs, so that the next start is quicker; empty: none "
+    "(%(default)s)",
+  )
+  keys = config_lib.flatten(config_lib.base())
+  lines = [f"  --config.{key}={value!r}" for key, value in keys.items()]
+  parser.epilog = "\n".join(
+    ["keys and their defaults; a tuple is written 5,5:", *lines]
+  )
+  return parser
 
 
 def default_workdir(config_path: str, digest: str) -> str:
@@ -86,66 +67,66 @@ def default_workdir(config_path: str, digest: str) -> str:
   return os.path.join("runs", f"{name}-{digest[:8]}")
 
 
-def _listen() -> dict[str, int]:
-  """Remembers the first SIGTERM or SIGINT; a second one ends at once."""
-  received: dict[str, int] = {}
-
-  def remember(number: int, frame: object) -> None:
-    del frame
-    received["signal"] = number
-    for each in (signal.SIGTERM, signal.SIGINT):
-      signal.signal(each, signal.SIG_DFL)
-
-  for each in (signal.SIGTERM, signal.SIGINT):
-    signal.signal(each, remember)
-  return received
-
-
-def main(argv: Sequence[str]) -> int:
-  """Runs the command; returns its exit status."""
-  del argv
-  logging.set_verbosity(logging.WARNING)
-  received = _listen()
+def _train(
+  config: Any,
+  workdir: str,
+  flags: argparse.Namespace,
+  received: Mapping[str, int],
+) -> dict[str, Any]:
   # JAX is imported only once the command is known to be right.
   import jax
 
-  from metaaux import metrics, train
+  from metaaux import train
 
-  config = _CONFIG.value
-  if _CACHE.value:
+  if flags.compilation_cache:
     jax.config.update(
-      "jax_compilation_cache_dir", os.path.expanduser(_CACHE.value)
+      "jax_compilation_cache_dir", os.path.expanduser(flags.compilation_cache)
     )
-  path = flags.FLAGS["config"].config_filename
-  workdir = _WORKDIR.value
   try:
-    config_lib.validate(config)
-    workdir = workdir or default_workdir(path, config_lib.digest(config))
-    result = train.train_and_evaluate(
+    return train.train_and_evaluate(
       config,
       workdir,
-      overwrite=_OVERWRITE.value,
+      overwrite=flags.overwrite,
       should_stop=lambda: bool(received),
     )
-  except UserError as error:
-    return _fail(error, EXIT_USAGE)
   except NonFiniteError as error:
-    return _fail(f"{error}; the last checkpoint is kept", EXIT_NON_FINITE)
-  except Stopped as error:
-    print(error, file=sys.stderr)
-    return 128 + received["signal"]
+    raise NonFiniteError(
+      f"{error}; checkpoints written before that are kept in {workdir}"
+    ) from error
+
+
+def _run(argv: Sequence[str], received: Mapping[str, int]) -> None:
+  flags, rest = _parser().parse_known_args(argv)
+  overrides = config_file.pairs(rest)
+  if not flags.config:
+    raise UserError(
+      "no --config; give a configuration file, e.g. "
+      "--config=configs/maxl_digits.py (--help says more)"
+    )
+  config = config_file.load(flags.config, overrides)
+  workdir = flags.workdir or default_workdir(
+    flags.config.partition(":")[0], config_lib.digest(config)
+  )
+  result = None if flags.overwrite else rundir.finished(workdir, config)
+  if result is None:
+    result = _train(config, workdir, flags, received)
   figure = metrics.format_ci(result["mean"], result["ci95"])
   print(
     f"{result['method']} on {result['dataset']}: test {result['metric']} "
     f"{figure} % ({len(result['per_seed'])} seeds, {result['steps']} steps)"
   )
-  print(os.path.join(workdir, "result.json"))
-  return 0
+  print(os.path.join(workdir, rundir.RESULT))
+
+
+def main(argv: Sequence[str]) -> int:
+  """Runs the command with these arguments; returns its exit status."""
+  received = cli.listen()
+  return cli.status_of(lambda: _run(argv, received), received)
 
 
 def run() -> None:
   """Console entry point."""
-  app.run(main, flags_parser=_parse_flags)
+  sys.exit(main(sys.argv[1:]))
 
 
 if __name__ == "__main__":

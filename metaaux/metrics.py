@@ -4,13 +4,17 @@ import json
 import math
 import os
 import sys
-import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 from tqdm import tqdm
+
+from metaaux.errors import UserError
+
+# Ends the name of a file that is being written.
+PARTIAL = ".partial"
 
 
 def mean_ci(values: Sequence[float]) -> tuple[float, float | None]:
@@ -20,7 +24,7 @@ def mean_ci(values: Sequence[float]) -> tuple[float, float | None]:
   if values.size < 2:
     return mean, None
   error = values.std(ddof=1) / math.sqrt(values.size)
-  return mean, float(stats.t.ppf(0.975, values.size - 1) * error)
+  return mean, float(stdtrit(values.size - 1, 0.975) * error)
 
 
 def paired(
@@ -48,26 +52,23 @@ def format_ci(mean: float, half: float | None, *, percent: bool = True) -> str:
 
 def write_json(path: str, value: Any) -> None:
   """Writes a file that is either absent or complete, also after a crash."""
-  text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"
-  directory = os.path.dirname(os.path.abspath(path))
-  descriptor, temporary = tempfile.mkstemp(dir=directory, prefix=".partial-")
-  try:
-    with os.fdopen(descriptor, "w") as file:
-      file.write(text)
-      file.flush()
-      os.fsync(file.fileno())
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, path)
-  except BaseException:
-    os.unlink(temporary)
-    raise
+  text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False)
+  _replace(path, text + "\n")
+
+
+def _replace(path: str, text: str) -> None:
+  # The name is fixed, so that what a killed process leaves is found again.
+  with open(path + PARTIAL, "w", encoding="utf-8") as file:
+    file.write(text)
+    sync(file)
+  os.replace(path + PARTIAL, path)
 
 
 def read_rows(path: str) -> list[dict[str, Any]]:
   """Rows of a metrics file; a line that a crash cut short ends the reading."""
   rows = []
   if os.path.exists(path):
-    with open(path) as file:
+    with open(path, encoding="utf-8", errors="replace") as file:
       for line in file:
         try:
           rows.append(json.loads(line))
@@ -76,19 +77,27 @@ def read_rows(path: str) -> list[dict[str, Any]]:
   return rows
 
 
-def resume_rows(path: str, keep: Callable[[Mapping[str, Any]], bool]) -> list:
-  """Drops the rows of work that will be done again; returns those that stay.
+def resume_rows(path: str, done: int) -> None:
+  """Drops the rows of work that will be done again.
 
   The file is replaced as a whole, so that a crash here loses nothing.
+
+  Args:
+    path: of a metrics file.
+    done: updates that the newest checkpoint holds; 0: none.
+
+  Raises:
+    UserError: rows of work that will not be done again are missing.
   """
-  rows = [row for row in read_rows(path) if keep(row)]
-  temporary = path + ".partial"
-  with open(temporary, "w") as file:
-    file.writelines(_line(row) for row in rows)
-    file.flush()
-    os.fsync(file.fileno())
-  os.replace(temporary, path)
-  return rows
+  rows = [row for row in read_rows(path) if row["total_step"] <= done]
+  # Every checkpoint is preceded by the rows of its step.
+  reached = max((row["total_step"] for row in rows), default=0)
+  if reached < done:
+    raise UserError(
+      f"{path} ends at step {reached}, the checkpoint is of step {done}; "
+      "restore the file, or start anew with --overwrite"
+    )
+  _replace(path, "".join(map(_line, rows)))
 
 
 def _line(row: Mapping[str, Any]) -> str:
@@ -125,7 +134,8 @@ class Progress:
   def show(self, step: int, text: str) -> None:
     """Moves to `step` and shows a short text beside it."""
     if self._bar is None:
-      print(f"{self._label} {step}/{self._total} {text}", file=sys.stderr)
+      line = f"{self._label} {step}/{self._total} {text}"
+      print(line.rstrip(), file=sys.stderr)
     else:
       self._bar.set_postfix_str(text, refresh=False)
       self._bar.update(step - self._last)

@@ -7,8 +7,6 @@ import shutil
 import tempfile
 from typing import Any
 
-import jax
-
 import metaaux
 from metaaux import config as config_lib
 from metaaux import metrics
@@ -18,6 +16,56 @@ CONFIG, METRICS, RESULT = "config.json", "metrics.jsonl", "result.json"
 CHECKPOINTS = "checkpoints"
 
 _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+_ANEW = "use another --workdir, or --overwrite to start anew"
+
+
+def finished(workdir: str, config: Any) -> dict[str, Any] | None:
+  """What result.json of this config's run holds, None if work is left.
+
+  Nothing is written, and JAX is not imported.
+
+  Args:
+    workdir: may be missing.
+    config: of the run.
+
+  Raises:
+    UserError: it holds the run of another config, or something that is not a
+      run; or there is work left, and the directory cannot be written.
+  """
+  _check_owner(workdir, config)
+  path = os.path.join(workdir, RESULT)
+  if os.path.exists(path):
+    result = _read(path)
+    if "mean" not in result:
+      raise UserError(f"{path} is not the result of a run; {_ANEW}")
+    return result
+  parent = os.path.abspath(workdir)
+  while not os.path.lexists(parent):
+    parent = os.path.dirname(parent)
+  if not (os.path.isdir(parent) and os.access(parent, os.W_OK | os.X_OK)):
+    raise UserError(
+      f"workdir {workdir!r} cannot be written ({parent} is no directory that "
+      "we may write); choose another with --workdir=DIR"
+    )
+  return None
+
+
+def _check_owner(workdir: str, config: Any) -> None:
+  path = os.path.join(workdir, CONFIG)
+  if os.path.exists(path):
+    changed = config_lib.differences(config, _stored_config(path))
+    if changed:
+      raise UserError(
+        f"workdir {workdir!r} holds a run with another config: "
+        f"{', '.join(changed)}; {_ANEW}"
+      )
+    return
+  for name in (RESULT, METRICS, CHECKPOINTS):
+    if os.path.lexists(os.path.join(workdir, name)):
+      raise UserError(
+        f"workdir {workdir!r} has {name} but no {CONFIG}, so it is not known "
+        f"whose it is; {_ANEW}"
+      )
 
 
 def prepare(workdir: str, config: Any, *, overwrite: bool = False) -> None:
@@ -31,27 +79,27 @@ def prepare(workdir: str, config: Any, *, overwrite: bool = False) -> None:
   Raises:
     UserError: it cannot be written, or holds the run of another config.
   """
+  if not overwrite:
+    _check_owner(workdir, config)
   try:
     os.makedirs(workdir, exist_ok=True)
     with tempfile.TemporaryFile(dir=workdir):
       pass
+    if overwrite:
+      _remove(workdir)
   except OSError as error:
     raise UserError(
-      f"workdir {workdir!r} cannot be written: {error.strerror}; choose "
-      "another with --workdir=DIR"
+      f"workdir {workdir!r} cannot be written: {error.strerror} "
+      f"({error.filename}); choose another with --workdir=DIR"
     ) from None
   path = os.path.join(workdir, CONFIG)
-  if overwrite:
-    _remove(workdir)
-  elif os.path.exists(path):
-    changed = config_lib.differences(config, _read(path, workdir)["config"])
-    if changed:
-      raise UserError(
-        f"workdir {workdir!r} holds a run with another config: "
-        f"{', '.join(changed)}; use another --workdir, or --overwrite to start "
-        "anew"
-      )
-    return
+  if not os.path.exists(path):
+    _write_config(path, config)
+
+
+def _write_config(path: str, config: Any) -> None:
+  import jax  # takes a second; only a run that begins needs it
+
   versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
   versions["metaaux"] = metaaux.__version__
   devices = [device.device_kind for device in jax.local_devices()]
@@ -67,22 +115,31 @@ def prepare(workdir: str, config: Any, *, overwrite: bool = False) -> None:
 
 def _remove(workdir: str) -> None:
   # The config goes last: while it is there, the rest has an owner.
-  shutil.rmtree(os.path.join(workdir, CHECKPOINTS), ignore_errors=True)
-  for name in (RESULT, METRICS, CONFIG):
+  for name in (RESULT, CHECKPOINTS, METRICS, CONFIG):
     path = os.path.join(workdir, name)
-    if os.path.exists(path):
-      os.unlink(path)
+    for left in (path, path + metrics.PARTIAL):
+      if os.path.isdir(left) and not os.path.islink(left):
+        shutil.rmtree(left)
+      elif os.path.lexists(left):
+        os.unlink(left)
 
 
-def _read(path: str, workdir: str) -> dict[str, Any]:
+def _read(path: str) -> dict[str, Any]:
   try:
-    with open(path) as file:
-      return json.load(file)
+    with open(path, encoding="utf-8") as file:
+      content = json.load(file)
   except (OSError, ValueError) as error:
-    raise UserError(
-      f"{path} cannot be read ({error}); is {workdir!r} a run directory? "
-      "--overwrite starts anew"
-    ) from None
+    raise UserError(f"{path} cannot be read ({error}); {_ANEW}") from None
+  if not isinstance(content, dict):
+    raise UserError(f"{path} is not of a run; {_ANEW}")
+  return content
+
+
+def _stored_config(path: str) -> dict[str, Any]:
+  stored = _read(path).get("config")
+  if not isinstance(stored, dict):
+    raise UserError(f"{path} is not the config of a run; {_ANEW}")
+  return stored
 
 
 def load_config(workdir: str) -> Any:
@@ -93,13 +150,10 @@ def load_config(workdir: str) -> Any:
   """
   path = os.path.join(workdir, CONFIG)
   if not os.path.exists(path):
-    raise UserError(f"{workdir!r} holds no run: {CONFIG} is missing")
-  config = config_lib.from_json(_read(path, workdir)["config"])
+    raise UserError(
+      f"{workdir!r} holds no run ({CONFIG} is missing); give the directory of "
+      "one with --workdir=DIR"
+    )
+  config = config_lib.from_json(_stored_config(path))
   config_lib.validate(config)
   return config
-
-
-def load_result(workdir: str) -> dict[str, Any] | None:
-  """result.json of a finished run, None while it is unfinished."""
-  path = os.path.join(workdir, RESULT)
-  return _read(path, workdir) if os.path.exists(path) else None

@@ -19,6 +19,7 @@ from metaaux import (
   step_log,
 )
 from metaaux import config as config_lib
+from metaaux import states as states_lib
 from metaaux.errors import Stopped
 from metaaux.feed import Run
 from metaaux.stage import Stage
@@ -62,25 +63,28 @@ def train_and_evaluate(
   """
   started = time.time()
   config_lib.validate(config)
-  finished = None if overwrite else rundir.load_result(workdir)
+  finished = None if overwrite else rundir.finished(workdir, config)
   if finished is not None:
-    rundir.prepare(workdir, config)
     return finished
   run = feed.open_run(config)
   stages = methods.make(config, run.problem.spec, axis_name=run.plan.axis_name)
+  # Images that do not fit the network are found before anything is written.
+  states_lib.shapes(run, stages[0], None)
   rundir.prepare(workdir, config, overwrite=overwrite)
   path = os.path.join(workdir, rundir.METRICS)
   with checkpoint.open_manager(
     os.path.join(workdir, rundir.CHECKPOINTS), config.keep_checkpoints
   ) as manager:
     done = checkpoint.latest_step(manager) or 0
-    metrics.resume_rows(path, lambda row: row["total_step"] <= done)
+    metrics.resume_rows(path, done)
     with open(path, "a") as file:
       states, offset = None, 0
       for stage in stages:
         if done <= offset + stage.num_steps:
           loop = Loop(run, stage, offset, manager, file, should_stop)
           states = train_stage(loop, states, done)
+        else:
+          states = states_lib.shapes(run, stage, states)
         offset += stage.num_steps
   seconds = time.time() - started
   result = evaluate.summarise(run, offset, metrics.read_rows(path), seconds)
@@ -141,25 +145,10 @@ def _due(every: int, step: int) -> bool:
 
 def initial_states(loop: Loop, previous: Seeded, start: int) -> Seeded:
   """States of all seeds: fresh at the start of a stage, else restored."""
-  run, stage = loop.run, loop.stage
-
-  def init(state: Any, inputs: Any, pool: Any, step: Any) -> tuple:
-    batches = feed.batches_at(run, stage, inputs, pool, step)
-    key = feed.key_of(inputs["seed"], "init")
-    return (stage.init(key, batches["train"], state),)
-
-  if previous is None:
-    previous = None if run.plan.vmap_seeds else (None,) * len(run.seeds)
-  inputs = feed.inputs_at(run, stage, 0, None).value
-  compiled = parallel.compile_step(init, run.plan)
-  arguments = (previous, inputs, run.pool, np.int32(0))
-  if not start:
-    return compiled(*arguments)[0]
-  template = parallel.host_template(
-    jax.eval_shape(compiled, *arguments)[0], run.plan
-  )
-  host = checkpoint.restore(loop.manager, loop.offset + start, template)
-  return parallel.from_host(host, run.plan)
+  run, stage, step = loop.run, loop.stage, loop.offset + start
+  if start:
+    return states_lib.restore(run, stage, previous, loop.manager, step)
+  return states_lib.fresh(run, stage, previous)
 
 
 def compile_update(

@@ -22,7 +22,7 @@ def test_scalar_toy(estimator, x64):
     estimator=estimator,
     neumann_terms=1,
   )
-  value, grad = f(jnp.array(1.0), jnp.array(3.0), None, None)
+  value, grad = jax.jit(f)(jnp.array(1.0), jnp.array(3.0), None, None)
   np.testing.assert_allclose(value, 0.5 * 1.1**2, rtol=1e-12)
   np.testing.assert_allclose(grad, 0.11, rtol=1e-10)
 
@@ -50,7 +50,7 @@ def test_several_steps_of_a_quadratic(estimator, num_steps, theta, grad, x64):
   f = quadratic(
     num_steps=num_steps, estimator=estimator, neumann_terms=num_steps
   )
-  value, got = f(jnp.array(1.0), jnp.array(3.0), None, None)
+  value, got = jax.jit(f)(jnp.array(1.0), jnp.array(3.0), None, None)
   np.testing.assert_allclose(value, 0.5 * theta**2, rtol=2e-7)
   np.testing.assert_allclose(got, grad, rtol=4e-7)
   closed = 0.2 * (1 - 0.75**num_steps)
@@ -59,7 +59,7 @@ def test_several_steps_of_a_quadratic(estimator, num_steps, theta, grad, x64):
 
 def test_neumann_series_tends_to_the_implicit_gradient(x64):
   f = quadratic(estimator="neumann", neumann_terms=150)
-  _, grad = f(jnp.array(0.6), jnp.array(3.0), None, None)
+  _, grad = jax.jit(f)(jnp.array(0.6), jnp.array(3.0), None, None)
   np.testing.assert_allclose(grad, 0.12, rtol=1e-12)
 
 
@@ -107,7 +107,7 @@ def test_micro_maxl(estimator, weight, value, first_row, second_row, x64):
     difference_radius=1e-4,
   )
   labels = MICRO_LABELS.astype(float)
-  got, grad = f(MICRO_PARAMS.astype(float), labels, None, None)
+  got, grad = jax.jit(f)(MICRO_PARAMS.astype(float), labels, None, None)
   want = [[first_row, -first_row, 0, 0], [0, 0, second_row, -second_row]]
   np.testing.assert_allclose(got, value, atol=6e-8)
   np.testing.assert_allclose(grad, want, atol=6e-8)
@@ -142,7 +142,7 @@ def test_gradient_at_the_old_point_is_first_order_in_the_learning_rate(x64):
   errors = []
   for inner_lr in (1e-2, 1e-3):
     f = hypergradient(inner, outer, inner_lr=inner_lr)
-    _, exact = f(t, labels, None, None)
+    _, exact = jax.jit(f)(t, labels, None, None)
     error = jnp.linalg.norm(-inner_lr * mixed - exact)
     errors.append(error / jnp.linalg.norm(exact))
   assert errors[0] < 0.1
@@ -153,7 +153,7 @@ def test_gradient_at_the_old_point_is_first_order_in_the_learning_rate(x64):
 def test_zero_learning_rate_gives_zero(estimator):
   _, inner, outer = micro_maxl(0.0)
   f = hypergradient(inner, outer, inner_lr=0.0, estimator=estimator)
-  _, grad = f(MICRO_PARAMS, MICRO_LABELS, None, None)
+  _, grad = jax.jit(f)(MICRO_PARAMS, MICRO_LABELS, None, None)
   np.testing.assert_array_equal(grad, 0)
 
 
@@ -173,7 +173,7 @@ def test_one_column_a_class_gives_zero(estimator):
   f = hypergradient(inner, outer, inner_lr=0.5, estimator=estimator)
   rng = np.random.default_rng(0)
   logits, label_logits = jnp.asarray(rng.normal(size=(2, 3, 3)), jnp.float32)
-  value, grad = f(logits, label_logits, None, None)
+  value, grad = jax.jit(f)(logits, label_logits, None, None)
   assert value != outer(logits, label_logits, None)
   np.testing.assert_array_equal(grad, 0)
 
@@ -187,7 +187,7 @@ def test_outer_loss_without_params_leaves_the_direct_part(estimator):
     inner_lr=0.1,
     estimator=estimator,
   )
-  _, grad = f(MICRO_PARAMS, MICRO_LABELS, None, None)
+  _, grad = jax.jit(f)(MICRO_PARAMS, MICRO_LABELS, None, None)
   np.testing.assert_array_equal(grad, 2 * MICRO_LABELS)
 
 
@@ -205,7 +205,7 @@ def test_under_jit_and_vmap_with_a_traced_learning_rate(estimator):
   rates = jnp.array([0.1, 0.3])
   values, grads = jax.jit(jax.vmap(run))(t, labels, rates)
   for i in range(2):
-    value, grad = run(t[i], labels[i], float(rates[i]))
+    value, grad = jax.jit(run)(t[i], labels[i], rates[i])
     np.testing.assert_allclose(values[i], value, rtol=1e-5)
     np.testing.assert_allclose(grads[i], grad, rtol=1e-3, atol=1e-6)
 
@@ -221,7 +221,8 @@ def test_estimates_can_be_differentiated(estimator, x64):
     neumann_terms=1,
   )
   phi = jnp.zeros(2)
-  slope = jax.jacobian(lambda phi: f(jnp.ones(2), phi, None, None)[1])(phi)
+  jacobian = jax.jacobian(lambda phi: f(jnp.ones(2), phi, None, None)[1])
+  slope = jax.jit(jacobian)(phi)
   assert np.all(np.isfinite(slope))
 
 

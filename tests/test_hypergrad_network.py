@@ -93,7 +93,6 @@ def make_losses(axis_name=None, entropy_weight=ENTROPY_WEIGHT):
 def differences(value, meta, step=1e-5):
   """Central differences of a scalar function of a tree, entry by entry."""
   flat, unravel = jax.flatten_util.ravel_pytree(meta)
-  value = jax.jit(value)
   steps = step * np.eye(len(flat))
   slopes = [value(unravel(flat + d)) - value(unravel(flat - d)) for d in steps]
   return unravel(jnp.stack(slopes) / (2 * step))
@@ -102,12 +101,6 @@ def differences(value, meta, step=1e-5):
 def relative_error(got, want):
   got, want = (jax.flatten_util.ravel_pytree(t)[0] for t in (got, want))
   return float(jnp.linalg.norm(got - want) / jnp.linalg.norm(want))
-
-
-def options(estimator):
-  """Settings that every estimator accepts, two steps where it can."""
-  steps = 1 if estimator == "finite_difference" else 2
-  return {"estimator": estimator, "num_steps": steps, "inner_lr": 0.1}
 
 
 # The batch-norm network: differences, a second estimator, the closed form.
@@ -130,8 +123,9 @@ def test_exact_and_remat_equal_differences(settings, x64):
   outer_batch = first(make_batches(1, seed=3))
   exact = hypergradient(*make_losses(), **settings)
   remat = hypergradient(*make_losses(), **settings, estimator="remat")
-  value, grads = jax.jit(exact)(params, meta, inner_batches, outer_batch)
-  again, grads_again = jax.jit(remat)(params, meta, inner_batches, outer_batch)
+  exact, remat = jax.jit(exact), jax.jit(remat)
+  value, grads = exact(params, meta, inner_batches, outer_batch)
+  again, grads_again = remat(params, meta, inner_batches, outer_batch)
   np.testing.assert_allclose(again, value, rtol=1e-13)
   assert relative_error(grads_again, grads) < 1e-12
   want = differences(
@@ -160,39 +154,36 @@ def closed_form(params, meta, batch, inner_lr):
 
 
 @pytest.mark.parametrize("estimator", ["exact", "remat", "neumann"])
-@pytest.mark.parametrize("seed", [0, 10, 20])
-def test_one_step_equals_the_closed_form(estimator, seed, x64):
-  params, meta = make_params(seed), make_meta(seed + 1)
-  batches = make_batches(1, seed=seed + 2)
+def test_one_step_equals_the_closed_form(estimator, x64):
   f = hypergradient(
     *make_losses(), inner_lr=0.5, estimator=estimator, neumann_terms=1
   )
-  _, grads = jax.jit(f)(params, meta, batches, first(batches))
-  want = closed_form(params, meta, first(batches), 0.5)
-  assert relative_error(grads, want) < 1e-12
-
-
-def indirect(estimator, inner_lr, **kwargs):
-  """The part that goes through the inner step, of the network above."""
-  f = hypergradient(
-    *make_losses(entropy_weight=0.0),
-    inner_lr=inner_lr,
-    estimator=estimator,
-    **kwargs,
-  )
-  batches = make_batches(kwargs.get("num_steps", 1))
-  outer_batch = first(make_batches(1, seed=3))
-  return jax.jit(f)(make_params(), make_meta(), batches, outer_batch)[1]
+  estimate, closed = jax.jit(f), jax.jit(closed_form)
+  for seed in (0, 10, 20):
+    params, meta = make_params(seed), make_meta(seed + 1)
+    batches = make_batches(1, seed=seed + 2)
+    _, grads = estimate(params, meta, batches, first(batches))
+    want = closed(params, meta, first(batches), 0.5)
+    assert relative_error(grads, want) < 1e-12
 
 
 def test_error_of_finite_difference_is_quadratic_in_its_radius(x64):
-  want = indirect("exact", 0.5)
-  errors = [
-    relative_error(
-      indirect("finite_difference", 0.5, difference_radius=radius), want
+  problem = make_losses(entropy_weight=0.0)
+  batches, outer_batch = make_batches(1), first(make_batches(1, seed=3))
+  arguments = make_params(), make_meta(), batches, outer_batch
+
+  @jax.jit
+  def difference(radius):
+    f = hypergradient(
+      *problem,
+      inner_lr=0.5,
+      estimator="finite_difference",
+      difference_radius=radius,
     )
-    for radius in (0.1, 0.01, 0.001)
-  ]
+    return f(*arguments)[1]
+
+  _, want = jax.jit(hypergradient(*problem, inner_lr=0.5))(*arguments)
+  errors = [relative_error(difference(r), want) for r in (0.1, 0.01, 0.001)]
   assert errors[0] < 0.1
   np.testing.assert_allclose(np.divide(errors[:-1], errors[1:]), 100, rtol=0.1)
 
@@ -205,15 +196,17 @@ def test_neumann_equals_its_formula_with_dense_matrices(x64):
   theta, unravel = jax.flatten_util.ravel_pytree(make_params())
   for i in range(num_steps):
     batch = jax.tree.map(lambda x, i=i: x[i], batches)
-    slope = jax.grad(lambda t, b=batch: inner(unravel(t), meta, b))
+    slope = jax.jit(jax.grad(lambda t, b=batch: inner(unravel(t), meta, b)))
     point, theta = theta, theta - inner_lr * slope(theta)
-  v, direct = jax.grad(outer, (0, 1))(unravel(theta), meta, outer_batch)
+  v, direct = jax.jit(jax.grad(outer, (0, 1)))(
+    unravel(theta), meta, outer_batch
+  )
   v = jax.flatten_util.ravel_pytree(v)[0]
-  hessian = np.asarray(jax.jacobian(slope)(point))
+  hessian = np.asarray(jax.jit(jax.jacobian(slope))(point))
   step = np.eye(len(v)) - inner_lr * hessian
   series = sum(np.linalg.matrix_power(step, j) for j in range(terms)) @ v
-  mixed = jax.jacobian(
-    lambda w: jax.grad(inner)(unravel(point), {"w": w}, batch)
+  mixed = jax.jit(
+    jax.jacobian(lambda w: jax.grad(inner)(unravel(point), {"w": w}, batch))
   )(meta["w"])
   mixed = np.concatenate(
     [np.reshape(mixed[name], (-1, meta["w"].size)) for name in sorted(mixed)]
@@ -227,7 +220,7 @@ def test_neumann_equals_its_formula_with_dense_matrices(x64):
     estimator="neumann",
     neumann_terms=terms,
   )
-  _, grads = f(make_params(), meta, batches, outer_batch)
+  _, grads = jax.jit(f)(make_params(), meta, batches, outer_batch)
   assert relative_error(grads["w"], want) < 1e-12
 
 
@@ -236,35 +229,46 @@ def split(batches):
   return jax.tree.map(lambda x: jnp.stack(jnp.split(x, 4, axis=1)), batches)
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS)
-@pytest.mark.parametrize("runner", ["pmap", "shard_map", "shard_map_checked"])
-def test_four_devices_equal_one(estimator, runner, x64):
-  settings = options(estimator)
-  params, meta = make_params(), make_meta()
-  inner_batches = make_batches(settings["num_steps"], batch_size=16)
-  outer_batches = make_batches(1, batch_size=16, seed=3)
-  one = hypergradient(*make_losses(), **settings)
-  value, grads = one(params, meta, inner_batches, first(outer_batches))
-  four = hypergradient(*make_losses("devices"), **settings, axis_name="devices")
-  if runner == "pmap":
-    run = jax.pmap(four, axis_name="devices", in_axes=(None, None, 0, 0))
-    shards = (
-      split(inner_batches),
-      jax.tree.map(lambda x: x[:, 0], split(outer_batches)),
-    )
-    values, replicas = run(params, meta, *shards)
-    np.testing.assert_array_equal(replicas["w"][1:], replicas["w"][:-1])
-    got, got_grads = values[0], first(replicas)
-  else:
-    run = jax.shard_map(
-      four,
+def on_pmap(f):
+  """All of `f` on four devices, from and to whole arrays."""
+  run = jax.pmap(f, axis_name="devices", in_axes=(None, None, 0, 0))
+
+  def whole(params, meta, inner_batches, outer_batch):
+    outer_batches = jax.tree.map(lambda x: x[None], outer_batch)
+    outer_shards = jax.tree.map(lambda x: x[:, 0], split(outer_batches))
+    result = run(params, meta, split(inner_batches), outer_shards)
+    jax.tree.map(lambda x: np.testing.assert_array_equal(x[1:], x[:-1]), result)
+    return first(result)
+
+  return whole
+
+
+def on_shard_map(f):
+  """The same where the axis tracks which values are replicated."""
+  return jax.jit(
+    jax.shard_map(
+      f,
       mesh=Mesh(np.array(jax.devices()[:4]), ("devices",)),
       in_specs=(P(), P(), P(None, "devices"), P("devices")),
       out_specs=(P(), P()),
-      check_vma=runner == "shard_map_checked",
     )
-    got, got_grads = jax.jit(run)(
-      params, meta, inner_batches, first(outer_batches)
-    )
-  np.testing.assert_allclose(got, value, rtol=1e-12)
-  assert relative_error(got_grads, grads) < 1e-10
+  )
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_four_devices_equal_one(estimator, x64):
+  steps = 1 if estimator == "finite_difference" else 2
+  settings = {"estimator": estimator, "num_steps": steps, "inner_lr": 0.1}
+  arguments = (
+    make_params(),
+    make_meta(),
+    make_batches(steps, batch_size=16),
+    first(make_batches(1, batch_size=16, seed=3)),
+  )
+  one = hypergradient(*make_losses(), **settings)
+  four = hypergradient(*make_losses("devices"), **settings, axis_name="devices")
+  value, grads = jax.jit(one)(*arguments)
+  for runner in (on_pmap, on_shard_map):
+    got, got_grads = runner(four)(*arguments)
+    np.testing.assert_allclose(got, value, rtol=1e-12)
+    assert relative_error(got_grads, grads) < 1e-10

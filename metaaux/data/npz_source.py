@@ -43,10 +43,11 @@ def load(where: str, part: slices.Slice) -> arrays.Source:
   if not path.is_file():
     raise UserError(f"npz:{where}: no such file; check the path")
   try:
-    archive = np.load(path, allow_pickle=False)
-    if not isinstance(archive, Mapping):
-      raise UserError(f"npz:{where} is one array; write it with numpy.savez")
-    with archive:
+    # NumPy, given the path, leaves a broken file open.
+    with path.open("rb") as file:
+      archive = np.load(file, allow_pickle=False)
+      if not isinstance(archive, Mapping):
+        raise UserError(f"npz:{where} is one array; write it with numpy.savez")
       return _read(archive, where, part)
   except UserError:
     raise

@@ -33,24 +33,10 @@ def load(where: str, part: slices.Slice) -> arrays.Source:
   builder = _prepared(where)
   splits = builder.info.splits
   slices.check_name(part, splits, f"tfds:{where}")
-  start, stop = part.bounds(splits[part.name].num_examples)
+  wanted = range(*part.bounds(splits[part.name].num_examples))
   features = builder.info.features
   image_key, label_keys = _keys(features, where)
-  records = _source(builder, part.name, image_key, where)
-  num_channels = 1 if features[image_key].shape[-1] == 1 else 3
-
-  def read(chunk: range) -> list[tuple[np.ndarray, list[int]]]:
-    return [
-      (
-        images.decode(record[image_key], num_channels, f"tfds:{where}, {i}"),
-        [record[key] for key in label_keys],
-      )
-      for i, record in zip(chunk, records.__getitems__(chunk), strict=True)
-    ]
-
-  chunks = [range(i, min(i + _CHUNK, stop)) for i in range(start, stop, _CHUNK)]
-  examples = [e for chunk in images.in_threads(read, chunks) for e in chunk]
-  pixels, ids = zip(*examples, strict=True)
+  pixels, ids = _read(builder, part.name, wanted, image_key, label_keys, where)
   return _with_levels(
     _stack(pixels, where),
     dict(zip(label_keys, np.array(ids, np.int32).T, strict=True)),
@@ -89,14 +75,33 @@ def _prepared(where: str) -> Any:
   return builder
 
 
-def _source(builder: Any, split: str, image_key: str, where: str) -> Any:
-  """Random access to the records of a split, images still encoded."""
+def _read(
+  builder: Any,
+  split: str,
+  wanted: range,
+  image_key: str,
+  label_keys: list[str],
+  where: str,
+) -> tuple[tuple[np.ndarray, ...], tuple[list[int], ...]]:
+  """Images [H, W, C] and labels [L] of the wanted examples."""
   import tensorflow_datasets as tfds
 
+  num_channels = 1 if builder.info.features[image_key].shape[-1] == 1 else 3
+
+  def read(chunk: range) -> list[tuple[np.ndarray, list[int]]]:
+    return [
+      (
+        images.decode(record[image_key], num_channels, f"tfds:{where}, {i}"),
+        [record[key] for key in label_keys],
+      )
+      for i, record in zip(chunk, records.__getitems__(chunk), strict=True)
+    ]
+
+  chunks = [wanted[i : i + _CHUNK] for i in range(0, len(wanted), _CHUNK)]
+  skip = {image_key: tfds.decode.SkipDecoding()}
   try:
-    return builder.as_data_source(
-      split, decoders={image_key: tfds.decode.SkipDecoding()}
-    )
+    records = builder.as_data_source(split, decoders=skip)
+    examples = [e for part in images.in_threads(read, chunks) for e in part]
   except NotImplementedError as error:
     raise UserError(
       f"tfds:{where} in {builder.data_dir} is not in array_record files; "
@@ -104,6 +109,12 @@ def _source(builder: Any, split: str, image_key: str, where: str) -> Any:
       "tfds.builder(NAME, data_dir=...)"
       ".download_and_prepare(file_format='array_record'), and set TFDS_DATA_DIR"
     ) from error
+  except RuntimeError as error:
+    raise UserError(
+      f"tfds:{where} in {builder.data_dir} is damaged ({_first_line(error)}); "
+      "prepare it again"
+    ) from error
+  return tuple(zip(*examples, strict=True))
 
 
 def _keys(features: Any, where: str) -> tuple[str, list[str]]:

@@ -92,7 +92,7 @@ def meta_step(
       state.params, state.stats, inner["image"], train=True
     )
     new = new._replace(stats=parallel.pmean(stats, maxl.axis_name))
-  norm = optax.global_norm(grads)
+  norm = optax.tree.norm(grads)
   return new, {"meta_loss": value, "hypergradient_norm": norm}
 
 
@@ -170,8 +170,9 @@ def init_state(
 ) -> MaxlState:
   """Evaluator by Glorot uniform, generator by Glorot normal initialisation."""
   del previous
-  key, meta_key = jax.random.split(key)
+  # The evaluator starts where the baselines' network starts with this seed.
   params, stats = maxl.evaluator.init(key, batch["image"])
+  meta_key = jax.random.fold_in(key, 1)
   meta_params, meta_stats = maxl.generator.init(meta_key, batch["image"])
   num_labels = sum(maxl.psi)
   return MaxlState(
@@ -204,6 +205,30 @@ def probe(
   return {**metrics, "generator_moved": moved}
 
 
+def assemble(
+  config: Any, spec: Spec, *, entropy: bool = True, axis_name: str | None = None
+) -> Maxl:
+  """Networks and optimisers of a config; arguments as of `make`."""
+  _check(config)
+  sync_axis = axis_name if config.sync_batch_norm else None
+  heads = {"primary": spec.num_primary, "auxiliary": spec.num_auxiliary}
+  return Maxl(
+    config=config,
+    psi=spec.psi,
+    entropy_weight=config.maxl.entropy_weight if entropy else 0.0,
+    evaluator=models.make(config.model, heads, axis_name=sync_axis),
+    generator=models.make(
+      config.model,
+      {"auxiliary": spec.num_auxiliary},
+      kernel_init="glorot_normal",
+      axis_name=sync_axis,
+    ),
+    optimizer=optim.make(config.optimizer, config.num_steps),
+    meta_optimizer=optim.make(config.generator.optimizer, config.num_steps),
+    axis_name=axis_name,
+  )
+
+
 def make(
   config: Any, spec: Spec, *, entropy: bool = True, axis_name: str | None = None
 ) -> tuple[Stage, ...]:
@@ -220,24 +245,7 @@ def make(
   Raises:
     UserError: options that exclude each other.
   """
-  _check(config)
-  sync_axis = axis_name if config.sync_batch_norm else None
-  heads = {"primary": spec.num_primary, "auxiliary": spec.num_auxiliary}
-  maxl = Maxl(
-    config=config,
-    psi=spec.psi,
-    entropy_weight=config.maxl.entropy_weight if entropy else 0.0,
-    evaluator=models.make(config.model, heads, axis_name=sync_axis),
-    generator=models.make(
-      config.model,
-      {"auxiliary": spec.num_auxiliary},
-      kernel_init="glorot_normal",
-      axis_name=sync_axis,
-    ),
-    optimizer=optim.make(config.optimizer, config.num_steps),
-    meta_optimizer=optim.make(config.generator.optimizer, config.num_steps),
-    axis_name=axis_name,
-  )
+  maxl = assemble(config, spec, entropy=entropy, axis_name=axis_name)
   every = config.maxl.alternate_every
   updates = {"both": both_steps}
   if every:

@@ -1,10 +1,13 @@
 """Initial values of parameters and batch statistics."""
 
 import math
+import zlib
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+
+from metaaux.models.heads import is_head
 
 Array = jax.Array
 Key = jax.Array
@@ -37,8 +40,11 @@ def values(key: Key, shapes: Any, kernel_init: str) -> Any:
   Kernels have variance 2 / (fan in + fan out) (Glorot & Bengio 2010), scales
   and variances are 1, everything else is 0.
 
-  Note: one draw serves all kernels, because XLA takes about half a second to
-  compile each shape of a draw, and Linen draws a dozen.
+  The trunk and each head have keys of their own, so that a network with one
+  more head starts from the same values in all that it shares with another.
+
+  Note: one draw serves all kernels of the trunk, because XLA takes about half
+  a second to compile each shape of a draw, and Linen draws a dozen.
 
   Args:
     key: a typed key.
@@ -49,18 +55,35 @@ def values(key: Key, shapes: Any, kernel_init: str) -> Any:
     A tree of arrays of these shapes and dtypes.
   """
   leaves, structure = jax.tree_util.tree_flatten_with_path(shapes)
-  kernels = [leaf for path, leaf in leaves if path[-1].key == "kernel"]
-  draw = _DRAWS[kernel_init](key, sum(leaf.size for leaf in kernels))
-  drawn, used = [], 0
+  sizes: dict[str, int] = {}
   for path, leaf in leaves:
     if path[-1].key == "kernel":
-      values = draw[used : used + leaf.size].reshape(leaf.shape)
+      part = _part(path)
+      sizes[part] = sizes.get(part, 0) + leaf.size
+  draws = {
+    part: _DRAWS[kernel_init](_fold_name(key, part), size)
+    for part, size in sizes.items()
+  }
+  drawn, used = [], dict.fromkeys(sizes, 0)
+  for path, leaf in leaves:
+    if path[-1].key == "kernel":
+      part = _part(path)
+      first, used[part] = used[part], used[part] + leaf.size
+      values = draws[part][first : used[part]].reshape(leaf.shape)
       drawn.append((values * _deviation(leaf.shape)).astype(leaf.dtype))
-      used += leaf.size
     else:
       constant = float(path[-1].key in ("scale", "var"))
       drawn.append(jnp.full(leaf.shape, constant, leaf.dtype))
   return jax.tree.unflatten(structure, drawn)
+
+
+def _part(path: tuple[Any, ...]) -> str:
+  """The head that a leaf of {"params": ...} belongs to, or "trunk"."""
+  return path[1].key if is_head(path[1:]) else "trunk"
+
+
+def _fold_name(key: Key, name: str) -> Key:
+  return jax.random.fold_in(key, zlib.crc32(name.encode()) & 0x7FFFFFFF)
 
 
 def _deviation(shape: tuple[int, ...]) -> float:

@@ -36,7 +36,8 @@ def test_train_and_test_folders(tmp_path):
   assert train.images.shape == (9, 5, 6, 3)
   np.testing.assert_array_equal(np.bincount(train.labels["3"]), [4, 3, 2])
   np.testing.assert_array_equal(np.bincount(test.labels["3"]), [1, 2])
-  pixels = np.random.default_rng(1101).integers(0, 256, (5, 6, 3))
+  rng = np.random.default_rng(1101)
+  pixels = rng.integers(0, 256, (5, 6, 3), dtype=np.uint8)
   found = [(image == pixels).all() for image in test.images]
   np.testing.assert_array_equal(test.labels["3"][found], [1])
 

@@ -66,7 +66,7 @@ def test_two_parents():
 
 def test_class_without_examples():
   child, parent = np.array([0, 2]), np.array([0, 1])
-  with pytest.raises(UserError, match="class 1 .* has no example"):
+  with pytest.raises(UserError, match=r"class 1 .* has no example"):
     hierarchies.parents(child, parent)
   with pytest.raises(UserError, match=r"class 3 \('d'\) .* has no example"):
     hierarchies.parents(np.arange(3), np.zeros(3, int), names=tuple("abcd"))

@@ -1,5 +1,6 @@
 """TFDS sets, prepared on disk by the tests themselves."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -76,11 +77,9 @@ def test_reads_without_tensorflow(data_dir):
   """In a fresh process, which finds the directory by TFDS_DATA_DIR."""
   code = (
     "import sys\n"
-    "sys.modules['tensorflow'] = None  # any import of it fails\n"
     "from metaaux.data import sources\n"
     "assert len(sources.load('tfds:cifar100', 'train').images) == 200\n"
-    "del sys.modules['tensorflow']\n"
-    "assert not any(m.split('.')[0] == 'tensorflow' for m in sys.modules)\n"
+    "assert 'tensorflow' not in sys.modules\n"
   )
   environment = {**os.environ, "TFDS_DATA_DIR": str(data_dir)}
   done = subprocess.run(
@@ -95,7 +94,12 @@ def test_reads_without_tensorflow(data_dir):
 
 def test_not_prepared(monkeypatch, tmp_path):
   tiny_tfds.use(monkeypatch, tmp_path)
-  monkeypatch.setitem(sys.modules, "tensorflow", None)
+  find = importlib.util.find_spec
+  monkeypatch.setattr(
+    importlib.util,
+    "find_spec",
+    lambda n: None if n == "tensorflow" else find(n),
+  )
   with pytest.raises(UserError) as caught:
     sources.load("tfds:mnist", "train")
   message = str(caught.value)
@@ -118,3 +122,45 @@ def test_unknown_split(prepared):
   pattern = "tfds:cifar10_1/v6 has no split 'train'; its splits: test"
   with pytest.raises(UserError, match=pattern):
     sources.load("tfds:cifar10_1/v6", "train")
+
+
+@pytest.mark.parametrize(
+  ("name", "message"),
+  [
+    ("binarized_mnist", "has 1 image and 0 class label features of image"),
+    ("oxford_flowers102", r"several sizes, such as \(16, 16, 3\) and \(17"),
+  ],
+)
+def test_sets_of_another_kind(monkeypatch, tmp_path, name, message):
+  tiny_tfds.write(tmp_path, name, num_train=10, num_test=0)
+  tiny_tfds.use(monkeypatch, tmp_path)
+  with pytest.raises(UserError, match=message):
+    sources.load(f"tfds:{name}", "train")
+
+
+def test_another_file_format(monkeypatch, tmp_path):
+  folder = tiny_tfds.write(tmp_path, "mnist", num_train=10, num_test=0)
+  tiny_tfds.use(monkeypatch, tmp_path)
+  info = folder / "dataset_info.json"
+  info.write_text(info.read_text().replace("array_record", "tfrecord"))
+  with pytest.raises(UserError, match="is not in array_record files; prepare"):
+    sources.load("tfds:mnist", "train")
+
+
+def test_damaged_files(monkeypatch, tmp_path):
+  folder = tiny_tfds.write(tmp_path, "cifar10", num_train=60, num_test=0)
+  tiny_tfds.use(monkeypatch, tmp_path)
+  (path,) = folder.glob("cifar10-train*")
+  content = path.read_bytes()
+  middle = len(content) // 2
+  for damaged in (
+    content[:middle],
+    b"",
+    content[:50_000] + bytes(1000) + content[51_000:],
+  ):
+    path.write_bytes(damaged)
+    with pytest.raises(
+      UserError, match=r"is damaged .*; prepare it again"
+    ) as e:
+      sources.load("tfds:cifar10", "train")
+    assert "\n" not in str(e.value)

@@ -22,7 +22,7 @@ FINE_TO_COARSE = (
 def write(data_dir, name="cifar100", num_train=200, num_test=100):
   """Prepares `name` (as TFDS spells it) under `data_dir`; returns its folder.
 
-  Any set of one image and class labels will do. Fine labels go round, so
+  Any set of images and class labels will do. Fine labels go round, so
   every class occurs if there are enough examples; the order is random.
   """
   import tensorflow_datasets as tfds
@@ -32,7 +32,9 @@ def write(data_dir, name="cifar100", num_train=200, num_test=100):
   folder.mkdir(parents=True)
   features = builder.info.features
   for key, feature in features.items():
-    if isinstance(feature, tfds.features.ClassLabel) and not feature.names:
+    if not isinstance(feature, tfds.features.ClassLabel):
+      continue
+    if feature.names[0] == "0":  # as they read while they are not set
       feature.names = [f"{key}_{i}" for i in range(feature.num_classes)]
   rng = np.random.default_rng(0)
   splits = []
@@ -83,11 +85,14 @@ def _example(features, i, rng):
   """One serialised tf.train.Example."""
   import tensorflow_datasets as tfds
 
-  fine = i % features["label"].num_classes
+  num_classes = features["label"].num_classes if "label" in features else 1
+  fine = i % num_classes
   example = {}
   for key, feature in features.items():
     if isinstance(feature, tfds.features.Image):
-      example[key] = _png(_pixels(feature.shape, fine, rng))
+      # Where the set has images of any size, they differ.
+      shape = [16 + i % 2 if n is None else n for n in feature.shape]
+      example[key] = _png(_pixels(shape, fine, rng))
     elif key == "coarse_label":
       example[key] = FINE_TO_COARSE[fine]
     elif isinstance(feature, tfds.features.ClassLabel):

@@ -1,0 +1,1 @@
+"""Experiments: comparisons and pictures of runs."""

@@ -1,0 +1,82 @@
+"""What the command lines share: arguments, exit statuses, one-line errors."""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from metaaux.errors import NonFiniteError, Stopped, UserError
+
+EXIT_USAGE, EXIT_NON_FINITE = 2, 3
+
+
+class _Parser(argparse.ArgumentParser):
+  """A parser whose complaints are of our kind: one line, exit status 2."""
+
+  def error(self, message: str) -> NoReturn:
+    raise UserError(f"{message}; {self.prog} --help lists what there is")
+
+
+def parser(module: str, text: str) -> argparse.ArgumentParser:
+  """An argument parser that raises UserError.
+
+  Args:
+    module: that `python -m` runs.
+    text: what --help says above the list of flags, line by line as it is.
+  """
+  return _Parser(
+    prog=f"python -m {module}",
+    usage=argparse.SUPPRESS,
+    description=text,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+    allow_abbrev=False,
+  )
+
+
+def fail(error: BaseException | str, status: int = EXIT_USAGE) -> int:
+  """Prints one line on stderr, whatever the error holds; returns the status."""
+  text = " ".join(str(error).split()) or type(error).__name__
+  print(f"error: {text}", file=sys.stderr)
+  return status
+
+
+def listen() -> dict[str, int]:
+  """Remembers the first SIGTERM or SIGINT; a second one ends at once.
+
+  Returns:
+    A dict that gets the key "signal" when one arrives.
+  """
+  received: dict[str, int] = {}
+
+  def remember(number: int, frame: object) -> None:
+    del frame
+    received["signal"] = number
+    # Not print, which may be what was interrupted.
+    os.write(2, b"stopping after this step; once more stops at once\n")
+    for each in (signal.SIGTERM, signal.SIGINT):
+      signal.signal(each, signal.SIG_DFL)
+
+  for each in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(each, remember)
+  return received
+
+
+def status_of(command: Callable[[], None], received: dict[str, int]) -> int:
+  """Runs a command; the exit status that its end deserves.
+
+  Args:
+    command: returns when all is well.
+    received: of `listen`.
+  """
+  try:
+    command()
+  except UserError as error:
+    return fail(error, EXIT_USAGE)
+  except NonFiniteError as error:
+    return fail(error, EXIT_NON_FINITE)
+  except Stopped as error:
+    print(error, file=sys.stderr)
+    return 128 + received["signal"]
+  return 0

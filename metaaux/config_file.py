@@ -1,0 +1,109 @@
+"""Configuration files and the overrides of their keys on a command line."""
+
+import os
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import ml_collections
+
+from metaaux import config as config_lib
+from metaaux.config_rules import ITEMS, did_you_mean
+from metaaux.errors import UserError
+
+_PREFIX = "--config."
+
+
+def load(
+  spec: str, overrides: Sequence[tuple[str, str]] = ()
+) -> ml_collections.ConfigDict:
+  """The validated, locked config of a file.
+
+  Args:
+    spec: FILE, or FILE:ARGUMENT, whose second part `get_config` receives.
+    overrides: keys and the texts of their values, of `pairs`.
+
+  Raises:
+    UserError: the file is missing or fails, or a key or a value is wrong.
+  """
+  path, *argument = spec.split(":", 1)
+  config = _execute(path, argument)
+  if not isinstance(config, ml_collections.ConfigDict):
+    raise UserError(
+      f"{path}: get_config() returned {type(config).__name__}, not a "
+      "ConfigDict; start from metaaux.config.base() and return it"
+    )
+  for key, text in overrides:
+    _override(config, key, text)
+  config_lib.validate(config)
+  return config.lock()
+
+
+def _execute(path: str, argument: Sequence[str]) -> Any:
+  if not os.path.isfile(path):
+    raise UserError(f"config file {path!r} does not exist; check --config")
+  # Not imported: a module's cached bytecode can be older than the file.
+  namespace: dict[str, Any] = {"__name__": "__config__", "__file__": path}
+  try:
+    with open(path, "rb") as file:
+      exec(compile(file.read(), path, "exec"), namespace)
+    if "get_config" not in namespace:
+      raise UserError(f"{path} defines no get_config(); see metaaux/config.py")
+    return namespace["get_config"](*argument)
+  except UserError:
+    raise
+  except (Exception, SystemExit) as error:  # A program; anything may fail.
+    raise UserError(
+      f"{path}{_line(error, path)} failed with {type(error).__name__}: {error}"
+    ) from error
+
+
+def _line(error: BaseException, path: str) -> str:
+  """`:12`, the last line of the file itself that the error passed."""
+  if isinstance(error, SyntaxError):
+    return ""  # its text says where
+  frames = traceback.extract_tb(error.__traceback__)
+  lines = [frame.lineno for frame in frames if frame.filename == path]
+  return f":{lines[-1]}" if lines else ""
+
+
+def pairs(items: Sequence[str]) -> list[tuple[str, str]]:
+  """Key and text of each override on a command line.
+
+  Args:
+    items: `--config.KEY=VALUE`, or the two as separate items.
+
+  Raises:
+    UserError: an item is something else.
+  """
+  found, rest = [], list(items)
+  while rest:
+    item = rest.pop(0)
+    key, equals, text = item.removeprefix(_PREFIX).partition("=")
+    if not item.startswith(_PREFIX):
+      raise UserError(
+        f"unexpected argument {item!r}; flags are written --name=value "
+        "(--help lists them)"
+      )
+    if not equals:
+      if not rest or rest[0].startswith("--"):
+        raise UserError(f"{item} needs a value: {item}=...")
+      text = rest.pop(0)
+    found.append((key, text))
+  return found
+
+
+def _override(config: ml_collections.ConfigDict, key: str, text: str) -> None:
+  known = config_lib.flatten(config_lib.base())
+  inside = [name for name in known if name.startswith(f"{key}.")]
+  if inside:
+    raise UserError(
+      f"config key {key!r} is a group; set one of {', '.join(inside)}"
+    )
+  if key not in known or key not in config_lib.flatten(config):
+    raise UserError(
+      f"config key {key!r} is unknown{did_you_mean(key, known)}; --help lists "
+      "all keys"
+    )
+  value = config_lib.convert(key, text, known[key], ITEMS.get(key, int))
+  config.update_from_flattened_dict({key: value})

@@ -1,0 +1,180 @@
+"""What a state says of examples: accuracy, generated labels, the probe."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from metaaux import feed, losses, parallel
+from metaaux.feed import Run
+from metaaux.stage import Stage
+
+Seeded = Any
+
+# Examples in one call of the network; divided among the devices.
+_BATCH = 256
+# The probe differentiates twice; a few batches of the meta split are enough.
+_PROBE_BATCHES = 4
+
+
+def _blocks(positions_SxN: np.ndarray, size: int) -> Iterator[np.ndarray]:
+  """[S, size] blocks of positions; the last is filled up with its first."""
+  for start in range(0, positions_SxN.shape[1], size):
+    block = positions_SxN[:, start : start + size]
+    missing = size - block.shape[1]
+    yield np.concatenate([block, block[:, :1].repeat(missing, 1)], 1)
+
+
+def make_predictor(
+  stage: Stage, run: Run
+) -> Callable[[Seeded, Any, np.ndarray], np.ndarray]:
+  """Primary logits of many examples.
+
+  Returns:
+    (states, replicated examples, positions [S, n]) -> float32 [S, n, C].
+  """
+  shards = run.plan.num_shards
+  size = -(-_BATCH // shards) * shards
+
+  def predict(state: Any, index_B: Any, examples: Any, arg: Any) -> tuple:
+    del arg
+    index_B = parallel.shard(index_B, run.plan)
+    batch = feed.draw(run, examples, index_B, None)
+    return (stage.predict(state, batch["image"]),)
+
+  compiled = parallel.compile_step(predict, run.plan)
+
+  def predict_all(
+    states: Seeded, examples: Any, positions_SxN: np.ndarray
+  ) -> np.ndarray:
+    parts = []
+    for block in _blocks(positions_SxN, size):
+      inputs = parallel.from_host(block.astype(np.int32), run.plan)
+      (logits,) = compiled(states, inputs, examples, np.int32(0))
+      parts.append(parallel.gather(logits, run.plan))
+    return np.concatenate(parts, 1)[:, : positions_SxN.shape[1]]
+
+  return predict_all
+
+
+def scores(logits_NxC: np.ndarray, labels_N: np.ndarray) -> dict[str, float]:
+  """Accuracy (a fraction) and cross-entropy (nats) of a split."""
+  loss = losses.softmax_cross_entropy(logits_NxC, labels_N)
+  hits = logits_NxC.argmax(-1) == labels_N
+  return {"accuracy": float(hits.mean()), "loss": float(loss.mean())}
+
+
+def make_label_collector(
+  stage: Stage, run: Run
+) -> Callable[[Seeded], tuple[np.ndarray, np.ndarray]]:
+  """Generated labels of the meta split, in batches of the training size.
+
+  Returns:
+    states -> (labels [S, n, K], positions [S, n]); the examples that do not
+    fill a batch are left out, as in training.
+  """
+
+  def targets(state: Any, index_B: Any, pool: Any, arg: Any) -> tuple:
+    del arg
+    index_B = parallel.shard(index_B, run.plan)
+    return (stage.targets(state, feed.draw(run, pool, index_B, None)),)
+
+  compiled = parallel.compile_step(targets, run.plan)
+  size = run.config.batch_size
+  limit = min(run.config.eval_examples, run.problem.meta.shape[1])
+  positions = run.problem.meta[:, : max(1, limit // size) * size]
+
+  def collect(states: Seeded) -> tuple[np.ndarray, np.ndarray]:
+    parts = []
+    for block in _blocks(positions, size):
+      inputs = parallel.from_host(block.astype(np.int32), run.plan)
+      (labels,) = compiled(states, inputs, run.pool, np.int32(0))
+      parts.append(parallel.gather(labels, run.plan))
+    return np.concatenate(parts, 1), positions
+
+  return collect
+
+
+def agreement(
+  labels_NxK: np.ndarray, human_N: np.ndarray, primary_N: np.ndarray
+) -> float:
+  """Normalised mutual information of generated and human labels.
+
+  The likeliest generated label against the human one inside each primary
+  class, averaged over the classes; 0 is none, 1 is the same partition.
+  """
+  from sklearn.metrics import normalized_mutual_info_score
+
+  chosen_N = labels_NxK.argmax(-1)
+  per_class = [
+    normalized_mutual_info_score(
+      human_N[primary_N == c], chosen_N[primary_N == c]
+    )
+    for c in np.unique(primary_N)
+  ]
+  return float(np.mean(per_class))
+
+
+def make_label_report(
+  stage: Stage, run: Run
+) -> Callable[[Seeded], list[dict[str, float]]]:
+  """What the generated labels look like, for each seed; {} without any."""
+  if stage.targets is None:
+    return lambda states: [{} for _ in run.seeds]
+  collect = make_label_collector(stage, run)
+  pool, spec = run.problem.pool, run.problem.spec
+
+  def report(states: Seeded) -> list[dict[str, float]]:
+    found = []
+    for labels_NxK, positions in zip(*collect(states), strict=True):
+      primary_N = pool["primary"][positions]
+      row = dict(losses.label_statistics(labels_NxK, primary_N, spec.psi))
+      if spec.has_auxiliary:
+        human_N = pool["auxiliary"][positions]
+        row["human_agreement"] = agreement(labels_NxK, human_N, primary_N)
+      found.append(row)
+    return found
+
+  return report
+
+
+def make_probe(
+  stage: Stage, run: Run
+) -> Callable[[Seeded, int], list[dict[str, float]]]:
+  """The stage's probe, averaged over batches of its streams, for each seed."""
+  if stage.probe is None:
+    return lambda states, step: [{} for _ in run.seeds]
+
+  def probe(state: Any, inputs: Any, pool: Any, step: Any) -> tuple:
+    batches = {
+      name: feed.draw(run, pool, parallel.shard(index_B, run.plan), None)
+      for name, index_B in inputs.items()
+    }
+    return (stage.probe(state, batches, step),)
+
+  compiled = parallel.compile_step(probe, run.plan)
+  size = run.config.batch_size
+  splits = {
+    name: getattr(run.problem, spec.split)
+    for name, spec in stage.streams.items()
+  }
+  number = min(
+    _PROBE_BATCHES, *(split.shape[1] // size for split in splits.values())
+  )
+
+  def report(states: Seeded, step: int) -> list[dict[str, float]]:
+    results = []
+    for i in range(number):
+      blocks = {
+        name: split[:, i * size : (i + 1) * size].astype(np.int32)
+        for name, split in splits.items()
+      }
+      inputs = parallel.from_host(blocks, run.plan)
+      (values,) = compiled(states, inputs, run.pool, np.int32(step))
+      results.append(parallel.to_host(values, run.plan))
+    return [
+      {k: float(np.mean([r[k][s] for r in results])) for k in results[0]}
+      for s in range(run.config.num_seeds)
+    ]
+
+  return report

@@ -1,0 +1,77 @@
+"""States of a stage for all seeds: new ones, or those of a checkpoint."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from metaaux import checkpoint, feed, parallel
+from metaaux.feed import Run
+from metaaux.stage import Stage
+
+Seeded = Any
+
+
+def fresh(run: Run, stage: Stage, previous: Seeded | None) -> Seeded:
+  """States at the start of a stage.
+
+  Args:
+    run: data and devices.
+    stage: that begins.
+    previous: states of the stage before, or None.
+  """
+  init, arguments = _initialiser(run, stage, previous)
+  return init(*arguments)[0]
+
+
+def shapes(run: Run, stage: Stage, previous: Seeded | None) -> Seeded:
+  """What `fresh` would return, as `jax.ShapeDtypeStruct`; nothing is computed.
+
+  Args:
+    run: data and devices.
+    stage: whose states they are.
+    previous: states of the stage before or their shapes, or None.
+
+  Raises:
+    UserError: the images do not fit the network.
+  """
+  init, arguments = _initialiser(run, stage, previous)
+  return jax.eval_shape(init, *arguments)[0]
+
+
+def restore(
+  run: Run, stage: Stage, previous: Seeded | None, manager: Any, step: int
+) -> Seeded:
+  """States of a checkpoint.
+
+  Args:
+    run: data and devices; any number of them, whatever wrote the checkpoint.
+    stage: that the checkpoint was written in.
+    previous: states of the stage before or their shapes, or None.
+    manager: of the checkpoints.
+    step: of the checkpoint, in updates of all stages.
+
+  Raises:
+    UserError: the checkpoint cannot be read, or holds other states.
+  """
+  wanted = parallel.host_template(shapes(run, stage, previous), run.plan)
+  host = checkpoint.restore(manager, step, wanted)
+  return parallel.from_host(host, run.plan)
+
+
+def _initialiser(
+  run: Run, stage: Stage, previous: Seeded | None
+) -> tuple[Callable[..., tuple], tuple]:
+  """A function that returns the states in a tuple, and its arguments."""
+
+  def init(state: Any, inputs: Any, pool: Any, step: Any) -> tuple:
+    batches = feed.batches_at(run, stage, inputs, pool, step)
+    key = feed.key_of(inputs["seed"], "init")
+    return (stage.init(key, batches["train"], state),)
+
+  if previous is None:
+    previous = None if run.plan.vmap_seeds else (None,) * len(run.seeds)
+  inputs = feed.inputs_at(run, stage, 0, None).value
+  compiled = parallel.compile_step(init, run.plan)
+  return compiled, (previous, inputs, run.pool, np.int32(0))

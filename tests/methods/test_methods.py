@@ -1,0 +1,148 @@
+"""What must hold for every method: one table, all methods."""
+
+import chex
+import jax
+import numpy as np
+import pytest
+import tiny
+
+from metaaux import config_rules, methods, parallel
+from metaaux.errors import UserError
+from metaaux.methods import multi_task
+
+METHODS = sorted(methods.METHODS)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_loss_falls_and_stays_finite(method):
+  settings = tiny.config(method=method, num_steps=60)
+  _, metrics, _, _ = tiny.run_steps(settings, 60)
+  values = [v for row in metrics for v in row.values()]
+  assert np.isfinite(values).all()
+  losses = [row["primary_loss"].mean() for row in metrics]
+  assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:5])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_same_seed_same_bits(method):
+  settings = tiny.config(method=method)
+  first, second = (tiny.run_steps(settings, 3)[0] for _ in range(2))
+  chex.assert_trees_all_equal(first, second)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_update_keeps_structure_shapes_and_dtypes(method):
+  settings = tiny.config(method=method)
+  before, after = (tiny.run_steps(settings, n)[0] for n in (0, 1))
+  chex.assert_trees_all_equal_shapes_and_dtypes(before, after)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_four_devices_train_like_one(method, batch_norm):
+  final, logs = [], []
+  for mode in ("none", "pmap"):
+    settings = tiny.config(
+      method=method, parallel=mode, **{"model.batch_norm": batch_norm}
+    )
+    states, metrics, run, _ = tiny.run_steps(settings, 3)
+    assert run.plan.num_shards == (4 if mode == "pmap" else 1)
+    final.append(parallel.to_host(states, run.plan))
+    logs.append(metrics)
+  chex.assert_trees_all_close(*final, rtol=1e-5, atol=1e-6)
+  # Every logged number too, the norm of the hypergradient among them.
+  chex.assert_trees_all_close(*logs, rtol=1e-5)
+
+
+def test_replicas_stay_equal():
+  settings = tiny.config(
+    method="maxl", parallel="pmap", **{"model.batch_norm": True}
+  )
+  states, *_ = tiny.run_steps(settings, 3)
+  for leaf in jax.tree.leaves(states):
+    for replica in leaf[1:]:
+      np.testing.assert_array_equal(leaf[0], replica)
+
+
+@pytest.mark.parametrize("mode", ["none", "pmap"])
+def test_seeds_by_vmap_equal_seeds_in_a_loop(mode):
+  final = []
+  for seeds in ("loop", "vmap"):
+    settings = tiny.config(num_seeds=2, seeds=seeds, parallel=mode)
+    states, _, run, _ = tiny.run_steps(settings, 3)
+    final.append(parallel.to_host(states, run.plan))
+  chex.assert_trees_all_close(*final, rtol=1e-5, atol=1e-6)
+
+
+def test_a_seed_among_many_equals_the_seed_alone():
+  many, _, run, _ = tiny.run_steps(tiny.config(num_seeds=3, seed=5), 3)
+  alone, _, one, _ = tiny.run_steps(tiny.config(seed=7), 3)
+  last = jax.tree.map(lambda x: x[2:], parallel.to_host(many, run.plan))
+  chex.assert_trees_all_equal(last, parallel.to_host(alone, one.plan))
+
+
+def test_all_methods_start_alike_and_see_the_same_batches():
+  """Paired differences need the same start, batches and labelled subset."""
+  single, _, run, _ = tiny.run_steps(tiny.config(method="single"), 0)
+  for method in METHODS:
+    states, _, other, _ = tiny.run_steps(tiny.config(method=method), 0)
+    np.testing.assert_array_equal(other.problem.train, run.problem.train)
+    for name, leaf in single[0].params.items():
+      chex.assert_trees_all_equal(states[0].params[name], leaf)
+
+
+@pytest.mark.parametrize("method", ["human", "random", "uniform", "maxl"])
+def test_zero_auxiliary_weight_is_the_single_task(method):
+  single, *_ = tiny.run_steps(tiny.config(method="single"), 3)
+  joint, *_ = tiny.run_steps(
+    tiny.config(method=method, auxiliary_weight=0.0), 3
+  )
+  for name, leaf in single[0].params.items():
+    chex.assert_trees_all_close(joint[0].params[name], leaf, rtol=1e-6)
+
+
+def test_fixed_labels():
+  batch = {
+    "primary": np.array([0, 1, 1, 0]),
+    "auxiliary": np.array([1, 4, 2, 0]),
+    "index": np.array([0, 1, 2, 3]),
+  }
+  draws = np.array([0.0, 0.99999997, 0.4, 0.6], np.float32)
+  expected = {
+    "uniform": [
+      [0.5, 0.5, 0, 0, 0],
+      [0, 0, 1 / 3, 1 / 3, 1 / 3],
+      [0, 0, 1 / 3, 1 / 3, 1 / 3],
+      [0.5, 0.5, 0, 0, 0],
+    ],
+    "human": np.eye(5)[[1, 4, 2, 0]],
+    "random": np.eye(5)[[0, 4, 3, 1]],
+  }
+  for kind, labels in expected.items():
+    found = multi_task.auxiliary_labels(kind, batch, draws, (2, 3))
+    np.testing.assert_allclose(found, labels, rtol=1e-6, err_msg=kind)
+
+
+def test_random_labels_are_spread_over_the_block():
+  states, _, run, _ = tiny.run_steps(tiny.config(method="random"), 0)
+  index = np.arange(1000)
+  batch = {"primary": run.problem.pool["primary"][index], "index": index}
+  labels = multi_task.auxiliary_labels(
+    "random", batch, states[0].draws, run.problem.spec.psi
+  )
+  share = np.asarray(labels).mean(0)
+  np.testing.assert_allclose(share, 0.1, atol=0.03)
+
+
+def test_human_labels_that_do_not_exist():
+  with pytest.raises(UserError, match=r"config\.aux"):
+    tiny.run_steps(tiny.config(method="human", primary="2", psi=(3, 3)), 0)
+
+
+def test_batch_that_devices_cannot_share():
+  with pytest.raises(UserError, match="multiple of 4"):
+    tiny.run_steps(tiny.config(batch_size=18, parallel="pmap"), 0)
+
+
+def test_method_list_for_the_command_line():
+  assert set(METHODS) == set(config_rules.METHODS)

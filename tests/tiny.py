@@ -1,0 +1,67 @@
+"""Small real problems that several tests share: digits and little networks."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from metaaux import config as config_lib
+from metaaux import feed, methods, parallel, train
+from metaaux.methods import maxl
+
+
+def config(**changes):
+  """A config on digits that trains in a moment; keys may be dotted."""
+  tiny = config_lib.base()
+  tiny.update_from_flattened_dict(
+    {
+      "dataset": "digits",
+      "labels_per_class": 40,
+      "batch_size": 16,
+      "num_steps": 20,
+      "log_every": 5,
+      "eval_every": 10,
+      "checkpoint_every": 0,
+      "parallel": "none",
+      "model.widths": (4, 8),
+      "model.hidden": 8,
+      "model.lowering": "native",
+      "generator.optimizer.learning_rate": 0.01,
+      **changes,
+    }
+  )
+  config_lib.validate(tiny)
+  return tiny
+
+
+def run_steps(settings, num_steps):
+  """States, metrics of every step, run and stage, by the loop's functions."""
+  run = feed.open_run(settings)
+  (stage,) = methods.make(
+    settings, run.problem.spec, axis_name=run.plan.axis_name
+  )
+  loop = train.Loop(run, stage, 0, None, None, lambda: False)
+  states = train.initial_states(loop, None, 0)
+  updates = {n: train.compile_update(run, stage, n) for n in stage.updates}
+  metrics, inputs = [], None
+  for step in range(num_steps):
+    inputs = feed.inputs_at(run, stage, step, inputs)
+    states, values = updates[stage.phase(step)](
+      states, inputs.value, run.pool, np.int32(step)
+    )
+    metrics.append(parallel.to_host(values, run.plan))
+  return states, metrics, run, stage
+
+
+def maxl_problem(settings, *, float64=True):
+  """MAXL's fixed parts, a state and a batch; everything in float64."""
+  run = feed.open_run(settings)
+  problem = maxl.assemble(settings, run.problem.spec)
+  batch = feed.draw(run, run.pool, jnp.asarray(run.problem.train[0][:16]), None)
+  state = maxl.init_state(problem, jax.random.key(0), batch, None)
+  if float64:
+
+    def wide(x):
+      return x.astype(jnp.float64) if x.dtype == jnp.float32 else x
+
+    state, batch = jax.tree.map(wide, (state, batch))
+  return problem, state, batch
