@@ -132,25 +132,27 @@ def meta() -> Run:
     logits, _ = generator.apply(meta_params, meta_stats, image, train=True)
     return losses.masked_softmax(logits["labels"], allowed)
 
-  def inner_loss(params: Any, meta_params: Any, batch: Any) -> Array:
+  def inner_loss(params: Any, soft: Array, batch: Any) -> Array:
     logits, _ = network.apply(params, stats, batch["image"], train=True)
-    soft = labels(meta_params, batch["image"])
     return _joint_loss(logits, batch["primary"], soft)
 
-  def outer_loss(params: Any, meta_params: Any, batch: Any) -> Array:
+  def outer_loss(params: Any, soft: Array, batch: Any) -> Array:
     logits, _ = network.apply(params, stats, batch["image"], train=True)
     primary = losses.focal_loss(logits["primary"], batch["primary"]).mean()
-    entropy = losses.marginal_entropy(labels(meta_params, batch["image"]))
-    return primary - ENTROPY_WEIGHT * entropy
+    return primary - ENTROPY_WEIGHT * losses.marginal_entropy(soft)
 
   gradient_of = hypergrad.hypergradient(
     inner_loss, outer_loss, inner_lr=STEP_SIZE, estimator="exact"
   )
 
   def step(meta_params: Any, params: Any, batch: Any) -> tuple[Any]:
+    # The labels are the meta-parameters, and their gradient is pulled back
+    # through the generator once; as a function of the generator's parameters
+    # each of the two losses would go through it.
+    soft, pullback = jax.vjp(lambda m: labels(m, batch["image"]), meta_params)
     inner = jax.tree.map(lambda x: x[None], batch)
-    _, gradient = gradient_of(params, meta_params, inner, batch)
-    return (_descend(meta_params, gradient),)
+    _, slope = gradient_of(params, soft, inner, batch)
+    return (_descend(meta_params, *pullback(slope)),)
 
   return _repeat(step, (meta_params,), params, batch)
 

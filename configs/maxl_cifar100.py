@@ -29,9 +29,7 @@ Full recipe (90,000 steps of MAXL): not yet run.
 import ml_collections
 
 from metaaux import config as config_lib
-
-_NUM_EXAMPLES, _BATCH, _EPOCHS = 50_000, 100, 200
-_USES_META = ("maxl", "no_entropy")
+from metaaux import recipes
 
 
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
@@ -53,43 +51,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   config.aux = "" if arg.psi else arg.aux
   config.psi = arg.psi
   config.num_seeds = arg.seeds
-  config.batch_size = _BATCH
-  config.model.name = "vgg16"
-  config.optimizer.learning_rate = 0.01
-  config_lib.set_variant(config, arg.variant, _NUM_EXAMPLES // _BATCH)
-  if arg.method not in _USES_META:
-    config.meta_fraction = 0.0
-  kept = _NUM_EXAMPLES - int(config.meta_fraction * _NUM_EXAMPLES)
-  # Where the two updates alternate by epochs, an epoch of both is two passes.
-  passes = 2 if config.maxl.alternate_every and arg.method in _USES_META else 1
-  epoch = passes * (kept // _BATCH)
-  config.num_steps = _EPOCHS * epoch
-  config.eval_every = epoch
-  config.checkpoint_every = epoch
-  for optimizer in (config.optimizer, config.generator.optimizer):
-    optimizer.schedule = "step"
-    optimizer.decay_every = 50 * epoch
+  recipes.maxl(config, arg.variant, num_examples=50_000)
   if arg.runlocal:
-    _run_local(config)
+    recipes.maxl_run_local(config)
   return config
-
-
-def _run_local(config: ml_collections.ConfigDict) -> None:
-  """A size that a laptop finishes in minutes."""
-  config.labels_per_class = 500
-  config.meta_fraction = 0.0
-  config.maxl.alternate_every = 0
-  config.model.width = 0.25
-  config.num_steps = 800
-  config.eval_every = 100
-  config.eval_examples = 1000
-  config.average_last = 3
-  config.log_every = 20
-  config.checkpoint_every = 200
-  config.optimizer.schedule = "constant"
-  config.optimizer.learning_rate = 0.05
-  config.generator.optimizer.name = "adam"
-  config.generator.optimizer.schedule = "constant"
-  config.generator.optimizer.learning_rate = 1e-3
-  config.generator.optimizer.l1 = 0.0
-  config.generator.optimizer.weight_decay = 0.0

@@ -2,76 +2,28 @@
 
   python -m experiments.table --workdir=runs/digits --baseline=single
 
-Every sub-folder that holds a result.json is a row. Runs are paired by seed: a
-seed fixes the labelled subset, the initial weights and the batches of all
-methods alike, so a difference over the same seeds is free of what they share.
+Every sub-folder that holds a result.json is a row.
 """
 
-import json
-import os
+import sys
 from collections.abc import Sequence
-from typing import Any
 
-from absl import app, flags
-
+from experiments import results as results_lib
+from experiments.results import Result, difference
 from metaaux import cli, metrics
 from metaaux.errors import UserError
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of run directories.")
-_BASELINE = flags.DEFINE_string(
-  "baseline", "single", "Method that the others are compared with."
-)
 
-
-def load_results(folder: str) -> list[dict[str, Any]]:
-  """Results of all finished runs directly below a folder, in order of name.
-
-  Raises:
-    UserError: the folder is missing or holds no finished run.
-  """
-  if not os.path.isdir(folder):
-    raise UserError(
-      f"no folder {folder!r}; give one that holds run directories"
-    )
-  results = []
-  for name in sorted(os.listdir(folder)):
-    path = os.path.join(folder, name, "result.json")
-    if os.path.exists(path):
-      with open(path) as file:
-        results.append({**json.load(file), "workdir": os.path.dirname(path)})
-  if not results:
-    raise UserError(f"{folder!r} holds no finished run (no */result.json)")
-  return results
-
-
-def difference(
-  result: dict[str, Any], baseline: dict[str, Any]
-) -> tuple[float, float | None]:
-  """Mean paired difference over the seeds that both runs have, and its CI.
-
-  Raises:
-    UserError: they share no seed.
-  """
-  ours = dict(zip(result["seeds"], result["per_seed"], strict=True))
-  theirs = dict(zip(baseline["seeds"], baseline["per_seed"], strict=True))
-  common = sorted(ours.keys() & theirs.keys())
-  if not common:
-    raise UserError(
-      f"{result['workdir']} and {baseline['workdir']} share no seed"
-    )
-  return metrics.paired([ours[s] for s in common], [theirs[s] for s in common])
-
-
-def _mean_of(result: dict[str, Any], key: str) -> str:
+def _mean_of(result: Result, key: str) -> str:
   values = result["meta_split"].get(key)
   return "-" if values is None else metrics.format_ci(*metrics.mean_ci(values))
 
 
-def rows(results: Sequence[dict[str, Any]], baseline: str) -> list[list[str]]:
+def rows(results: Sequence[Result], baseline: str) -> list[list[str]]:
   """Header and cells of the table.
 
   Args:
-    results: of `load_results`.
+    results: of `results.load`.
     baseline: method of the run that the others are compared with; it comes
       first, the others follow by their name.
 
@@ -124,23 +76,31 @@ def markdown(table: Sequence[Sequence[str]]) -> str:
   return "\n".join(lines)
 
 
-def main(argv: Sequence[str]) -> int:
-  """Prints the table and where its runs are."""
-  del argv
-  try:
-    if not _WORKDIR.value:
-      raise UserError("no --workdir; give a folder of run directories")
-    results = load_results(_WORKDIR.value)
-    print(markdown(rows(results, _BASELINE.value)))
-  except UserError as error:
-    return cli.fail(error)
+def _run(argv: Sequence[str]) -> None:
+  parser = cli.parser("experiments.table", __doc__)
+  parser.add_argument(
+    "--workdir", required=True, metavar="DIR", help="folder of run directories"
+  )
+  parser.add_argument(
+    "--baseline",
+    default="single",
+    metavar="METHOD",
+    help="method that the others are compared with (%(default)s)",
+  )
+  flags = parser.parse_args(argv)
+  found = results_lib.load(flags.workdir)
+  print(markdown(rows(found, flags.baseline)))
   print(
     "± is half a 95% t-interval over seeds; differences are paired by seed."
   )
-  for result in results:
+  for result in found:
     print(f"{result['method']}: {result['workdir']}")
-  return 0
+
+
+def main(argv: Sequence[str]) -> int:
+  """Prints the table and where its runs are; returns the exit status."""
+  return cli.status_of(lambda: _run(argv), {})
 
 
 if __name__ == "__main__":
-  app.run(main)
+  sys.exit(main(sys.argv[1:]))

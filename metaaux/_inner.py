@@ -91,7 +91,9 @@ def averaged_value_and_grad(
 
   def value_and_grad(*args: PyTree) -> tuple[Array, PyTree]:
     result = jax.value_and_grad(mean_loss, argnums)(*args)
-    return jax.lax.pmean(result, axis_name)
+    # Leaf by leaf: JAX 0.8 cannot transpose one psum of several operands of
+    # which only some depend on what is differentiated.
+    return jax.tree.map(lambda x: jax.lax.pmean(x, axis_name), result)
 
   return value_and_grad
 

@@ -74,9 +74,17 @@ def restore(manager: ocp.CheckpointManager, step: int, template: Tree) -> Tree:
   """Reads a state with the structure, shapes and dtypes of `template`.
 
   Raises:
-    UserError: a leaf is missing, unexpected or of another shape or dtype.
+    UserError: the checkpoint is damaged; or a leaf is missing, unexpected or of
+      another shape or dtype.
   """
-  stored = manager.restore(step, args=ocp.args.StandardRestore())
+  try:
+    stored = manager.restore(step, args=ocp.args.StandardRestore())
+  except Exception as error:  # Whatever the layers below orbax raise.
+    reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+    raise UserError(
+      f"checkpoint {manager.directory / str(step)} cannot be read ({reason}); "
+      "remove that folder to go on from the one before it"
+    ) from error
   expected = _flatten(template)
   for path in sorted(stored.keys() ^ expected.keys()):
     side = "lacks" if path in expected else "has an unexpected"

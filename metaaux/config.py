@@ -210,11 +210,6 @@ def validate(config: ml_collections.ConfigDict) -> None:
       )
     check_type(key, given[key], default)
     check_value(key, given[key])
-  if config.average_last > 1 and config.eval_every > config.num_steps:
-    raise UserError(
-      f"eval_every={config.eval_every} is beyond num_steps={config.num_steps}; "
-      "use 0 to evaluate at the end only"
-    )
   if config.seed + config.num_seeds > 2**31:
     raise UserError(
       f"seed={config.seed} and num_seeds={config.num_seeds} go beyond the "

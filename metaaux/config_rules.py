@@ -19,7 +19,6 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
   "optimizer.schedule": ("constant", "step", "cosine"),
   "generator.optimizer.name": ("sgd", "adam"),
   "generator.optimizer.schedule": ("constant", "step", "cosine"),
-  "inner.estimator": ("exact", "remat", "finite_difference", "neumann"),
   "maxl.entropy_mean": ("batch", "running"),
   "maxl.inner_batch": ("meta", "train"),
 }

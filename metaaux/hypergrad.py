@@ -98,7 +98,7 @@ def hypergradient(
     ValueError: the options contradict each other, or (when called) a leaf of
       inner_batches has another leading axis.
   """
-  _check_estimator(estimator, inner_lr, num_steps, neumann_terms)
+  check_estimator(estimator, inner_lr, num_steps, neumann_terms)
   adapt = inner_update(
     inner_loss,
     inner_lr=inner_lr,
@@ -221,12 +221,13 @@ def _norm(tree: PyTree) -> tuple[Array, Array]:
   return jnp.where(positive, norm, 0), 1 / norm
 
 
-def _check_estimator(
+def check_estimator(
   estimator: str,
   inner_lr: ArrayLike | None,
   num_steps: int,
   neumann_terms: int,
 ) -> None:
+  """Raises ValueError unless the options of `hypergradient` fit together."""
   if estimator == "first_order":
     raise ValueError(
       "estimator='first_order' holds the inner gradient constant, but that is "

@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from typing import Any, TextIO
 
-import jax
 import numpy as np
 
 from metaaux import feed, metrics, parallel
@@ -69,9 +68,10 @@ class StepLog:
     for row in rows:
       bad = [k for k, v in row.items() if _is_bad(v)]
       if bad:
+        self.close()
         raise NonFiniteError(
-          f"{bad[0]} on the {row['split']} split is not finite after step "
-          f"{step} (seed {row['seed']})"
+          f"{bad[0]} on the {row['split']} split is {row[bad[0]]} after step "
+          f"{step} of stage {self._stage.name} (seed {row['seed']})"
         )
     self._append(step, rows)
     accuracy = {
@@ -101,7 +101,7 @@ class StepLog:
     if not interval:
       return
     steps, values = zip(*interval, strict=True)
-    host = [parallel.to_host(v, self._run.plan) for v in jax.device_get(values)]
+    host = [parallel.to_host(v, self._run.plan) for v in values]
     self._check_finite(steps, host)
     names = sorted({name for found in host for name in found})
     rows = []
@@ -130,6 +130,7 @@ class StepLog:
         before = self._last_finite.get(name)
         known = f"last finite {before[1]:.3g} at {before[0]}" if before else ""
         rate = self._run.config.optimizer.learning_rate
+        self.close()
         raise NonFiniteError(
           f"{name} is {values[~np.isfinite(values)][0]} at step {step} of "
           f"stage {self._stage.name} (seed {seed}; "

@@ -226,7 +226,7 @@ def test_estimates_can_be_differentiated(estimator, x64):
   assert np.all(np.isfinite(slope))
 
 
-# Containers, dtypes, errors.
+# Containers, errors.
 
 
 def test_parameters_may_be_an_nnx_state():
@@ -247,16 +247,6 @@ def test_parameters_may_be_an_nnx_state():
   )
   assert jax.tree.structure(adapted) == jax.tree.structure(params)
   np.testing.assert_allclose(loss(adapted, scale, batch), value, rtol=1e-6)
-
-
-def test_half_precision_parameters_keep_their_dtype():
-  f = inner_update(
-    lambda params, meta, batch: jnp.sum(params * meta),
-    inner_lr=jnp.array(0.5),
-  )
-  adapted = f(jnp.ones(2, jnp.bfloat16), jnp.ones(2, jnp.bfloat16), None)
-  assert adapted.dtype == jnp.bfloat16
-  np.testing.assert_array_equal(adapted.astype(jnp.float32), 0.5)
 
 
 @pytest.mark.parametrize(

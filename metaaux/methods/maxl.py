@@ -276,10 +276,16 @@ def make(
 
 def _check(config: Any) -> None:
   """Refuses options whose combination has no meaning."""
-  one_step = config.inner.num_steps == 1 and config.inner.estimator == "exact"
-  if config.maxl.centre_hypergradient and not one_step:
+  estimator, num_steps = config.inner.estimator, config.inner.num_steps
+  try:
+    hypergrad.check_estimator(estimator, 1.0, num_steps, neumann_terms=1)
+  except ValueError as error:
+    raise UserError(f"config.inner: {error}") from None
+  if config.maxl.centre_hypergradient and (estimator, num_steps) != (
+    "exact",
+    1,
+  ):
     raise UserError(
       "maxl.centre_hypergradient=True needs inner.num_steps=1 and "
-      f"inner.estimator='exact', not {config.inner.num_steps} and "
-      f"{config.inner.estimator!r}"
+      f"inner.estimator='exact', not {num_steps} and {estimator!r}"
     )

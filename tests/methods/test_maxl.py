@@ -238,9 +238,21 @@ def test_running_mean_decides_the_slope_of_the_entropy(x64):
   )
 
 
-def test_options_that_exclude_each_other():
-  settings = tiny.config(
-    **{"maxl.centre_hypergradient": True, "inner.num_steps": 2}
-  )
-  with pytest.raises(UserError, match=r"inner\.num_steps=1"):
-    tiny.run_steps(settings, 0)
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    (
+      {"maxl.centre_hypergradient": True, "inner.num_steps": 2},
+      r"inner\.num_steps=1",
+    ),
+    (
+      {"inner.estimator": "finite_difference", "inner.num_steps": 2},
+      "one inner step",
+    ),
+    ({"inner.estimator": "first_order"}, "identically 0"),
+    ({"inner.estimator": "exakt"}, "known: exact"),
+  ],
+)
+def test_options_that_exclude_each_other(changes, message):
+  with pytest.raises(UserError, match=message):
+    tiny.run_steps(tiny.config(**changes), 0)

@@ -1,0 +1,67 @@
+"""Training recipes of the papers, which several config files share."""
+
+import ml_collections
+
+from metaaux import config as config_lib
+
+# Methods that hold out a split for the outer update.
+_BILEVEL = ("maxl", "no_entropy")
+
+
+def maxl(
+  config: ml_collections.ConfigDict, variant: str, num_examples: int
+) -> None:
+  """Liu, Davison & Johns 2019, section 4: VGG-16, 200 epochs, batches of 100.
+
+  As in the paper, the baselines train on all examples, and MAXL holds a tenth
+  out for its generator; in the official code all train on all of them.
+
+  Args:
+    config: `method` is read, the rest is set in place.
+    variant: "paper" or "code", see `config.set_variant`.
+    num_examples: size of the training split.
+  """
+  bilevel = config.method in _BILEVEL
+  config.batch_size = 100
+  config.model.name = "vgg16"
+  config.optimizer.learning_rate = 0.01
+  config_lib.set_variant(config, variant, num_examples // config.batch_size)
+  if not bilevel:
+    config.meta_fraction = 0.0
+  kept = num_examples - round(config.meta_fraction * num_examples)
+  epoch = kept // config.batch_size
+  if bilevel and config.maxl.alternate_every:
+    epoch *= 2  # a pass for each of the two updates
+  config.num_steps = 200 * epoch
+  config.eval_every = epoch
+  config.checkpoint_every = epoch
+  for optimizer in (config.optimizer, config.generator.optimizer):
+    optimizer.schedule = "step"
+    optimizer.decay_every = 50 * epoch
+    optimizer.decay_factor = 0.5
+
+
+def maxl_run_local(config: ml_collections.ConfigDict) -> None:
+  """A size that a laptop finishes in minutes; call it after `maxl`.
+
+  Few labels, a narrow network, a constant rate, one split for both updates, and
+  Adam for the generator, which SGD would hardly move in so few steps.
+  """
+  config.labels_per_class = 500
+  config.meta_fraction = 0.0
+  config.maxl.alternate_every = 0
+  config.model.width = 0.25
+  config.num_steps = 800
+  config.eval_every = 100
+  config.eval_examples = 1000
+  config.average_last = 3
+  config.log_every = 20
+  config.checkpoint_every = 200
+  config.optimizer.schedule = "constant"
+  config.optimizer.learning_rate = 0.05
+  generator = config.generator.optimizer
+  generator.name = "adam"
+  generator.schedule = "constant"
+  generator.learning_rate = 1e-3
+  generator.l1 = 0.0
+  generator.weight_decay = 0.0

@@ -1,0 +1,59 @@
+"""Commands as users start them: real processes, with a config of a moment."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+CONFIG = """
+from metaaux import config as config_lib
+
+def get_config(arg=""):
+  arg = config_lib.parse_argument(arg, method="single", seeds=1)
+  config = config_lib.base()
+  config.method = arg.method
+  config.num_seeds = arg.seeds
+  config.labels_per_class = 24
+  config.batch_size = 16
+  config.num_steps = 6
+  config.log_every = 2
+  config.eval_every = 3
+  config.checkpoint_every = 0
+  config.parallel = "none"
+  config.model.widths = (4,)
+  config.model.kernels = (3,)
+  config.model.hidden = 8
+  return config
+"""
+
+
+def write_config(folder):
+  """Path of the config file."""
+  path = pathlib.Path(folder) / "tiny.py"
+  path.write_text(CONFIG)
+  return str(path)
+
+
+def environment(*paths, **more):
+  """Of a process that finds the package, and `paths` before anything else."""
+  return {
+    **os.environ,
+    "JAX_PLATFORMS": "cpu",
+    "JAX_NUM_CPU_DEVICES": "1",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "PYTHONPATH": os.pathsep.join(map(str, [*paths, ROOT])),
+    **more,
+  }
+
+
+def run(*flags, module="metaaux.main", cwd=None, env=None):
+  """Starts the command and waits for its end."""
+  return subprocess.run(
+    [sys.executable, "-m", module, *flags],
+    capture_output=True,
+    text=True,
+    cwd=cwd,
+    env=env or environment(),
+  )

@@ -1,0 +1,115 @@
+import textwrap
+
+import pytest
+
+from metaaux import config as config_lib
+from metaaux import config_file
+from metaaux.errors import UserError
+
+
+def write(folder, text):
+  path = folder / "config.py"
+  path.write_text(textwrap.dedent(text))
+  return str(path)
+
+
+GOOD = """
+  from metaaux import config
+  def get_config(arg="none"):
+    base = config.base()
+    base.aux = arg
+    return base
+"""
+
+
+def test_config_files_receive_what_follows_the_first_colon(tmp_path):
+  path = write(tmp_path, GOOD)
+  assert config_file.load(path).aux == "none"
+  assert config_file.load(f"{path}:a=b:c").aux == "a=b:c"
+  assert config_file.load(path).is_locked
+
+
+def test_config_files_are_read_anew(tmp_path):
+  path = write(tmp_path, GOOD)
+  config_file.load(path)
+  write(tmp_path, GOOD.replace("none", "some"))
+  assert config_file.load(path).aux == "some"
+  assert [entry.name for entry in tmp_path.iterdir()] == ["config.py"]
+
+
+@pytest.mark.parametrize(
+  ("text", "message"),
+  [
+    ("\n\n1 / 0", r"config.py:3 failed with ZeroDivisionError: division by"),
+    ("def f(:", r"failed with SyntaxError: .*\(config.py, line 1\)"),
+    ("import nosuchmodule", ":1 failed with ModuleNotFoundError"),
+    ("raise SystemExit(0)", ":1 failed with SystemExit: 0"),
+    ("x = 1", r"defines no get_config\(\)"),
+    ("get_config = dict", "returned dict, not a ConfigDict"),
+    ("def get_config():\n  pass", "returned NoneType, not a ConfigDict"),
+    (GOOD.replace("base.aux", "base.aus"), "'aus' is unknown .*'aux'"),
+    (GOOD.replace("= arg", "= base.aus"), ":5 failed with AttributeError"),
+    (GOOD.replace("= arg", "= 3"), r":5 failed with TypeError: .*'aux'"),
+    (GOOD.replace("return base", "config.validate(3)"), ":6 failed with"),
+    (GOOD.replace("return", "base.gamma = -1.0; return"), "gamma=-1.0 is out"),
+  ],
+)
+def test_config_files_that_fail(tmp_path, text, message):
+  with pytest.raises(UserError, match=message):
+    config_file.load(write(tmp_path, text))
+
+
+def test_config_files_that_are_missing(tmp_path):
+  for path in (tmp_path / "no.py", tmp_path, ""):
+    with pytest.raises(UserError, match="does not exist; check --config"):
+      config_file.load(str(path))
+
+
+@pytest.mark.parametrize(
+  ("items", "expected"),
+  [
+    (["--config.seed=3"], {"seed": 3}),
+    (["--config.seed", "3"], {"seed": 3}),
+    (["--config.seed=3", "--config.seed=4"], {"seed": 4}),
+    (["--config.gamma=1"], {"gamma": 1.0}),
+    (["--config.aux="], {"aux": ""}),
+    (["--config.aux=a=b"], {"aux": "a=b"}),
+    (["--config.sync_batch_norm=false"], {"sync_batch_norm": False}),
+    (["--config.psi=5"], {"psi": (5,)}),
+    (["--config.psi=(5, 4)"], {"psi": (5, 4)}),
+    (["--config.psi=[5,4]"], {"psi": (5, 4)}),
+    (["--config.psi=5+4"], {"psi": (5, 4)}),
+    (["--config.psi=()"], {"psi": ()}),
+    (
+      ["--config.extra_test=npz:a+b,digits"],
+      {"extra_test": ("npz:a+b", "digits")},
+    ),
+    (["--config.extra_test=('digits',)"], {"extra_test": ("digits",)}),
+    (["--config.model.hidden=3"], {"model.hidden": 3}),
+    (["--config.sed=3"], r"'sed' is unknown \(did you mean 'seed'\?\)"),
+    (["--config.model.hiden=3"], r"'model\.hiden' .* 'model\.hidden'"),
+    (["--config.model=3"], r"'model' is a group; set one of model\.batch_norm"),
+    (["--config.seed=x"], "seed='x' .* a whole number"),
+    (["--config.seed=1.5"], r"seed='1\.5' .* a whole number"),
+    (["--config.gamma=big"], "gamma='big' .* a number"),
+    (["--config.sync_batch_norm=2"], "sync_batch_norm='2' .* True or False"),
+    (["--config.seed=-1"], "seed=-1 is out of range"),
+    (["--config.seed"], "--config.seed needs a value"),
+    (["--config.seed", "--config.aux=3"], "--config.seed needs a value"),
+    (["--seed=3"], "unexpected argument '--seed=3'"),
+    (["seed=3"], "unexpected argument 'seed=3'"),
+  ],
+)
+def test_overrides(tmp_path, items, expected):
+  path = write(tmp_path, GOOD)
+
+  def load():
+    return config_file.load(path, config_file.pairs(items))
+
+  if isinstance(expected, str):
+    with pytest.raises(UserError, match=expected):
+      load()
+    return
+  found = config_lib.flatten(load())
+  before = config_lib.flatten(config_lib.base()) | {"aux": "none"}
+  assert found == before | expected

@@ -1,0 +1,214 @@
+import json
+import os
+import re
+
+import numpy as np
+import pytest
+import tiny
+
+from metaaux import config as config_lib
+from metaaux import data, evaluate, feed, scoring, train
+from metaaux.errors import Stopped
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+  """The directory of a finished run of two seeds on four devices."""
+  workdir = str(tmp_path_factory.mktemp("run"))
+  settings = tiny.config(
+    method="single",
+    num_seeds=2,
+    parallel="pmap",
+    meta_fraction=0.25,
+    extra_test=("digits",),
+  )
+  train.train_and_evaluate(settings, workdir)
+  return workdir
+
+
+def last_rows(workdir):
+  """Rows of the last evaluation by split, one a seed."""
+  with open(os.path.join(workdir, "metrics.jsonl")) as file:
+    rows = [json.loads(line) for line in file]
+  last = [row for row in rows if row["step"] == rows[-1]["step"]]
+  return {
+    split: [row for row in last if row["split"] == split]
+    for split in ("train", "meta", "test")
+  }
+
+
+def command(workdir, *flags, capsys):
+  status = evaluate.main([f"--workdir={workdir}", *flags])
+  found = capsys.readouterr()
+  return status, found.out, found.err
+
+
+@pytest.mark.parametrize("split", ["train", "meta", "test"])
+def test_says_again_what_the_run_said(finished, split):
+  restored = evaluate.restore(finished)
+  assert restored.step == 20
+  # The run had four devices, this evaluation has one.
+  assert restored.run.plan.num_shards == 1
+  expected = last_rows(finished)[split]
+  for found, row in zip(
+    evaluate.on_split(restored, split), expected, strict=True
+  ):
+    assert found["accuracy"] == row["accuracy"]
+    assert found["loss"] == pytest.approx(row["loss"], rel=1e-5)
+
+
+def test_parts_and_other_sources(finished, tmp_path):
+  restored = evaluate.restore(finished)
+  whole = evaluate.on_split(restored, "test")
+  parts = [
+    evaluate.on_split(restored, f"test[{part}]") for part in (":30%", "30%:")
+  ]
+  source = data.load("digits", "test")
+  arrays = {"x": source.images, "y": source.labels["2"]}
+  arrays = {f"{k}_{s}": v for k, v in arrays.items() for s in ("train", "test")}
+  path = str(tmp_path / "digits.npz")
+  np.savez(path, **arrays)
+  elsewhere = evaluate.on_split(restored, "train", f"npz:{path}")
+  for seed in range(2):
+    total = sum(p[seed]["accuracy"] * p[seed]["examples"] for p in parts)
+    assert total / 797 == pytest.approx(whole[seed]["accuracy"], abs=1e-12)
+    assert elsewhere[seed] == whole[seed]
+    assert whole[seed]["examples"] == 797
+
+
+def test_train_of_a_source_is_all_of_it(finished):
+  restored = evaluate.restore(finished)
+  own = evaluate.on_split(restored, "train")
+  assert own[0]["examples"] == 60  # 2 classes of 40, less a quarter
+  everything = evaluate.on_split(restored, "train", "digits")
+  assert everything[0]["examples"] == 1000
+
+
+def test_command_prints_seeds_and_interval(finished, capsys):
+  before = {
+    name: os.stat(os.path.join(parent, name)).st_mtime_ns
+    for parent, folders, files in os.walk(finished)
+    for name in folders + files
+  }
+  status, out, err = command(finished, capsys=capsys)
+  assert (status, err) == (0, "")
+  assert "single, trained on digits for 20 of 20 steps" in out
+  rows = last_rows(finished)["test"]
+  for row in rows:
+    accuracy = f"{100 * row['accuracy']:.2f}"
+    assert f"seed {row['seed']}: accuracy {accuracy} %" in out
+  a, b = (100 * row["accuracy"] for row in rows)
+  figure = f"{(a + b) / 2:.2f} ± {12.7062 * abs(a - b) / 2:.2f} %"
+  assert f"digits, test: accuracy {figure} (2 seeds, 797 examples)" in out
+  after = {
+    name: os.stat(os.path.join(parent, name)).st_mtime_ns
+    for parent, folders, files in os.walk(finished)
+    for name in folders + files
+  }
+  assert after == before
+
+
+def test_unfinished_runs(tmp_path, capsys):
+  workdir = str(tmp_path)
+  calls = []
+  with pytest.raises(Stopped):
+    train.train_and_evaluate(
+      tiny.config(method="single"),
+      workdir,
+      should_stop=lambda: calls.append(0) or len(calls) == 10,
+    )
+  status, out, _ = command(workdir, capsys=capsys)
+  assert status == 0
+  assert "single, trained on digits for 10 of 20 steps" in out
+  accuracy = f"{100 * last_rows(workdir)['test'][0]['accuracy']:.2f}"
+  assert f"digits, test: accuracy {accuracy} % (1 seeds" in out
+
+
+@pytest.mark.parametrize(
+  ("flags", "message"),
+  [
+    (["--split=tst"], "digits has no split 'tst'; its splits: test, train"),
+    (["--split=test[:"], r"split 'test\[:' is not understood"),
+    (["--split=test[900:]"], "reaches outside the 797 examples"),
+    (["--dataset=digit"], "dataset 'digit' is not understood"),
+    (["--dataset=npz:no.npz"], "npz:no.npz: no such file"),
+    (["--step=3"], "unrecognized arguments: --step=3; .* --help"),
+  ],
+)
+def test_wrong_flags(finished, flags, message, capsys):
+  status, out, err = command(finished, *flags, capsys=capsys)
+  assert (status, out) == (2, "")
+  assert re.fullmatch(rf"error: .*{message}.*\n", err)
+
+
+def test_wrong_workdirs(tmp_path, capsys):
+  assert evaluate.main([]) == 2
+  assert "--workdir" in capsys.readouterr().err
+  status, _, err = command(tmp_path / "no", capsys=capsys)
+  assert status == 2
+  assert re.fullmatch(r"error: .* holds no run .*--workdir=DIR\n", err)
+  stored = config_lib.to_json(tiny.config())
+  (tmp_path / "config.json").write_text(json.dumps({"config": stored}))
+  for _ in range(2):
+    status, _, err = command(tmp_path, capsys=capsys)
+    assert status == 2
+    assert re.fullmatch(r"error: .* has no checkpoint yet; .*\n", err)
+    (tmp_path / "checkpoints").mkdir(exist_ok=True)
+  assert sorted(os.listdir(tmp_path)) == ["checkpoints", "config.json"]
+  assert os.listdir(tmp_path / "checkpoints") == []
+
+
+def test_scores():
+  logits = np.log(np.array([[0.5, 0.5], [0.9, 0.1], [0.2, 0.8]], np.float32))
+  found = scoring.scores(logits, np.array([1, 0, 0]))
+  assert found["accuracy"] == pytest.approx(1 / 3)
+  assert found["loss"] == pytest.approx(
+    -np.log([0.5, 0.9, 0.2]).mean(), rel=1e-5
+  )
+
+
+def test_agreement_is_within_primary_classes():
+  primary, human = (
+    np.array([0] * 4 + [1] * 4),
+    np.array([0, 0, 1, 1, 2, 2, 3, 3]),
+  )
+  same = np.eye(4)[[1, 1, 0, 0, 2, 2, 3, 3]]
+  assert scoring.agreement(same, human, primary) == pytest.approx(1.0)
+  # Says which primary class it is, but nothing beyond that.
+  coarse = np.eye(4)[[0] * 4 + [2] * 4]
+  assert scoring.agreement(coarse, human, primary) == pytest.approx(0.0)
+  half = np.eye(4)[[1, 1, 0, 0, 2, 2, 2, 2]]
+  assert scoring.agreement(half, human, primary) == pytest.approx(0.5)
+
+
+def rows_of(accuracies, *, stage="train", split="test", **more):
+  """Rows of one evaluation after another; `accuracies` [evaluations, seeds]."""
+  return [
+    {"stage": stage, "split": split, "seed": seed, "accuracy": value, **more}
+    for values in accuracies
+    for seed, value in enumerate(values)
+  ]
+
+
+def test_summary():
+  settings = tiny.config(num_seeds=2, average_last=2, extra_test=("digits",))
+  run = feed.open_run(settings)
+  rows = [
+    *rows_of([[0.0, 0.0]], stage="before"),
+    *rows_of([[0.9, 0.2], [0.5, 0.4], [0.7, 0.5]]),
+    *rows_of([[0.1, 0.2], [0.3, 0.4]], split="digits"),
+    *rows_of([[1.0, 1.0]], split="batch"),
+    *rows_of([[0.6, 0.7], [0.8, 0.9]], split="meta", entropy=1.5),
+  ]
+  found = evaluate.summarise(run, 20, rows, 3.5)
+  assert found["per_seed"] == pytest.approx([0.6, 0.45])
+  assert found["mean"] == pytest.approx(0.525)
+  assert found["ci95"] == pytest.approx(12.7062 * 0.15 / 2, rel=1e-5)
+  assert found["final_per_seed"] == [0.7, 0.5]
+  assert found["best_per_seed"] == [0.9, 0.5]
+  assert found["averaged_evaluations"] == 2
+  assert found["extra_tests"] == {"digits": pytest.approx([0.2, 0.3])}
+  assert found["meta_split"] == {"accuracy": [0.8, 0.9], "entropy": [1.5, 1.5]}
+  assert (found["steps"], found["seconds"], found["seeds"]) == (20, 3.5, [0, 1])
+  assert found["config_sha256"] == config_lib.digest(settings)
+  json.dumps(found, allow_nan=False)

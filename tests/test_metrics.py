@@ -1,0 +1,170 @@
+import io
+import json
+import math
+import os
+import sys
+
+import numpy as np
+import pytest
+
+from metaaux import metrics
+from metaaux.errors import UserError
+
+
+class Terminal(io.StringIO):
+  def isatty(self):
+    return True
+
+
+@pytest.mark.parametrize(
+  ("values", "mean", "half"),
+  [
+    # Quantiles t(0.975, n - 1) from printed tables: 12.706, 4.3027, 2.7764.
+    ([1.0, 2.0], 1.5, 12.7062 * math.sqrt(0.5) / math.sqrt(2)),
+    ([1.0, 2.0, 3.0], 2.0, 4.30265 / math.sqrt(3)),
+    ([1.0, 2.0, 3.0, 4.0, 5.0], 3.0, 2.77645 * math.sqrt(2.5 / 5)),
+    ([0.5] * 4, 0.5, 0.0),
+    ([0.5], 0.5, None),
+  ],
+)
+def test_mean_ci(values, mean, half):
+  found = metrics.mean_ci(values)
+  assert found[0] == pytest.approx(mean, rel=1e-12)
+  assert found[1] == (None if half is None else pytest.approx(half, rel=1e-5))
+
+
+def test_mean_ci_covers_95_of_100_times():
+  draws = np.random.default_rng(0).normal(3.0, 2.0, (4000, 5))
+  means, halves = zip(*map(metrics.mean_ci, draws), strict=True)
+  inside = np.abs(np.array(means) - 3.0) <= halves
+  # 2000 +- 4 standard deviations of a binomial would be +- 0.0138.
+  assert abs(inside.mean() - 0.95) < 0.0138
+
+
+def test_paired_removes_what_the_seeds_share():
+  baseline = [0.1, 0.5, 0.9]
+  mean, half = metrics.paired([0.2, 0.7, 1.2], baseline)
+  assert mean == pytest.approx(0.2)
+  assert half == pytest.approx(4.30265 * 0.1 / math.sqrt(3), rel=1e-5)
+  assert metrics.paired([0.2], [0.1])[1] is None
+  with pytest.raises(ValueError, match="same seeds; got 2 and 3 values"):
+    metrics.paired([0.1, 0.2], baseline)
+
+
+def test_format_ci():
+  assert metrics.format_ci(0.71344, 0.00456) == "71.34 ± 0.46"
+  assert metrics.format_ci(0.71344, None) == "71.34"
+  assert metrics.format_ci(1.5, 0.25, percent=False) == "1.50 ± 0.25"
+
+
+def test_write_json_is_atomic(tmp_path, monkeypatch):
+  path = tmp_path / "x.json"
+  metrics.write_json(str(path), {"b": 1, "a": [0.1]})
+  before = path.read_text()
+  assert json.loads(before) == {"a": [0.1], "b": 1}
+  for bad in (object(), float("nan")):
+    with pytest.raises((TypeError, ValueError)):
+      metrics.write_json(str(path), {"a": bad})
+  assert path.read_text() == before
+
+  # A crash before the last moment leaves the old file as it was.
+  def crash(*names):
+    raise KeyboardInterrupt
+
+  with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    patch.setattr(os, "replace", crash)
+    metrics.write_json(str(path), {"a": 2})
+  assert path.read_text() == before
+  metrics.write_json(str(path), {"a": 3})
+  assert json.loads(path.read_text()) == {"a": 3}
+  assert os.listdir(tmp_path) == ["x.json"]
+
+
+def rows_file(folder, text):
+  path = folder / "metrics.jsonl"
+  path.write_text(text)
+  return path
+
+
+ROWS = "".join(
+  json.dumps({"total_step": step, "seed": seed}) + "\n"
+  for step in (10, 20, 30)
+  for seed in (0, 1)
+)
+
+
+@pytest.mark.parametrize(
+  ("text", "done", "kept"),
+  [
+    (ROWS, 30, 6),
+    (ROWS, 20, 4),
+    (ROWS, 0, 0),
+    ("", 0, 0),
+    (ROWS + '{"total_step": 40, "se', 30, 6),
+    (ROWS + '{"total_step": 40, "se', 20, 4),
+    (ROWS[:-1], 30, 6),
+    (ROWS + "\0\0\0", 30, 6),
+  ],
+)
+def test_resume_rows(tmp_path, text, done, kept):
+  path = rows_file(tmp_path, text)
+  metrics.resume_rows(str(path), done)
+  assert path.read_text() == "".join(ROWS.splitlines(True)[:kept])
+  assert os.listdir(tmp_path) == ["metrics.jsonl"]
+
+
+def test_resume_rows_of_a_new_run(tmp_path):
+  path = str(tmp_path / "metrics.jsonl")
+  metrics.resume_rows(path, 0)
+  assert metrics.read_rows(path) == []
+
+
+@pytest.mark.parametrize("text", ["", ROWS[:-40], "x\n" + ROWS])
+def test_resume_rows_that_are_missing(tmp_path, text):
+  path = rows_file(tmp_path, text)
+  with pytest.raises(UserError, match=r"metrics.jsonl ends at step \d+, the"):
+    metrics.resume_rows(str(path), 30)
+  assert path.read_text() == text
+
+
+def test_append_rows_refuses_what_json_cannot_say(tmp_path):
+  path = str(tmp_path / "metrics.jsonl")
+  with open(path, "a") as file:
+    metrics.append_rows(file, [{"a": 0.1}, {"b": "x"}])
+    # Other processes see the rows at once.
+    assert metrics.read_rows(path) == [{"a": 0.1}, {"b": "x"}]
+    with pytest.raises(ValueError, match="JSON"):
+      metrics.append_rows(file, [{"a": float("inf")}])
+
+
+def test_progress_is_plain_lines_elsewhere(capsys):
+  progress = metrics.Progress("maxl/train", 10, 30)
+  progress.show(20, "loss 1.0")
+  progress.note("warning: x")
+  progress.show(30, "")
+  progress.close()
+  found = capsys.readouterr()
+  assert found.out == ""
+  assert found.err.splitlines() == [
+    "maxl/train 20/30 loss 1.0",
+    "warning: x",
+    "maxl/train 30/30",
+  ]
+
+
+def test_progress_is_a_bar_on_a_terminal(monkeypatch, capsys):
+  terminal = Terminal()
+  monkeypatch.setattr(sys, "stderr", terminal)
+  progress = metrics.Progress("maxl/train", 10, 30)
+  progress.show(20, "loss 1.0")
+  progress.note("warning: x")
+  progress.show(30, "loss 0.5")
+  progress.close()
+  bars = terminal.getvalue().replace("\r", "\n").splitlines()
+  assert any("10/30" in bar for bar in bars)
+  assert "warning: x" in bars
+  assert bars[-1].startswith("maxl/train: 100%")
+  assert "30/30" in bars[-1]
+  assert "loss 0.5" in bars[-1]
+  assert terminal.getvalue().endswith("\n")
+  assert capsys.readouterr().out == ""

@@ -1,0 +1,78 @@
+"""Optimisers against updates worked out by hand."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from metaaux import config as config_lib
+from metaaux import optim
+from metaaux.errors import UserError
+
+PARAMS = {"w": jnp.array([1.0, -2.0, 0.0])}
+GRADS = {"w": jnp.array([3.0, 4.0, 0.0])}
+
+
+def make(num_steps=100, **changes):
+  config = config_lib.base().optimizer
+  config.update({"learning_rate": 0.1, **changes})
+  return optim.make(config, num_steps)
+
+
+@pytest.mark.parametrize(
+  ("changes", "direction"),
+  [
+    ({}, [3, 4, 0]),
+    ({"weight_decay": 0.5}, [3.5, 3, 0]),
+    ({"l1": 0.5}, [3.5, 3.5, 0]),
+    ({"clip_norm": 1.0}, [0.6, 0.8, 0]),
+    # Decay comes after clipping, so that clipping does not weaken it.
+    ({"clip_norm": 1.0, "weight_decay": 0.5}, [1.1, -0.2, 0]),
+  ],
+)
+def test_first_step(changes, direction):
+  optimizer = make(**changes)
+  params, _ = optimizer.update(
+    GRADS, optimizer.init(PARAMS), PARAMS, jnp.int32(0)
+  )
+  expected = np.array([1, -2, 0]) - 0.1 * np.array(direction)
+  np.testing.assert_allclose(params["w"], expected, rtol=1e-6)
+
+
+def test_momentum_accumulates():
+  optimizer = make(momentum=0.9)
+  params, state = PARAMS, optimizer.init(PARAMS)
+  for step in range(2):
+    params, state = optimizer.update(GRADS, state, params, jnp.int32(step))
+  moved = np.asarray(PARAMS["w"] - params["w"])
+  np.testing.assert_allclose(moved, 0.1 * 2.9 * np.array([3, 4, 0]), rtol=1e-6)
+
+
+def test_adam_takes_a_unit_step_first():
+  optimizer = make(name="adam")
+  params, _ = optimizer.update(
+    GRADS, optimizer.init(PARAMS), PARAMS, jnp.int32(0)
+  )
+  moved = np.asarray(PARAMS["w"] - params["w"])
+  np.testing.assert_allclose(moved, [0.1, 0.1, 0], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+  ("schedule", "rates"),
+  [
+    ("constant", {0: 0.1, 99: 0.1}),
+    ("step", {0: 0.1, 9: 0.1, 10: 0.05, 20: 0.025}),
+    ("cosine", {0: 0.1, 50: 0.05, 100: 0.0}),
+  ],
+)
+def test_schedules(schedule, rates):
+  optimizer = make(schedule=schedule, decay_every=10, decay_factor=0.5)
+  for step, rate in rates.items():
+    found = optimizer.learning_rate(jnp.int32(step))
+    np.testing.assert_allclose(found, rate, atol=1e-8)
+
+
+def test_unknown_names():
+  with pytest.raises(UserError, match="sgd or adam"):
+    make(name="lion")
+  with pytest.raises(UserError, match="cosine"):
+    make(schedule="linear")
