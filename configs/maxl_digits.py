@@ -3,7 +3,7 @@
   python -m metaaux.main --config=configs/maxl_digits.py
   python -m metaaux.main --config=configs/maxl_digits.py:method=uniform
 
-Primary task: parity of an 8x8 digit, 300 labelled images. Five auxiliary
+Primary task: parity of an 8x8 digit, 100 labelled images. Five auxiliary
 classes for each parity, so that the human auxiliary labels are the digits.
 
 Arguments: runlocal (a few seconds), method=maxl|no_entropy|single|uniform|
@@ -24,12 +24,12 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   config.method = arg.method
   config.dataset = "digits"
   config.psi = arg.psi
-  config.labels_per_class = 150
+  config.labels_per_class = 50
   config.num_seeds = 1 if arg.runlocal else arg.seeds
   config.batch_size = 64
-  config.num_steps = 100 if arg.runlocal else 1500
+  config.num_steps = 100 if arg.runlocal else 1000
   config.log_every = 50
-  config.eval_every = 50 if arg.runlocal else 150
+  config.eval_every = 50 if arg.runlocal else 100
   config.checkpoint_every = 500
   config.model.name = "convnet"
   config.model.widths = (16, 32)

@@ -67,9 +67,8 @@ def draw(folder: str, output: str, split: str, title: str) -> None:
     steps, means, halves = curve(metrics.read_rows(path), split)
     colour = _COLOURS[i % len(_COLOURS)]
     label = f"{result['method']} ({len(result['seeds'])} seeds)"
-    axes.fill_between(
-      steps, means - halves, means + halves, color=colour, alpha=0.15, lw=0
-    )
+    low, high = np.clip([means - halves, means + halves], 0, 100)
+    axes.fill_between(steps, low, high, color=colour, alpha=0.15, lw=0)
     axes.plot(
       steps,
       means,

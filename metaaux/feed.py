@@ -55,27 +55,38 @@ def open_run(config: Any) -> Run:
   """
   plan = parallel.plan(config)
   problem = data.build(config)
-  tests = {"test": problem.test}
-  for source in config.extra_test:
-    try:
-      examples = data.load_test(config, source, "test", problem)
-    except UserError as error:
-      metrics.warn(f"not evaluated on {source}: {error}")
-    else:
-      tests[source.partition(":")[2] or source] = examples
   return Run(
     config=config,
     plan=plan,
     problem=problem,
     pool=parallel.replicate(problem.pool, plan),
-    tests={
-      name: (parallel.replicate(examples, plan), examples["primary"])
-      for name, examples in tests.items()
-    },
+    tests={"test": _test_set(problem.test, plan)},
     seeds=np.arange(
       config.seed, config.seed + config.num_seeds, dtype=np.int32
     ),
   )
+
+
+def _test_set(
+  examples: Mapping[str, np.ndarray], plan: parallel.Plan
+) -> tuple[Any, np.ndarray]:
+  return parallel.replicate(examples, plan), examples["primary"]
+
+
+def with_extra_tests(run: Run) -> Run:
+  """The run with the test sets of `extra_test`, each named by its source.
+
+  A source that is not at hand, or does not fit, is left out with a warning.
+  """
+  tests = dict(run.tests)
+  for source in run.config.extra_test:
+    try:
+      examples = data.load_test(run.config, source, "test", run.problem)
+    except UserError as error:
+      metrics.warn(f"not evaluated on {source}: {error}")
+    else:
+      tests[source] = _test_set(examples, run.plan)
+  return run._replace(tests=tests)
 
 
 def key_of(seed: Array, purpose: str) -> Key:

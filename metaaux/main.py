@@ -79,9 +79,12 @@ def _train(
   from metaaux import train
 
   if flags.compilation_cache:
-    jax.config.update(
-      "jax_compilation_cache_dir", os.path.expanduser(flags.compilation_cache)
-    )
+    folder = os.path.expanduser(flags.compilation_cache)
+    try:
+      os.makedirs(folder, exist_ok=True)
+      jax.config.update("jax_compilation_cache_dir", folder)
+    except OSError as error:
+      metrics.warn(f"no compilation cache in {folder}: {error.strerror}")
   try:
     return train.train_and_evaluate(
       config,

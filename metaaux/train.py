@@ -71,6 +71,7 @@ def train_and_evaluate(
   # Images that do not fit the network are found before anything is written.
   states_lib.shapes(run, stages[0], None)
   rundir.prepare(workdir, config, overwrite=overwrite)
+  run = feed.with_extra_tests(run)
   path = os.path.join(workdir, rundir.METRICS)
   with checkpoint.open_manager(
     os.path.join(workdir, rundir.CHECKPOINTS), config.keep_checkpoints

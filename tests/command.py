@@ -38,12 +38,14 @@ def write_config(folder):
 
 def environment(*paths, **more):
   """Of a process that finds the package, and `paths` before anything else."""
+  inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+  found = [*map(str, [*paths, ROOT]), *filter(None, inherited)]
   return {
     **os.environ,
     "JAX_PLATFORMS": "cpu",
     "JAX_NUM_CPU_DEVICES": "1",
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    "PYTHONPATH": os.pathsep.join(map(str, [*paths, ROOT])),
+    "PYTHONPATH": os.pathsep.join(found),
     **more,
   }
 

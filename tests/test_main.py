@@ -8,7 +8,6 @@ import command
 import numpy as np
 import pytest
 
-from metaaux import config as config_lib
 from metaaux import evaluate, main
 
 ONE_LINE = re.compile(r"error: [^\n]+\n")
@@ -284,24 +283,11 @@ def test_non_finite_training_keeps_the_last_good_checkpoint(tmp_path, config):
   assert evaluate.restore(str(workdir)).step == 1
 
 
-def test_help(tmp_path):
-  (tmp_path / "jax.py").write_text("raise RuntimeError('JAX was imported')")
-  done = command.run("--help", env=command.environment(tmp_path))
-  assert (done.returncode, done.stderr) == (0, "")
-  for flag in ("config", "workdir", "overwrite", "compilation_cache"):
-    assert f"  --{flag}" in done.stdout
-  for status in ("0 finished", "2 the command", "3 the", "143 or 130"):
-    assert status in done.stdout
-  for key in config_lib.flatten(config_lib.base()):
-    assert f"  --config.{key}=" in done.stdout
-  assert "python -m metaaux.main --config=configs/" in done.stdout
-  assert "logtostderr" not in done.stdout
-
-
-def test_help_of_evaluate(capsys):
-  with pytest.raises(SystemExit) as done:
-    evaluate.main(["--help"])
-  assert done.value.code == 0
-  out = capsys.readouterr().out
-  for part in ("--workdir", "--split", "--dataset", "Exit status", "[:50%]"):
-    assert part in out
+def test_a_run_does_without_a_cache_that_cannot_be_made(
+  tmp_path, config, capsys
+):
+  cache = f"{tmp_path}/tiny.py/cache"
+  flags = [config, f"--workdir={tmp_path}/run", f"--compilation_cache={cache}"]
+  status, _, err = here(*flags, capsys=capsys)
+  assert status == 0
+  assert err.startswith(f"warning: no compilation cache in {cache}: Not a dir")

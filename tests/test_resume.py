@@ -227,26 +227,6 @@ def test_stopped_by_a_signal(place, reference, tmp_path, number, status):
   assert len(set(keys)) == len(keys)
 
 
-def test_a_second_signal_ends_at_once():
-  code = (
-    "import os, signal, time\n"
-    "from metaaux import cli\n"
-    "received = cli.listen()\n"
-    "os.kill(os.getpid(), signal.SIGTERM)\n"
-    "assert received == {'signal': signal.SIGTERM}\n"
-    "os.kill(os.getpid(), signal.SIGINT)\n"
-    "time.sleep(60)\n"
-  )
-  done = subprocess.run(
-    [sys.executable, "-c", code],
-    env=command.environment(),
-    capture_output=True,
-    text=True,
-  )
-  assert done.returncode == -signal.SIGINT
-  assert done.stderr == "stopping after this step; once more stops at once\n"
-
-
 def test_the_command_evaluates_what_the_run_did(reference, capsys):
   result = json.loads((reference / "result.json").read_text())
   assert evaluate.main([f"--workdir={reference}"]) == 0

@@ -32,7 +32,12 @@ def two_stages(config, spec, *, axis_name=None):
 def settings(monkeypatch):
   monkeypatch.setattr(methods, "make", two_stages)
   return tiny.config(
-    method="single", num_steps=6, eval_every=3, log_every=3, num_seeds=2
+    method="single",
+    num_steps=6,
+    eval_every=3,
+    log_every=3,
+    num_seeds=2,
+    seeds="vmap",
   )
 
 

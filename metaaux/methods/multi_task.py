@@ -30,16 +30,20 @@ from metaaux.stage import (
 
 
 class MultiTaskState(NamedTuple):
-  """The network, its optimiser, and a number in [0, 1) for each example."""
+  """The network, its optimiser, and what random labels are drawn from.
+
+  `draws` is a number in [0, 1) for each example of the pool, None for other
+  labels.
+  """
 
   params: Any
   stats: Any
   optimizer: Any
-  draws: Array
+  draws: Array | None
 
 
 def auxiliary_labels(
-  kind: str, batch: Batch, draws: Array, psi: tuple[int, ...]
+  kind: str, batch: Batch, draws: Array | None, psi: tuple[int, ...]
 ) -> Array:
   """Fixed auxiliary labels of a batch.
 
@@ -98,8 +102,10 @@ def make(
   def init(key: Key, batch: Batch, previous: State | None) -> MultiTaskState:
     del previous
     params, stats = network.init(key, batch["image"])
-    size = spec.num_examples if labels == "random" else 0
-    draws = jax.random.uniform(jax.random.fold_in(key, 1), (size,))
+    draws = None
+    if labels == "random":
+      draw_key = jax.random.fold_in(key, 1)
+      draws = jax.random.uniform(draw_key, (spec.num_examples,))
     return MultiTaskState(params, stats, optimizer.init(params), draws)
 
   def update(

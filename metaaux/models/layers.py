@@ -132,6 +132,7 @@ def _plain(
   )
 
 
+@jax.jit  # layers of one shape are then traced once
 def valid_taps(x_BxHxWxC: Array, kernel_KxLxCxO: Array) -> Array:
   """Same-size convolution with stride 1 and odd kernel sides, for small maps.
 

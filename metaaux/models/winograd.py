@@ -13,6 +13,7 @@ import jax.numpy as jnp
 Array = jax.Array
 
 
+@jax.jit  # layers of one shape are then traced once
 def convolve(x_BxHxWxC: Array, kernel_3x3xCxO: Array) -> Array:
   """Same-size 3x3 convolution with stride 1.
 

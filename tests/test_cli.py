@@ -1,0 +1,88 @@
+import re
+import signal
+import subprocess
+import sys
+
+import command
+import pytest
+
+from metaaux import cli, evaluate
+from metaaux import config as config_lib
+from metaaux.errors import NonFiniteError, Stopped, UserError
+
+
+def raises(error):
+  def raise_it():
+    raise error
+
+  return raise_it
+
+
+@pytest.mark.parametrize(
+  ("error", "status", "message"),
+  [
+    (UserError("a\n  b"), 2, "error: a b\n"),
+    (UserError(""), 2, "error: UserError\n"),
+    (NonFiniteError("loss is nan"), 3, "error: loss is nan\n"),
+    (Stopped("stopped"), 143, "stopped\n"),
+  ],
+)
+def test_status_of(error, status, message, capsys):
+  received = {"signal": signal.SIGTERM}
+  assert cli.status_of(raises(error), received) == status
+  assert capsys.readouterr().err == message
+  assert cli.status_of(lambda: None, received) == 0
+
+
+def test_defects_are_not_hidden():
+  with pytest.raises(ValueError, match="a defect"):
+    cli.status_of(raises(ValueError("a defect")), {})
+
+
+def test_a_second_signal_ends_at_once():
+  code = (
+    "import os, signal, time\n"
+    "from metaaux import cli\n"
+    "received = cli.listen()\n"
+    "os.kill(os.getpid(), signal.SIGTERM)\n"
+    "assert received == {'signal': signal.SIGTERM}\n"
+    "os.kill(os.getpid(), signal.SIGINT)\n"
+    "time.sleep(60)\n"
+  )
+  done = subprocess.run(
+    [sys.executable, "-c", code],
+    env=command.environment(),
+    capture_output=True,
+    text=True,
+  )
+  assert done.returncode == -signal.SIGINT
+  assert done.stderr == "stopping after this step; once more stops at once\n"
+
+
+def test_help(tmp_path):
+  (tmp_path / "jax.py").write_text("raise RuntimeError('JAX was imported')")
+  done = command.run("--help", env=command.environment(tmp_path))
+  assert (done.returncode, done.stderr) == (0, "")
+  for flag in ("config", "workdir", "overwrite", "compilation_cache"):
+    assert f"  --{flag}" in done.stdout
+  for status in ("0 finished", "2 the command", "3 the", "143 or 130"):
+    assert status in done.stdout
+  for key in config_lib.flatten(config_lib.base()):
+    assert f"  --config.{key}=" in done.stdout
+  assert "python -m metaaux.main --config=configs/" in done.stdout
+  assert "logtostderr" not in done.stdout
+
+
+def test_help_of_evaluate(capsys):
+  with pytest.raises(SystemExit) as done:
+    evaluate.main(["--help"])
+  assert done.value.code == 0
+  out = capsys.readouterr().out
+  for part in ("--workdir", "--split", "--dataset", "Exit status", "[:50%]"):
+    assert part in out
+
+
+def test_evaluate_in_a_process(tmp_path):
+  done = command.run(f"--workdir={tmp_path}", module="metaaux.evaluate")
+  assert (done.returncode, done.stdout) == (2, "")
+  assert re.fullmatch(r"error: [^\n]* holds no run [^\n]*\n", done.stderr)
