@@ -68,7 +68,7 @@ def draw(folder: str, output: str, split: str, title: str) -> None:
     colour = _COLOURS[i % len(_COLOURS)]
     label = f"{result['method']} ({len(result['seeds'])} seeds)"
     low, high = np.clip([means - halves, means + halves], 0, 100)
-    axes.fill_between(steps, low, high, color=colour, alpha=0.15, lw=0)
+    axes.fill_between(steps, low, high, color=colour, alpha=0.1, lw=0)
     axes.plot(
       steps,
       means,

@@ -5,15 +5,17 @@ import os
 from typing import Any
 
 from metaaux import metrics, rundir
+from metaaux.config_rules import METHODS
 from metaaux.errors import UserError
 
 Result = dict[str, Any]
 
 
 def load(folder: str) -> list[Result]:
-  """Results of all finished runs directly below a folder, in order of name.
+  """Results of all finished runs directly below a folder.
 
-  Each is what its result.json holds, and `workdir`.
+  Each is what its result.json holds, and `workdir`. Baselines and controls come
+  before what is compared with them.
 
   Raises:
     UserError: the folder is missing or holds no finished run.
@@ -30,7 +32,7 @@ def load(folder: str) -> list[Result]:
         found.append({**json.load(file), "workdir": os.path.dirname(path)})
   if not found:
     raise UserError(f"{folder!r} holds no finished run (no */{rundir.RESULT})")
-  return found
+  return sorted(found, key=lambda run: METHODS.index(run["method"]))
 
 
 def difference(result: Result, baseline: Result) -> tuple[float, float | None]:

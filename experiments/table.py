@@ -25,7 +25,7 @@ def rows(results: Sequence[Result], baseline: str) -> list[list[str]]:
   Args:
     results: of `results.load`.
     baseline: method of the run that the others are compared with; it comes
-      first, the others follow by their name.
+      first.
 
   Raises:
     UserError: no run, or more than one, is of that method.
@@ -47,7 +47,8 @@ def rows(results: Sequence[Result], baseline: str) -> list[list[str]]:
       "seeds",
     ]
   ]
-  for result in base + [r for r in results if r is not base[0]]:
+  others = [r for r in results if r is not base[0]]
+  for result in base + others:
     same = result is base[0]
     gap = "-" if same else metrics.format_ci(*difference(result, base[0]))
     table.append(

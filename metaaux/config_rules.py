@@ -7,7 +7,8 @@ from typing import Any
 
 from metaaux.errors import UserError
 
-METHODS = ("maxl", "no_entropy", "single", "uniform", "random", "human")
+# In the order of tables: baselines and controls before what is compared.
+METHODS = ("single", "uniform", "random", "human", "no_entropy", "maxl")
 
 _CHOICES: Mapping[str, tuple[str, ...]] = {
   "method": METHODS,

@@ -10,12 +10,12 @@ from metaaux.stage import Spec, Stage
 Constructor = Callable[..., tuple[Stage, ...]]
 
 METHODS: Mapping[str, Constructor] = {
-  "maxl": maxl.make,
-  "no_entropy": partial(maxl.make, entropy=False),
   "single": single_task.make,
   "uniform": partial(multi_task.make, labels="uniform"),
   "random": partial(multi_task.make, labels="random"),
   "human": partial(multi_task.make, labels="human"),
+  "no_entropy": partial(maxl.make, entropy=False),
+  "maxl": maxl.make,
 }
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tiny
 
-from metaaux import config_rules, methods, parallel
+from metaaux import methods, parallel
 from metaaux.errors import UserError
 from metaaux.methods import multi_task
 
@@ -142,7 +142,3 @@ def test_human_labels_that_do_not_exist():
 def test_batch_that_devices_cannot_share():
   with pytest.raises(UserError, match="multiple of 4"):
     tiny.run_steps(tiny.config(batch_size=18, parallel="pmap"), 0)
-
-
-def test_method_list_for_the_command_line():
-  assert set(METHODS) == set(config_rules.METHODS)
