@@ -192,7 +192,7 @@ def rows_of(accuracies, *, stage="train", split="test", **more):
 
 def test_summary():
   settings = tiny.config(num_seeds=2, average_last=2, extra_test=("digits",))
-  run = feed.open_run(settings)
+  run = feed.with_extra_tests(feed.open_run(settings))
   rows = [
     *rows_of([[0.0, 0.0]], stage="before"),
     *rows_of([[0.9, 0.2], [0.5, 0.4], [0.7, 0.5]]),

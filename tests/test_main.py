@@ -66,7 +66,7 @@ WRONG_COMMANDS = [
   ),
   (
     ("--config=tiny.py:method=maxel",),
-    r"'maxel' is unknown \(did you mean 'maxl'\?\); use one of maxl, ",
+    r"'maxel' is unknown \(did you mean 'maxl'\?\); use one of single, ",
   ),
   (("--config=tiny.py", "single"), "unexpected argument 'single'"),
   (("--config=tiny.py", "--workdri=x"), "unexpected argument '--workdri=x'"),
