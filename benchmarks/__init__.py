@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
-
 Run = Callable[[], None]
 
 

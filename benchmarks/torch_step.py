@@ -26,7 +26,7 @@ ENTROPY_WEIGHT = 0.2
 class VGG16(nn.Module):
   """VGG-16 with batch norm, one dense head for each entry of `heads`."""
 
-  def __init__(self, *heads: int):
+  def __init__(self, *heads: int) -> None:
     super().__init__()
     layers, before = [], 3
     for width, depth in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):

@@ -10,7 +10,7 @@ method=human does not apply. Also evaluated on CIFAR-10.1 (v6) where TFDS has
 it; a run without it says so and goes on.
 
 Arguments, after the colon and separated by commas:
-  runlocal   5,000 images, a quarter of the width, 800 steps
+  runlocal   5,000 images, a quarter of the width, 400 steps
   method=    maxl | no_entropy | single | uniform | random
   psi=       auxiliary classes of each class, 5 by default
   variant=   paper | code, see metaaux.config.set_variant

@@ -10,7 +10,7 @@ epochs. Needs the data set in TFDS (TFDS_DATA_DIR, or `pip install
 'metaaux[tfds]'` to prepare it).
 
 Arguments, after the colon and separated by commas:
-  runlocal       10,000 images, a quarter of the width, 800 steps, Adam for
+  runlocal       10,000 images, a quarter of the width, 400 steps, Adam for
                  the generator, one split for both updates
   method=        maxl | no_entropy | single | uniform | random | human
   primary=, aux= levels 3, 10, 20 or 100; the pair of the paper is 20 and 100

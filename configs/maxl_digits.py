@@ -6,8 +6,15 @@
 Primary task: parity of an 8x8 digit, 100 labelled images. Five auxiliary
 classes for each parity, so that the human auxiliary labels are the digits.
 
-Arguments: runlocal (a few seconds), method=maxl|no_entropy|single|uniform|
-random|human, seeds=N.
+Arguments, after the colon and separated by commas:
+  runlocal   one seed, 100 steps: a few seconds
+  method=    maxl | no_entropy | single | uniform | random | human
+  psi=       free label counts, one number or two joined by +
+  seeds=     number of seeds
+
+Expected with five seeds on two x86-64 cores (mean test accuracy and 95%
+interval): single 93.87 ± 2.47, uniform 94.06 ± 3.75, human 92.66 ± 3.52, maxl
+93.72 ± 3.89; 10 to 60 seconds each.
 """
 
 import ml_collections

@@ -43,6 +43,7 @@ def hypergradient(
   axis_name: str | None = None,
   neumann_terms: int = 4,
   difference_radius: float = 0.01,
+  prepare: Callable[[PyTree], PyTree] | None = None,
 ) -> Hypergradient:
   r"""Outer loss after inner updates, and its gradient for the meta_params.
 
@@ -88,6 +89,9 @@ def hypergradient(
     neumann_terms: number of terms of `neumann`, >= 1; the series converges for
       0 < lr < 2 / (largest eigenvalue of H), H positive definite.
     difference_radius: distance ||e v|| of `finite_difference` from theta_0.
+    prepare: what both losses receive in place of the meta_params, as a function
+      of them: the labels of a batch, say. `exact` and `remat` go through it
+      once, forward and backward, however often the losses use the result.
 
   Returns:
     (params, meta_params, inner_batches, outer_batch) -> (value, grads): the
@@ -99,6 +103,9 @@ def hypergradient(
       inner_batches has another leading axis.
   """
   check_estimator(estimator, inner_lr, num_steps, neumann_terms)
+  if prepare is not None and estimator not in ("exact", "remat"):
+    inner_loss = _after(prepare, inner_loss)
+    outer_loss = _after(prepare, outer_loss)
   adapt = inner_update(
     inner_loss,
     inner_lr=inner_lr,
@@ -115,19 +122,27 @@ def hypergradient(
     return _neumann(
       inner_loss, outer_loss, inner_lr, num_steps, axis_name, neumann_terms
     )
-  return _unrolled(outer_loss, adapt, axis_name)
+  return _unrolled(outer_loss, adapt, axis_name, prepare or (lambda x: x))
+
+
+def _after(prepare: Callable[[PyTree], PyTree], loss: Loss) -> Loss:
+  return lambda params, meta, batch: loss(params, prepare(meta), batch)
 
 
 def _unrolled(
-  outer_loss: Loss, adapt: InnerUpdate, axis_name: str | None
+  outer_loss: Loss,
+  adapt: InnerUpdate,
+  axis_name: str | None,
+  prepare: Callable[[PyTree], PyTree],
 ) -> Hypergradient:
   """Reverse mode through all inner steps."""
 
   def loss_after(
     meta_params: PyTree, params: PyTree, inner_batches: PyTree, batch: PyTree
   ) -> Array:
-    adapted = adapt(params, meta_params, inner_batches)
-    return outer_loss(adapted, meta_params, batch)
+    prepared = prepare(meta_params)
+    adapted = adapt(params, prepared, inner_batches)
+    return outer_loss(adapted, prepared, batch)
 
   value_and_grad = averaged_value_and_grad(loss_after, axis_name)
 

@@ -51,7 +51,7 @@ def maxl_run_local(config: ml_collections.ConfigDict) -> None:
   config.meta_fraction = 0.0
   config.maxl.alternate_every = 0
   config.model.width = 0.25
-  config.num_steps = 800
+  config.num_steps = 400
   config.eval_every = 100
   config.eval_examples = 1000
   config.average_last = 3

@@ -126,21 +126,25 @@ def hypergradient(
     L_meta in nats and a tree like `meta_params`, averaged over devices.
   """
 
-  def inner_loss(params: Tree, meta_params: Tree, batch: Batch) -> Array:
-    labels_BxK = generate(maxl, state, meta_params, batch)
-    return train_loss(maxl, params, state.stats, batch, labels_BxK)[0]
+  def labels_of(meta_params: Tree) -> tuple[Array, Array]:
+    labels_BxK = generate(maxl, state, meta_params, inner)
+    if inner is outer:
+      return labels_BxK, labels_BxK
+    return labels_BxK, generate(maxl, state, meta_params, outer)
 
-  def outer_loss(params: Tree, meta_params: Tree, batch: Batch) -> Array:
-    value = primary_loss(maxl, params, state.stats, batch)
+  def inner_loss(params: Tree, labels: tuple[Array, Array], b: Batch) -> Array:
+    return train_loss(maxl, params, state.stats, b, labels[0])[0]
+
+  def outer_loss(params: Tree, labels: tuple[Array, Array], b: Batch) -> Array:
+    value = primary_loss(maxl, params, state.stats, b)
     if not maxl.entropy_weight:
       return value
-    labels_BxK = generate(maxl, state, meta_params, batch)
-    return value + entropy_loss(maxl, labels_BxK, state.mean_label_K)
+    return value + entropy_loss(maxl, labels[1], state.mean_label_K)
 
   if maxl.config.maxl.centre_hypergradient:
     return maxl_labels.hypergradient(
       through_labels(maxl, state, inner),
-      lambda p, m: outer_loss(p, m, outer),
+      lambda p, m: outer_loss(p, labels_of(m), outer),
       inner_lr=inner_rate(maxl, step),
       axis_name=maxl.axis_name,
       reshape=partial(
@@ -158,6 +162,7 @@ def hypergradient(
     num_steps=num_steps,
     estimator=maxl.config.inner.estimator,
     axis_name=maxl.axis_name,
+    prepare=labels_of,
   )
   repeated = jax.tree.map(
     lambda x: jnp.broadcast_to(x[None], (num_steps, *x.shape)), inner

@@ -49,13 +49,25 @@ class ConvNet(nn.Module):
         (kernel, kernel),
         padding=self.padding,
         conv_general_dilated=layers.convolution(self.lowering),
-      )(x)
+      )(self._without_unused(x, kernel))
       if self.batch_norm:
         x = layers.batch_norm(train, self.axis_name)(x)
       # Pooling first leaves a quarter of the work to the ReLU; they commute.
       x = nn.relu(layers.max_pool_2x2(x))
     features_BxD = x.reshape(x.shape[0], -1)
     return heads.apply_heads(features_BxD, self.heads, self.hidden)
+
+  def _without_unused(self, x: Array, kernel: int) -> Array:
+    """Drops what reaches only the odd last row or column, which pooling drops.
+
+    Batch statistics need those too.
+    """
+    if self.padding == "SAME" or self.batch_norm:
+      return x
+    high, wide = (
+      (side - kernel + 1) // 2 * 2 + kernel - 1 for side in x.shape[1:3]
+    )
+    return x[:, :high, :wide]
 
   def _check_side(
     self, shape: tuple[int, ...], images: tuple[int, ...], kernel: int

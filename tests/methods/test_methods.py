@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tiny
 
-from metaaux import methods, parallel
+from metaaux import checkpoint, methods, parallel
+from metaaux import states as states_lib
 from metaaux.errors import UserError
 from metaaux.methods import multi_task
 
@@ -35,6 +36,16 @@ def test_update_keeps_structure_shapes_and_dtypes(method):
   settings = tiny.config(method=method)
   before, after = (tiny.run_steps(settings, n)[0] for n in (0, 1))
   chex.assert_trees_all_equal_shapes_and_dtypes(before, after)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_state_is_restored_as_it_was_saved(method, tmp_path):
+  states, _, run, stage = tiny.run_steps(tiny.config(method=method), 1)
+  host = parallel.to_host(states, run.plan)
+  with checkpoint.open_manager(str(tmp_path), 1) as manager:
+    checkpoint.save(manager, 1, host)
+    restored = states_lib.restore(run, stage, None, manager, 1)
+  chex.assert_trees_all_equal(parallel.to_host(restored, run.plan), host)
 
 
 @pytest.mark.parametrize("method", METHODS)
