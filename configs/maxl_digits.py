@@ -14,7 +14,7 @@ Arguments, after the colon and separated by commas:
 
 Expected with five seeds on two x86-64 cores (mean test accuracy and 95%
 interval): single 93.87 ± 2.47, uniform 94.06 ± 3.75, human 92.66 ± 3.52, maxl
-93.72 ± 3.89; 10 to 60 seconds each.
+93.72 ± 3.90; 10 to 60 seconds each.
 """
 
 import ml_collections
