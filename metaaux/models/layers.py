@@ -86,9 +86,8 @@ def batch_norm(train: bool, axis_name: str | None) -> nn.BatchNorm:
 def _convolve_short(
   x: Array, kernel: Array, strides: Sequence[int], padding: Any, **options: Any
 ) -> Array:
-  simple = _is_simple(strides, options)
-  if simple and _keeps_size_3x3(kernel, padding) and max(x.shape[1:3]) <= 4:
-    return direct.valid_taps(x, kernel)
+  if _is_simple(strides, options) and max(x.shape[1:3]) <= 4:
+    return direct.kernel_views(_padded(x, kernel, padding), kernel)
   return jax.lax.conv_general_dilated(x, kernel, strides, padding, **options)
 
 
@@ -96,17 +95,14 @@ def _convolve_fast(
   x: Array, kernel: Array, strides: Sequence[int], padding: Any, **options: Any
 ) -> Array:
   height, width, channels = x.shape[1:]
-  # The bounds are where the forms' times crossed on an x86-64 CPU, batch 32.
-  if _is_simple(strides, options):
-    if _keeps_size_3x3(kernel, padding):
-      if max(height, width) <= 2:
-        return direct.valid_taps(x, kernel)
-      even = height % 2 == 0 and width % 2 == 0
-      if even and channels >= 16 and max(height, width) < 32:
-        return winograd.convolve(x, kernel)
-    if channels >= 16 and max(height, width) <= 20:
-      pads = _pads(x, kernel, padding)
-      return direct.kernel_rows(jnp.pad(x, ((0, 0), *pads, (0, 0))), kernel)
+  # The bounds are where the forms' times crossed on x86-64 CPUs, batch 32.
+  if _is_simple(strides, options) and max(height, width) <= 32:
+    even = height % 2 == 0 and width % 2 == 0
+    same_3x3 = kernel.shape[:2] == (3, 3) and padding == "SAME"
+    if same_3x3 and even and max(height, width) > 2 and channels >= 16:
+      return winograd.convolve(x, kernel)
+    if max(height, width) <= 20 or channels < 16:
+      return direct.kernel_views(_padded(x, kernel, padding), kernel)
   return jax.lax.conv_general_dilated(x, kernel, strides, padding, **options)
 
 
@@ -121,14 +117,10 @@ def _is_simple(strides: Sequence[int], options: Mapping[str, Any]) -> bool:
   return all(factor == 1 for factor in factors)
 
 
-def _keeps_size_3x3(kernel: Array, padding: Any) -> bool:
-  return kernel.shape[:2] == (3, 3) and padding == "SAME"
-
-
-def _pads(x: Array, kernel: Array, padding: Any) -> Sequence[tuple[int, int]]:
-  """Zeros before and after each of the two sides."""
-  if not isinstance(padding, str):
-    return padding
-  return jax.lax.padtype_to_pads(
-    x.shape[1:3], kernel.shape[:2], (1, 1), padding
-  )
+def _padded(x: Array, kernel: Array, padding: Any) -> Array:
+  """The images with their border of zeros."""
+  if isinstance(padding, str):
+    padding = jax.lax.padtype_to_pads(
+      x.shape[1:3], kernel.shape[:2], (1, 1), padding
+    )
+  return jnp.pad(x, ((0, 0), *padding, (0, 0)))

@@ -29,6 +29,8 @@ CASES = [
   (2, 12, 12, 16, 6, 4, "VALID"),
   (2, 6, 7, 16, 3, 4, ((2, 0), (1, 3))),
   (1, 24, 22, 16, 2, 3, "VALID"),
+  (1, 32, 30, 16, 2, 3, "SAME"),
+  (1, 34, 30, 2, 2, 3, "SAME"),
   (2, 9, 7, 16, 5, 4, "SAME"),
   (2, 7, 9, 16, 5, 5, "VALID"),
   (2, 5, 5, 16, 4, 1, "SAME"),
@@ -157,13 +159,14 @@ def test_float32_rounding(side):
 @pytest.mark.parametrize(
   ("side", "channels", "kernel_side", "native"),
   [
-    (2, 3, 3, False),  # valid taps
-    (16, 16, 3, False),  # Winograd
-    (16, 15, 3, True),
-    (32, 64, 3, True),
-    (12, 32, 4, False),  # rows of the kernel
-    (9, 16, 3, False),
-    (28, 1, 5, True),
+    (2, 64, 3, False),  # views of the map
+    (32, 64, 3, False),  # Winograd
+    (32, 15, 3, False),
+    (34, 64, 3, True),
+    (34, 3, 3, True),
+    (20, 32, 4, False),
+    (21, 32, 4, True),
+    (28, 1, 5, False),
   ],
 )
 def test_which_layers_are_native(side, channels, kernel_side, native):
