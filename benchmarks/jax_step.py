@@ -29,6 +29,10 @@ def _network(name: str, heads: dict[str, int]) -> models.Network:
       padding="VALID",
       hidden=128,
       batch_norm=False,
+      decoder="hidden",
+      dropout=0.0,
+      block_dropout=0.0,
+      kernel_init="glorot_uniform",
     ),
     heads,
   )

@@ -1,6 +1,10 @@
-"""Test accuracy over training, one line a method, with its 95% interval.
+"""Test accuracy over training, one line a run, with its 95% interval.
 
-python -m experiments.curves --workdir=runs/digits --output=curves.png
+  python -m experiments.curves --workdir=runs/digits --output=curves.png
+
+Every folder with a result.json, at any depth, is a run. Steps are counted from
+the first stage that is evaluated: an embedding that is trained before it does
+not shift the curve.
 """
 
 import os
@@ -10,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments import output as output_lib
 from experiments import results as results_lib
 from metaaux import cli, metrics, rundir
 from metaaux.errors import UserError
@@ -17,6 +22,8 @@ from metaaux.errors import UserError
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 _COLOURS = ("#000000", "#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7")
 _MARKERS = "osD^vP"
+# A seventh run has the first colour again, with a broken line.
+_STYLES = ("-", "--", ":", "-.")
 
 
 def curve(
@@ -25,7 +32,7 @@ def curve(
   """Accuracy over training, as percentages.
 
   Args:
-    rows: of metrics.jsonl.
+    rows: of metrics.jsonl; those of stages without accuracy are passed over.
     split: whose accuracy.
 
   Returns:
@@ -36,9 +43,14 @@ def curve(
     UserError: the rows have no evaluation of the split.
   """
   by_step: dict[int, list[float]] = {}
+  before = None
   for row in rows:
     if row["split"] == split and "accuracy" in row:
-      by_step.setdefault(row["total_step"], []).append(row["accuracy"])
+      # Updates of the stages that come before the first evaluated one.
+      if before is None:
+        before = row["total_step"] - row["step"]
+      step = row["total_step"] - before
+      by_step.setdefault(step, []).append(row["accuracy"])
   if not by_step:
     raise UserError(f"no evaluation on split {split!r}; try --split=test")
   steps = sorted(by_step)
@@ -49,33 +61,41 @@ def curve(
 
 
 def draw(folder: str, output: str, split: str, title: str) -> None:
-  """Writes the picture; only here is matplotlib needed.
+  """Writes the picture, in the format that the name of `output` ends in.
 
   Raises:
-    UserError: no finished run, no such split, or matplotlib is missing.
+    UserError: no finished run, no such split, matplotlib is missing, or the
+      file cannot be written.
   """
-  try:
-    from matplotlib.figure import Figure
-  except ImportError:
-    raise UserError(
-      "matplotlib is missing; pip install 'metaaux[report]'"
-    ) from None
-  figure = Figure(figsize=(7, 4.2), layout="constrained")
+  found = results_lib.load(folder)
+  keys = results_lib.setting_keys(found)
+  names = results_lib.labels(found, keys)
+  where = [results_lib.setting(result, keys) for result in found]
+  names = [
+    " ".join(filter(None, pair)) for pair in zip(names, where, strict=True)
+  ]
+  # A larger legend would cover the lines; it gets room of its own.
+  inside = len(found) <= len(_COLOURS) and max(map(len, names)) <= 30
+  figure = output_lib.new_figure(7, 4.2 if inside else 4.4 + 0.17 * len(found))
   axes = figure.subplots()
-  for i, result in enumerate(results_lib.load(folder)):
+  for i, (result, name) in enumerate(zip(found, names, strict=True)):
     path = os.path.join(result["workdir"], rundir.METRICS)
-    steps, means, halves = curve(metrics.read_rows(path), split)
-    colour = _COLOURS[i % len(_COLOURS)]
-    label = f"{result['method']} ({len(result['seeds'])} seeds)"
+    try:
+      steps, means, halves = curve(metrics.read_rows(path), split)
+    except UserError as error:
+      raise UserError(f"{result['workdir']}: {error}") from None
+    again, i = divmod(i, len(_COLOURS))
+    seeds = len(result["seeds"])
     low, high = np.clip([means - halves, means + halves], 0, 100)
-    axes.fill_between(steps, low, high, color=colour, alpha=0.1, lw=0)
+    axes.fill_between(steps, low, high, color=_COLOURS[i], alpha=0.1, lw=0)
     axes.plot(
       steps,
       means,
-      color=colour,
-      marker=_MARKERS[i % len(_MARKERS)],
+      color=_COLOURS[i],
+      linestyle=_STYLES[again % len(_STYLES)],
+      marker=_MARKERS[i],
       markersize=4,
-      label=label,
+      label=f"{name} ({seeds} {'seed' if seeds == 1 else 'seeds'})",
     )
   axes.set(
     xlabel="training step",
@@ -83,8 +103,11 @@ def draw(folder: str, output: str, split: str, title: str) -> None:
     title=title or os.path.basename(os.path.normpath(folder)),
   )
   axes.grid(alpha=0.3)
-  axes.legend()
-  figure.savefig(output, dpi=150)
+  if inside:
+    axes.legend()
+  else:
+    figure.legend(loc="outside lower center", fontsize=7)
+  output_lib.figure(figure, output)
 
 
 def _run(argv: Sequence[str]) -> None:

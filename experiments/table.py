@@ -1,67 +1,81 @@
 """A table of finished runs: accuracy and paired differences over seeds.
 
   python -m experiments.table --workdir=runs/digits --baseline=single
+  python -m experiments.table --workdir=runs --by=partition.num_tasks
+  python -m experiments.table --workdir=runs --format=csv --output=runs.csv
 
-Every sub-folder that holds a result.json is a row.
+Every folder with a result.json, at any depth, is a run. A row is a method with
+the keys of its config that set it apart; the columns are repeated for every
+setting: data set, label level, number of labels and the keys of --by, where
+they differ. "paper" is what the paper of the method prints for the same data,
+labels and method; lines below say where, and what the run does otherwise. CSV
+has a line a run, in plain numbers.
 """
 
+import csv
+import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
+from experiments import compare, output, paper_tables
 from experiments import results as results_lib
-from experiments.results import Result, difference
+from experiments.compare import Comparison, Interval, Row
+from experiments.results import Result
 from metaaux import cli, metrics
-from metaaux.errors import UserError
+
+_NONE = "-"
 
 
-def _mean_of(result: Result, key: str) -> str:
-  values = result["meta_split"].get(key)
-  return "-" if values is None else metrics.format_ci(*metrics.mean_ci(values))
+def _interval(value: Interval | None) -> str:
+  return _NONE if value is None else metrics.format_ci(*value)
 
 
-def rows(results: Sequence[Result], baseline: str) -> list[list[str]]:
-  """Header and cells of the table.
+def _gap(row: Row) -> str:
+  text = _interval(row.gap)
+  return text if text.startswith("-") else f"+{text}"
+
+
+def rows(
+  results: Sequence[Result], baseline: str, by: Sequence[str] = ()
+) -> list[list[str]]:
+  """Header and cells of the table, method x setting.
 
   Args:
     results: of `results.load`.
-    baseline: method of the run that the others are compared with; it comes
-      first.
+    baseline: method or folder of the run that the others are compared with; it
+      comes first.
+    by: keys of the config that make settings.
 
   Raises:
-    UserError: no run, or more than one, is of that method.
+    UserError: see `compare.compare`.
   """
-  base = [r for r in results if r["method"] == baseline]
-  if len(base) != 1:
-    methods = ", ".join(sorted({r["method"] for r in results}))
-    raise UserError(
-      f"{len(base)} runs are of method {baseline!r}, expected one; the folder "
-      f"has {methods}"
-    )
-  table = [
-    [
-      "method",
-      "accuracy (%)",
-      f"minus {baseline}",
-      "label usage (%)",
-      "label information (%)",
-      "seeds",
-    ]
+  return cells(compare.compare(results, baseline, by), baseline)
+
+
+def cells(compared: Comparison, baseline: str) -> list[list[str]]:
+  """Header and cells; columns that no run fills are left out."""
+  columns: list[tuple[str, Callable[[Row], str]]] = [
+    ("accuracy (%)", lambda row: _interval(row.accuracy)),
+    (f"minus {baseline}", _gap),
+    ("paper (%)", _paper),
+    ("label usage (%)", lambda row: _interval(row.usage)),
+    ("label information (%)", lambda row: _interval(row.information)),
+    ("seeds", lambda row: str(row.seeds)),
   ]
-  others = [r for r in results if r is not base[0]]
-  for result in base + others:
-    same = result is base[0]
-    gap = "-" if same else metrics.format_ci(*difference(result, base[0]))
-    table.append(
-      [
-        result["method"],
-        metrics.format_ci(result["mean"], result["ci95"]),
-        gap if same or gap.startswith("-") else f"+{gap}",
-        _mean_of(result, "label_usage"),
-        _mean_of(result, "information_fraction"),
-        str(len(result["seeds"])),
-      ]
-    )
-  return table
+  labels = list(dict.fromkeys(row.label for row in compared.rows))
+  table = [["method", *labels]]
+  for setting in compared.settings:
+    of = {row.label: row for row in compared.rows if row.setting == setting}
+    for head, cell in columns:
+      column = [cell(of[each]) if each in of else _NONE for each in labels]
+      if any(text != _NONE for text in column):
+        table.append([f"{setting}: {head}" if setting else head, *column])
+  return [list(line) for line in zip(*table, strict=True)]
+
+
+def _paper(row: Row) -> str:
+  return _NONE if row.paper is None else f"{row.paper.value:.2f}"
 
 
 def markdown(table: Sequence[Sequence[str]]) -> str:
@@ -77,29 +91,127 @@ def markdown(table: Sequence[Sequence[str]]) -> str:
   return "\n".join(lines)
 
 
+def notes(compared: Comparison, baseline: str) -> list[str]:
+  """What a reader of the table has to know, a line each."""
+  lines = [
+    "± is half a 95% t-interval over seeds; differences are paired by seed."
+  ]
+  papers = []
+  for row in compared.rows:
+    if row.pairs and row.pairs < row.seeds:
+      lines.append(
+        f"{row.label}: minus {baseline} over the {row.pairs} seeds of both."
+      )
+    if row.paper is not None:
+      papers.append(
+        f"paper {row.paper.value:.2f}: {paper_tables.source(row.paper)}"
+      )
+  lines += dict.fromkeys(papers)
+  for row in compared.rows:
+    name = " ".join(filter(None, (row.label, row.setting)))
+    unlike = " ".join(row.departures)
+    note = f" (unlike the paper: {unlike})" if unlike else ""
+    lines.append(f"{name}: {row.result['workdir']}{note}")
+  return lines
+
+
+def comma_separated(compared: Comparison) -> str:
+  """A line a run with its setting; accuracies and shares in percent."""
+  records = [_record(row, compared.keys) for row in compared.rows]
+  file = io.StringIO()
+  writer = csv.DictWriter(file, list(records[0]), lineterminator="\n")
+  writer.writeheader()
+  writer.writerows(records)
+  return file.getvalue()
+
+
+def _record(row: Row, keys: Sequence[str]) -> dict[str, Any]:
+  intervals = {
+    "accuracy": row.accuracy,
+    "difference": row.gap,
+    "label_usage": row.usage,
+    "label_information": row.information,
+  }
+  record = {
+    "label": row.label,
+    "method": row.result["method"],
+    **dict(zip(keys, map(results_lib.shown, row.values), strict=True)),
+    "seeds": row.seeds,
+    "pairs": row.pairs,
+  }
+  for name, value in intervals.items():
+    mean, half = value or (None, None)
+    record[name] = _percent(mean)
+    record[f"{name}_ci95"] = _percent(half)
+  return {
+    **record,
+    "paper": "" if row.paper is None else f"{row.paper.value:.2f}",
+    "paper_source": "" if row.paper is None else paper_tables.source(row.paper),
+    "unlike_paper": " ".join(row.departures),
+    "workdir": row.result["workdir"],
+  }
+
+
+def _percent(value: float | None) -> str:
+  return "" if value is None else f"{100 * value:.4f}"
+
+
 def _run(argv: Sequence[str]) -> None:
   parser = cli.parser("experiments.table", __doc__)
   parser.add_argument(
-    "--workdir", required=True, metavar="DIR", help="folder of run directories"
+    "--workdir",
+    required=True,
+    metavar="DIR",
+    help="folder of run directories, at any depth",
   )
   parser.add_argument(
     "--baseline",
     default="single",
     metavar="METHOD",
-    help="method that the others are compared with (%(default)s)",
+    help="method that the others are compared with, or the folder of a run "
+    "(%(default)s)",
+  )
+  parser.add_argument(
+    "--by",
+    default="",
+    metavar="KEY,KEY",
+    help="keys of the config whose values make columns, such as "
+    "partition.num_tasks",
+  )
+  parser.add_argument(
+    "--format",
+    default="markdown",
+    choices=("markdown", "csv"),
+    help="%(choices)s (%(default)s)",
+  )
+  parser.add_argument(
+    "--output",
+    default="",
+    metavar="FILE",
+    help="file to write; without it the table is printed",
   )
   flags = parser.parse_args(argv)
+  by = [key.strip() for key in flags.by.split(",") if key.strip()]
   found = results_lib.load(flags.workdir)
-  print(markdown(rows(found, flags.baseline)))
-  print(
-    "± is half a 95% t-interval over seeds; differences are paired by seed."
-  )
-  for result in found:
-    print(f"{result['method']}: {result['workdir']}")
+  compared = compare.compare(found, flags.baseline, by)
+  if flags.format == "csv":
+    text = comma_separated(compared)
+  else:
+    table = markdown(cells(compared, flags.baseline))
+    below = notes(compared, flags.baseline)
+    # In a file it has to be markdown; on a terminal plain lines read better.
+    listed = [f"- {line}" for line in below] if flags.output else below
+    gap = ["", *listed] if flags.output else listed
+    text = "\n".join([table, *gap]) + "\n"
+  if flags.output:
+    output.text(flags.output, text)
+    print(flags.output)
+  else:
+    sys.stdout.write(text)
 
 
 def main(argv: Sequence[str]) -> int:
-  """Prints the table and where its runs are; returns the exit status."""
+  """Prints or writes the table; returns the exit status."""
   return cli.status_of(lambda: _run(argv), {})
 
 

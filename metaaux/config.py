@@ -13,86 +13,14 @@ from typing import Any
 
 import ml_collections
 
+from metaaux import config_defaults
 from metaaux.config_rules import check_type, check_value, did_you_mean
 from metaaux.errors import UserError
 
 
-def _optimizer(learning_rate: float) -> dict[str, Any]:
-  return {
-    "name": "sgd",
-    "learning_rate": learning_rate,
-    "momentum": 0.0,
-    "weight_decay": 0.0,  # L2, added to the gradient
-    "l1": 0.0,  # times sign(params), added to the gradient
-    "clip_norm": 0.0,  # 0: no clipping
-    "schedule": "constant",
-    "decay_every": 1000,  # steps; "step" multiplies by decay_factor each time
-    "decay_factor": 0.5,
-  }
-
-
 def base() -> ml_collections.ConfigDict:
-  """Every key that a run reads, with its default and meaning."""
-  return ml_collections.ConfigDict(
-    {
-      "method": "maxl",
-      # Data.
-      "dataset": "digits",  # digits | tfds:NAME | npz:PATH | folder:PATH
-      "hierarchy": "",  # JSON file that adds label levels to a data set
-      "train_split": "train",  # also train[:90%]
-      "test_split": "test",
-      "extra_test": (),  # more sources to test on, skipped when not at hand
-      "primary": "",  # label level of the primary task; "" chooses
-      "aux": "",  # label level of the human auxiliary task
-      "psi": (),  # auxiliary classes of each primary class; one int: for each
-      "labels_per_class": 0,  # training examples a primary class; 0: all
-      "meta_fraction": 0.0,  # share of them held out for the outer update
-      "augment": {"pad": 0, "flip": False},
-      # Runs.
-      "seed": 0,
-      "num_seeds": 1,  # seeds seed .. seed + num_seeds - 1
-      "batch_size": 100,  # over all devices
-      "num_steps": 1000,
-      "log_every": 100,
-      "eval_every": 500,  # 0: at the end only
-      "eval_examples": 10000,  # of the train and meta splits; test is whole
-      "average_last": 5,  # evaluations that the reported accuracy averages
-      "checkpoint_every": 1000,  # 0: at the end only
-      "keep_checkpoints": 2,
-      "parallel": "auto",
-      "seeds": "auto",
-      "sync_batch_norm": True,
-      # Networks.
-      "model": {
-        "name": "convnet",
-        "width": 1.0,
-        "lowering": "auto",
-        "widths": (32, 64),  # of a ConvNet; width multiplies them
-        "kernels": (3, 3),
-        "padding": "SAME",
-        "hidden": 128,
-        "batch_norm": False,
-      },
-      # Losses and updates.
-      "gamma": 2.0,  # focal exponent; 0 is cross-entropy
-      "auxiliary_weight": 1.0,
-      "optimizer": _optimizer(0.1),
-      "generator": {"optimizer": _optimizer(0.001)},
-      "inner": {
-        "learning_rate": 0.0,  # 0: the current rate of `optimizer`
-        "num_steps": 1,
-        "estimator": "exact",
-      },
-      "maxl": {
-        "entropy_weight": 0.2,
-        "entropy_mean": "batch",
-        "centre_hypergradient": False,
-        "inner_batch": "meta",
-        "alternate_every": 0,  # 0: both updates in each step
-        "meta_updates_statistics": False,
-      },
-    }
-  )
+  """Every key that a run reads, with its default; see `config_defaults`."""
+  return ml_collections.ConfigDict(config_defaults.defaults())
 
 
 def parse_argument(

@@ -8,7 +8,20 @@ from typing import Any
 from metaaux.errors import UserError
 
 # In the order of tables: baselines and controls before what is compared.
-METHODS = ("single", "uniform", "random", "human", "no_entropy", "maxl")
+METHODS = (
+  "single",
+  "fine_tune",
+  "self_training",
+  "co_training",
+  "pta",
+  "joint",
+  "uniform",
+  "random",
+  "human",
+  "no_entropy",
+  "maxl",
+  "meta_mtl",
+)
 
 _CHOICES: Mapping[str, tuple[str, ...]] = {
   "method": METHODS,
@@ -20,6 +33,19 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
   "optimizer.schedule": ("constant", "step", "cosine"),
   "generator.optimizer.name": ("sgd", "adam"),
   "generator.optimizer.schedule": ("constant", "step", "cosine"),
+  "model.decoder": ("hidden", "linear"),
+  "model.kernel_init": ("glorot_uniform", "glorot_normal", "he_normal"),
+  "embedding.name": ("pixels", "pca", "spectral", "acai", "deepcluster"),
+  "partition.labels": ("kmeans", "permuted", "random", "human"),
+  "partition.images": ("all", "train"),
+  "partition.scaling": ("uniform", "half", "none"),
+  "meta_mtl.variant": (
+    "paper_second_order",
+    "first_order",
+    "code_torch1",
+    "code_torch2",
+    "alternating",
+  ),
   "maxl.entropy_mean": ("batch", "running"),
   "maxl.inner_batch": ("meta", "train"),
 }
@@ -53,9 +79,27 @@ _RANGES: Mapping[str, tuple[float, float | None]] = {
   "model.width": (1e-3, 100.0),
   "model.widths": (1, None),
   "model.kernels": (1, None),
-  "model.hidden": (1, None),
+  "model.hidden": (0, None),
   "inner.learning_rate": (0.0, None),
   "inner.num_steps": (1, 1000),
+  "model.dropout": (0.0, 0.99),
+  "model.block_dropout": (0.0, 0.99),
+  "embedding.dim": (0, None),
+  "embedding.neighbours": (1, None),
+  "embedding.num_steps": (0, None),
+  "embedding.batch_size": (1, None),
+  "embedding.learning_rate": (0.0, None),
+  "embedding.width": (1, None),
+  "embedding.latent": (0, None),
+  "embedding.features": (1, None),
+  "embedding.clusters": (0, None),
+  "embedding.epochs": (1, None),
+  "partition.num_tasks": (1, 1000),
+  "partition.num_classes": (0, None),
+  "partition.restarts": (1, 1000),
+  "meta_mtl.decoder_learning_rate": (0.0, None),
+  "pseudo_labels.rounds": (1, 100),
+  "pseudo_labels.confidence": (0.0, 1.0),
   "maxl.entropy_weight": (0.0, None),
   "maxl.alternate_every": (0, None),
 }

@@ -24,7 +24,7 @@ from metaaux.stage import Array, Batch, Batches, Key, Stage, StreamSpec
 # does not pay for it at every other step.
 _BLOCK_STEPS = 256
 
-_PURPOSES = ("init", "order", "augment", "update")
+_PURPOSES = ("init", "order", "augment", "update", "prepare")
 
 
 class Run(NamedTuple):
@@ -100,7 +100,12 @@ def _stream_key(key: Key, name: str) -> Key:
 
 def steps_per_epoch(run: Run, spec: StreamSpec) -> int:
   """Whole batches in one pass over the split of a stream."""
-  return getattr(run.problem, spec.split).shape[1] // run.config.batch_size
+  return getattr(run.problem, spec.split).shape[1] // batch_size(run, spec)
+
+
+def batch_size(run: Run, spec: StreamSpec) -> int:
+  """Examples of a batch of a stream, over all devices."""
+  return spec.batch_size or run.config.batch_size
 
 
 class Inputs(NamedTuple):
@@ -149,7 +154,7 @@ def inputs_at(
           positions,
           name=name,
           epochs=epochs[name],
-          batch_size=run.config.batch_size,
+          batch_size=batch_size(run, spec),
         )
         for seed, positions in zip(
           run.seeds, getattr(run.problem, spec.split), strict=True
@@ -182,14 +187,32 @@ def draw(
 
 
 def batches_at(
-  run: Run, stage: Stage, inputs: Any, pool: Any, step: Array
+  run: Run, stage: Stage, inputs: Any, pool: Any, step: Array, state: Any
 ) -> Batches:
-  """This device's part of every stream's batch, inside the mapped step."""
+  """This device's part of every stream's batch, inside the mapped step.
+
+  Args:
+    run: data and devices.
+    stage: whose streams they are.
+    inputs: of this seed, see `inputs_at`.
+    pool: training examples.
+    step: of the stage, from 0.
+    state: of the stage, for streams that draw by it; None before there is one.
+  """
   batches = {}
   for name, spec in stage.streams.items():
     order = inputs["orders"][name]
-    index_B = parallel.shard(order[step % len(order)], run.plan)
+    index_B = order[step % len(order)]
+    if spec.draw is not None and state is not None:
+      key = _stream_key(key_of(inputs["seed"], "order"), name)
+      key = jax.random.fold_in(key, step)
+      index_B = spec.draw(state, key, batch_size(run, spec))
+    index_B = parallel.shard(index_B, run.plan)
     key = _stream_key(key_of(inputs["seed"], "augment"), name)
     key = jax.random.fold_in(key, step) if spec.augment else None
-    batches[name] = draw(run, pool, index_B, key)
+    batch = draw(run, pool, index_B, key)
+    if spec.split == "all":
+      unknown = jnp.full_like(batch["primary"], -1)
+      batch = {**batch, "primary": unknown, "auxiliary": unknown}
+    batches[name] = batch
   return batches

@@ -25,6 +25,7 @@ def joint_loss(
   *,
   gamma: float,
   weight: float,
+  key: Array | None = None,
 ) -> tuple[Array, tuple[Tree, Metrics]]:
   """Focal loss of the primary task plus that of the auxiliary one.
 
@@ -40,12 +41,15 @@ def joint_loss(
     labels_BxK: soft auxiliary labels, or None for the primary term alone.
     gamma: focal exponent.
     weight: of the auxiliary term; the papers' is 1.
+    key: of dropout; None: no dropout.
 
   Returns:
     The loss in nats, then the new running statistics and the terms:
     `primary_loss`, `auxiliary_loss` and the batch's `accuracy`.
   """
-  logits, stats = network.apply(params, stats, batch["image"], train=True)
+  logits, stats = network.apply(
+    params, stats, batch["image"], train=True, key=example_keys(key, batch)
+  )
   primary = losses.focal_loss(logits["primary"], batch["primary"], gamma).mean()
   hits = logits["primary"].argmax(-1) == batch["primary"]
   metrics = {"primary_loss": primary, "accuracy": jnp.mean(hits)}
@@ -54,6 +58,18 @@ def joint_loss(
   auxiliary = losses.focal_loss(logits["auxiliary"], labels_BxK, gamma).mean()
   metrics["auxiliary_loss"] = auxiliary
   return primary + weight * auxiliary, (stats, metrics)
+
+
+def example_keys(key: Array | None, batch: Batch) -> Array | None:
+  """A key of dropout for each example, whatever device it is on: [B].
+
+  Args:
+    key: of the step; None gives None.
+    batch: `index`.
+  """
+  if key is None:
+    return None
+  return jax.vmap(jax.random.fold_in, (None, 0))(key, batch["index"])
 
 
 def descend(

@@ -208,3 +208,18 @@ def host_template(seeded: Seeded, run: Plan) -> Tree:
   return jax.tree.map(
     lambda x: jax.ShapeDtypeStruct((*seeds, *x.shape[skip:]), x.dtype), one
   )
+
+
+def seeded_template(tree: Tree, run: Plan) -> Seeded:
+  """Shapes and dtypes that `from_host` would give, as `ShapeDtypeStruct`s.
+
+  Args:
+    tree: of shapes and dtypes for one seed.
+    run: the plan.
+  """
+  lead = (run.num_shards,) if run.use_pmap else ()
+  lead += (run.num_seeds,) if run.vmap_seeds else ()
+  one = jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct((*lead, *x.shape), x.dtype), tree
+  )
+  return one if run.vmap_seeds else (one,) * run.num_seeds

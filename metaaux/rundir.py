@@ -14,6 +14,7 @@ from metaaux.errors import UserError
 
 CONFIG, METRICS, RESULT = "config.json", "metrics.jsonl", "result.json"
 CHECKPOINTS = "checkpoints"
+CACHE, REPORTS = "cache", "reports"
 
 _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 _ANEW = "use another --workdir, or --overwrite to start anew"
@@ -115,7 +116,7 @@ def _write_config(path: str, config: Any) -> None:
 
 def _remove(workdir: str) -> None:
   # The config goes last: while it is there, the rest has an owner.
-  for name in (RESULT, CHECKPOINTS, METRICS, CONFIG):
+  for name in (RESULT, REPORTS, CACHE, CHECKPOINTS, METRICS, CONFIG):
     path = os.path.join(workdir, name)
     for left in (path, path + metrics.PARTIAL):
       if os.path.isdir(left) and not os.path.islink(left):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 Array = jax.Array
 Key = jax.Array  # a typed key, from jax.random.key
@@ -53,10 +54,66 @@ class StreamSpec(NamedTuple):
   A batch has `image` float32 [B, H, W, C] (normalised, augmented), `primary`
   int32 [B], `auxiliary` int32 [B] (block column, or -1) and `index` int32 [B]
   (position in the training pool).
+
+  Attributes:
+    split: "train", "meta" or "all": every image of the training pool, labelled
+      or not. Batches of "all" have -1 for labels, so that none can be used.
+    augment: whether the images are augmented.
+    batch_size: over all devices; 0: that of the config.
+    draw: (state, key, B) -> int32 [B], positions of a batch that depends on
+      what the stage has learned; None: the split's epochs, one after another.
   """
 
-  split: str  # "train" or "meta"
+  split: str
   augment: bool
+  batch_size: int = 0
+  draw: Callable[[State, Key, int], Array] | None = None
+
+
+class PoolView(NamedTuple):
+  """What a stage may look at, on the host and once, before it begins.
+
+  Attributes:
+    seed: of the run that is prepared.
+    key: of this seed and stage.
+    previous: state of the stage before, or None.
+    images: uint8 or float32 [n, H, W, C], the whole training pool.
+    train: int32 [n_train], positions whose labels the primary task may use.
+    primary: int32 [n], true labels. For reports, and at `train`; a method that
+      reads others cheats.
+    auxiliary: int32 [n], human auxiliary labels or -1.
+    map: function -> [n, ...]; the function takes (previous, normalised images
+      [B, H, W, C]) and returns [B, ...].
+    cache: (name, what makes it, compute) -> arrays; computed once in a run
+      directory for the same name and makers, which must be JSON-able.
+    report: (name, JSON-able) writes reports/NAME-seedS.json.
+  """
+
+  seed: int
+  key: Key
+  previous: State | None
+  images: np.ndarray
+  train: np.ndarray
+  primary: np.ndarray
+  auxiliary: np.ndarray
+  map: Callable[[Callable[[State, Array], Array]], np.ndarray]
+  cache: Callable[
+    [str, Mapping[str, Any], Callable[[], Mapping[str, np.ndarray]]],
+    Mapping[str, np.ndarray],
+  ]
+  report: Callable[[str, Mapping[str, Any]], None]
+
+
+class Prepare(NamedTuple):
+  """Work on the whole pool before a stage begins, such as a clustering.
+
+  Attributes:
+    shapes: `jax.ShapeDtypeStruct`s of what `compute` returns.
+    compute: view of the pool -> pytree of arrays, once for each seed.
+  """
+
+  shapes: Any
+  compute: Callable[[PoolView], Any]
 
 
 Update = Callable[[State, Batches, Key, Array], tuple[State, Metrics]]
@@ -79,11 +136,14 @@ class Stage(NamedTuple):
     name: as it stands in metrics.jsonl and in `config.NAME.num_steps`.
     num_steps: how many updates the stage takes.
     streams: the batches that every update receives, by name.
-    init: (key, batch, state of the stage before or None) -> state.
+    init: (key, batch, state of the stage before or None) -> state; with
+      `prepare` the third is a pair of that state and what was prepared.
     updates: by phase, (state, batches, key, step) -> (state, metrics); `step`
       is an int32 scalar counted from 0 within the stage.
     predict: (state, images [B, H, W, C]) -> primary logits [B, C], evaluation
-      mode.
+      mode; None for a stage that does not know the primary task, which is then
+      not evaluated.
+    prepare: what is computed on the whole pool before `init`, or None.
     phase: which of `updates` the step runs; known on the host, so that an
       update which is not due costs nothing.
     targets: (state, batch) -> soft auxiliary labels [B, K], or None where the
@@ -97,9 +157,10 @@ class Stage(NamedTuple):
   name: str
   num_steps: int
   streams: Mapping[str, StreamSpec]
-  init: Callable[[Key, Batch, State | None], State]
+  init: Callable[[Key, Batch, Any], State]
   updates: Mapping[str, Update]
-  predict: Callable[[State, Array], Array]
+  predict: Callable[[State, Array], Array] | None
+  prepare: Prepare | None = None
   phase: Callable[[int], str] = _one_phase
   targets: Callable[[State, Batch], Array] | None = None
   probe: Callable[[State, Batches, Array], Metrics] | None = None

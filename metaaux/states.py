@@ -13,15 +13,18 @@ from metaaux.stage import Stage
 Seeded = Any
 
 
-def fresh(run: Run, stage: Stage, previous: Seeded | None) -> Seeded:
+def fresh(
+  run: Run, stage: Stage, previous: Seeded | None, prepared: Seeded | None
+) -> Seeded:
   """States at the start of a stage.
 
   Args:
     run: data and devices.
     stage: that begins.
     previous: states of the stage before, or None.
+    prepared: what `stage.prepare` computed, or None.
   """
-  init, arguments = _initialiser(run, stage, previous)
+  init, arguments = _initialiser(run, stage, previous, prepared)
   return init(*arguments)[0]
 
 
@@ -36,7 +39,10 @@ def shapes(run: Run, stage: Stage, previous: Seeded | None) -> Seeded:
   Raises:
     UserError: the images do not fit the network.
   """
-  init, arguments = _initialiser(run, stage, previous)
+  prepared = stage.prepare and parallel.seeded_template(
+    stage.prepare.shapes, run.plan
+  )
+  init, arguments = _initialiser(run, stage, previous, prepared)
   return jax.eval_shape(init, *arguments)[0]
 
 
@@ -61,17 +67,21 @@ def restore(
 
 
 def _initialiser(
-  run: Run, stage: Stage, previous: Seeded | None
+  run: Run, stage: Stage, previous: Seeded | None, prepared: Seeded | None
 ) -> tuple[Callable[..., tuple], tuple]:
   """A function that returns the states in a tuple, and its arguments."""
 
-  def init(state: Any, inputs: Any, pool: Any, step: Any) -> tuple:
-    batches = feed.batches_at(run, stage, inputs, pool, step)
+  def init(given: Any, inputs: Any, pool: Any, step: Any) -> tuple:
+    batches = feed.batches_at(run, stage, inputs, pool, step, None)
+    batch = next(iter(batches.values()))
     key = feed.key_of(inputs["seed"], "init")
-    return (stage.init(key, batches["train"], state),)
+    return (stage.init(key, batch, given if stage.prepare else given[0]),)
 
-  if previous is None:
-    previous = None if run.plan.vmap_seeds else (None,) * len(run.seeds)
+  if run.plan.vmap_seeds:
+    given = (previous, prepared)
+  else:
+    nothing = (None,) * len(run.seeds)
+    given = tuple(zip(previous or nothing, prepared or nothing, strict=True))
   inputs = feed.inputs_at(run, stage, 0, None).value
   compiled = parallel.compile_step(init, run.plan)
-  return compiled, (previous, inputs, run.pool, np.int32(0))
+  return compiled, (given, inputs, run.pool, np.int32(0))

@@ -12,6 +12,7 @@ from metaaux import (
   checkpoint,
   evaluate,
   feed,
+  host,
   methods,
   metrics,
   parallel,
@@ -36,6 +37,7 @@ class Loop(NamedTuple):
   manager: Any
   file: TextIO  # metrics.jsonl
   should_stop: Callable[[], bool]
+  workdir: str
 
 
 def train_and_evaluate(
@@ -82,7 +84,7 @@ def train_and_evaluate(
       states, offset = None, 0
       for stage in stages:
         if done <= offset + stage.num_steps:
-          loop = Loop(run, stage, offset, manager, file, should_stop)
+          loop = Loop(run, stage, offset, manager, file, should_stop, workdir)
           states = train_stage(loop, states, done)
         else:
           states = states_lib.shapes(run, stage, states)
@@ -109,7 +111,7 @@ def train_stage(loop: Loop, previous: Seeded, done: int) -> Seeded:
   start = max(0, done - offset)
   states = initial_states(loop, previous, start)
   updates = {name: compile_update(run, stage, name) for name in stage.updates}
-  evaluation = evaluate.make(stage, run)
+  evaluation = evaluate.make(stage, run) if stage.predict else None
   log = step_log.StepLog(loop.file, run, stage, offset, start)
   inputs = None
   for step in range(start, total):
@@ -124,13 +126,14 @@ def train_stage(loop: Loop, previous: Seeded, done: int) -> Seeded:
       log.turn()
     if last or _due(config.eval_every, now):
       log.drain()
-      log.evaluation(now, evaluation(states, now))
+      if evaluation:
+        log.evaluation(now, evaluation(states, now))
     if last or stop or _due(config.checkpoint_every, now):
       # Only a state whose metrics are known to be finite is saved.
       log.drain()
       log.sync()
-      host = parallel.to_host(states, run.plan)
-      checkpoint.save(loop.manager, offset + now, host)
+      saved = parallel.to_host(states, run.plan)
+      checkpoint.save(loop.manager, offset + now, saved)
     if stop and not last:
       log.close()
       raise Stopped(
@@ -149,7 +152,8 @@ def initial_states(loop: Loop, previous: Seeded, start: int) -> Seeded:
   run, stage, step = loop.run, loop.stage, loop.offset + start
   if start:
     return states_lib.restore(run, stage, previous, loop.manager, step)
-  return states_lib.fresh(run, stage, previous)
+  prepared = host.prepare(run, stage, previous, loop.workdir)
+  return states_lib.fresh(run, stage, previous, prepared)
 
 
 def compile_update(
@@ -159,7 +163,7 @@ def compile_update(
   update = stage.updates[phase]
 
   def step_fn(state: Any, inputs: Any, pool: Any, step: Any) -> tuple:
-    batches = feed.batches_at(run, stage, inputs, pool, step)
+    batches = feed.batches_at(run, stage, inputs, pool, step, state)
     key = jax.random.fold_in(feed.key_of(inputs["seed"], "update"), step)
     state, values = update(state, batches, key, step)
     return state, dict(values)

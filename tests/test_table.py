@@ -1,16 +1,25 @@
 """The comparison of runs: paired by seed, refused where it means nothing."""
 
+import csv
 import json
 
 import pytest
 
-from experiments import curves, results, table
+from experiments import results, table
+from metaaux import config as config_lib
 from metaaux.errors import UserError
 
 
-def write(folder, method, per_seed, seeds=(0, 1, 2), **meta_split):
+def write(folder, method, per_seed, seeds=(0, 1, 2), config=None, **meta_split):
+  """A finished run; with `config` (dotted keys) also its config.json."""
   path = folder / method
-  path.mkdir()
+  path.mkdir(parents=True)
+  if config is not None:
+    stored = config_lib.base()
+    stored.update_from_flattened_dict({"method": method, **config})
+    method = stored.method
+    text = json.dumps({"config": config_lib.to_json(stored)})
+    (path / "config.json").write_text(text)
   result = {
     "method": method,
     "mean": sum(per_seed) / len(per_seed),
@@ -22,11 +31,29 @@ def write(folder, method, per_seed, seeds=(0, 1, 2), **meta_split):
   (path / "result.json").write_text(json.dumps(result))
 
 
+def meta_mtl(folder, name, per_seed, **config):
+  keys = {"method": "meta_mtl", "labels_per_class": 60}
+  keys |= {key.replace("__", "."): value for key, value in config.items()}
+  write(folder, name, per_seed, config={"dataset": "tfds:mnist", **keys})
+
+
+def single(folder, name, per_seed, **config):
+  meta_mtl(folder, name, per_seed, method="single", **config)
+
+
 def test_difference_is_paired_over_common_seeds(tmp_path):
   write(tmp_path, "single", [0.5, 0.6, 0.7])
   write(tmp_path, "maxl", [0.72, 0.61, 0.9], seeds=(2, 1, 3), label_usage=[1.0])
   found = results.load(str(tmp_path))
   rows = table.rows(found, "single")
+  # Nothing is known of the labels' information, and no paper has these runs.
+  assert rows[0] == [
+    "method",
+    "accuracy (%)",
+    "minus single",
+    "label usage (%)",
+    "seeds",
+  ]
   assert [row[0] for row in rows[1:]] == ["single", "maxl"]
   # Seeds 1 and 2: +0.01 and +0.02; t(1) = 12.706, so 12.706 * 0.005.
   assert rows[2][2] == "+1.50 ± 6.35"
@@ -48,30 +75,124 @@ def test_what_cannot_be_compared(tmp_path):
     table.rows(results.load(str(tmp_path)), "single")
 
 
-def test_curve_averages_seeds(tmp_path):
-  rows = [
-    {"split": "test", "total_step": 10, "seed": 0, "accuracy": 0.5},
-    {"split": "test", "total_step": 10, "seed": 1, "accuracy": 0.7},
-    {"split": "train", "total_step": 10, "seed": 0, "accuracy": 0.9},
-    {"split": "batch", "total_step": 10, "seed": 0, "accuracy": 0.9},
+def test_runs_of_one_method_at_any_depth(tmp_path, capsys):
+  single(tmp_path, "stl", [0.91, 0.92, 0.93])
+  four, ten = {"partition__num_tasks": 4}, {"partition__num_tasks": 10}
+  meta_mtl(tmp_path / "deep" / "er", "ten", [0.94, 0.95, 0.96], **ten)
+  meta_mtl(tmp_path / "deep", "four", [0.93, 0.94, 0.95], **four)
+  found = results.load(str(tmp_path))
+  rows = table.rows(found, "single")
+  assert rows == [
+    ["method", "accuracy (%)", "minus single", "paper (%)", "seeds"],
+    ["single", "92.00 ± 1.00", "-", "91.83", "3"],
+    [
+      "meta_mtl partition.num_tasks=4",
+      "94.00 ± 1.00",
+      "+2.00 ± 0.00",
+      "93.76",
+      "3",
+    ],
+    [
+      "meta_mtl partition.num_tasks=10",
+      "95.00 ± 1.00",
+      "+3.00 ± 0.00",
+      "94.42",
+      "3",
+    ],
   ]
-  steps, means, halves = curves.curve(rows, "test")
-  assert (steps, means) == ([10], [60.0])
-  assert halves[0] == pytest.approx(12.706 * 10, rel=1e-4)
-  with pytest.raises(UserError, match="split 'validation'"):
-    curves.curve(rows, "validation")
-
-
-def test_commands(tmp_path, capsys):
-  write(tmp_path, "single", [0.5, 0.6, 0.7])
-  rows = [{"split": "test", "total_step": 5, "seed": 0, "accuracy": 0.5}]
-  path = tmp_path / "single" / "metrics.jsonl"
-  path.write_text("\n".join(json.dumps(row) for row in rows) + "\n")
+  # The folder of a run names it too, and comes first.
+  for name in ("four", "deep/four"):
+    rows = table.rows(found, name)
+    assert rows[1][0] == "meta_mtl partition.num_tasks=4"
+    assert rows[2][2] == "-2.00 ± 0.00"
+  with pytest.raises(UserError, match=r"2 runs .*'meta_mtl'.*deep/er/ten"):
+    table.rows(found, "meta_mtl")
   assert table.main([f"--workdir={tmp_path}"]) == 0
-  assert "| single" in capsys.readouterr().out
-  picture = tmp_path / "curves.png"
-  command = [f"--workdir={tmp_path}", f"--output={picture}"]
-  assert curves.main(command) == 0
-  assert picture.read_bytes()[:4] == b"\x89PNG"
-  assert table.main(["--workdir=/missing"]) == 2
-  assert capsys.readouterr().err.count("\n") == 1
+  out = capsys.readouterr().out
+  assert "paper 91.83: Gui et al. 2020, table 2, STL" in out
+  assert f"single: {tmp_path}/stl" in out
+
+
+def test_settings_make_columns(tmp_path):
+  for k in (10, 50):
+    keys = {"partition__num_classes": k}
+    meta_mtl(tmp_path, f"m{k}", [0.9 + k / 1000] * 3, **keys)
+    meta_mtl(
+      tmp_path, f"a{k}", [0.95] * 3, **keys, meta_mtl__variant="alternating"
+    )
+  single(tmp_path, "s10", [0.9, 0.9, 0.9], partition__num_classes=10)
+  found = results.load(str(tmp_path))
+  rows = table.rows(found, "single", by=["partition.num_classes"])
+  ten, fifty = "partition.num_classes=10: ", "partition.num_classes=50: "
+  assert rows[0] == [
+    "method",
+    *(ten + c for c in ("accuracy (%)", "minus single", "paper (%)", "seeds")),
+    # No run of single has 50 classes.
+    *(fifty + c for c in ("accuracy (%)", "paper (%)", "seeds")),
+  ]
+  assert [row[0] for row in rows[1:]] == [
+    "single",
+    "meta_mtl variant=alternating",
+    "meta_mtl variant=paper_second_order",
+  ]
+  assert [row[2] for row in rows[1:]] == ["-", "+5.00 ± 0.00", "+1.00 ± 0.00"]
+  assert rows[1][5:] == ["-", "-", "-"]
+  # A folder names the baseline in one setting; its label names it in the other.
+  rows = table.rows(found, "a10", by=["partition.num_classes"])
+  assert rows[1][0] == "meta_mtl variant=alternating"
+  assert rows[0][6] == f"{fifty}minus a10" and rows[3][6] == "+0.00 ± 0.00"
+  with pytest.raises(UserError, match=r"did you mean 'partition[.]num_tasks'"):
+    table.rows(found, "single", by=["partition.num_task"])
+
+
+def test_data_sets_are_never_mixed(tmp_path):
+  single(tmp_path, "mnist/stl", [0.9, 0.9, 0.9])
+  meta_mtl(tmp_path, "mnist/meta", [0.91, 0.91, 0.91])
+  single(tmp_path, "cifar/stl", [0.7, 0.7, 0.7], dataset="tfds:cifar10")
+  meta_mtl(tmp_path, "cifar/meta", [0.8, 0.8, 0.8], dataset="tfds:cifar10")
+  rows = table.rows(results.load(str(tmp_path)), "single")
+  gaps = [i for i, head in enumerate(rows[0]) if head.endswith("minus single")]
+  assert [rows[0][i].partition(":")[0] for i in gaps] == [
+    "dataset=tfds",
+    "dataset=tfds",
+  ]
+  assert [rows[2][i] for i in gaps] == ["+10.00 ± 0.00", "+1.00 ± 0.00"]
+
+
+def test_csv_is_in_plain_numbers(tmp_path, capsys):
+  single(tmp_path, "stl", [0.91, 0.92, 0.93])
+  meta_mtl(tmp_path, "meta", [0.94, 0.95, 0.96], embedding__name="spectral")
+  file = tmp_path / "tables" / "runs.csv"
+  by = "--by=partition.num_tasks"
+  command = [f"--workdir={tmp_path}", by, "--format=csv", f"--output={file}"]
+  assert table.main(command) == 0
+  assert capsys.readouterr().out.strip() == str(file)
+  assert [path.name for path in file.parent.iterdir()] == ["runs.csv"]
+  first, second = csv.DictReader(file.read_text().splitlines())
+  assert (first["label"], first["difference"]) == ("single", "")
+  assert second["label"] == second["method"] == "meta_mtl"
+  assert second["partition.num_tasks"] == "4" and second["seeds"] == "3"
+  assert second["accuracy"] == "95.0000" and second["accuracy_ci95"] == "1.0000"
+  assert second["difference"] == "3.0000" and second["pairs"] == "3"
+  assert second["unlike_paper"] == "embedding.name=spectral"
+  assert second["paper"] == "93.76" and "table 2" in second["paper_source"]
+
+
+def test_markdown_file_and_errors(tmp_path, capsys):
+  write(tmp_path, "single", [0.5, 0.6, 0.7])
+  write(tmp_path, "maxl", [0.5, 0.6], seeds=(1, 5))
+  file = tmp_path / "table.md"
+  assert table.main([f"--workdir={tmp_path}", f"--output={file}"]) == 0
+  lines = file.read_text().splitlines()
+  assert lines[0].startswith("| method") and lines[4] == ""
+  assert "- maxl: minus single over the 1 seeds of both." in lines
+  capsys.readouterr()
+  (tmp_path / "maxl" / "result.json").write_text("{}")
+  for command in (
+    ["--workdir=/missing"],
+    [f"--workdir={tmp_path}"],
+    [f"--workdir={tmp_path}/single", f"--output={file}/table.md"],
+    [f"--workdir={tmp_path}", "--format=html"],
+  ):
+    assert table.main(command) == 2
+    assert capsys.readouterr().err.count("\n") == 1

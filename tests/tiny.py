@@ -8,6 +8,17 @@ from metaaux import config as config_lib
 from metaaux import feed, methods, parallel, train
 from metaaux.methods import maxl
 
+# What a method needs beside the common settings.
+_OF_METHOD = {
+  "joint": {"auxiliary_weight": 0.25},
+  "meta_mtl": {"inner.learning_rate": 0.1},
+  "fine_tune": {
+    "embedding.name": "acai",
+    "embedding.width": 4,
+    "embedding.batch_size": 16,
+  },
+}
+
 
 def config(**changes):
   """A config on digits that trains in a moment; keys may be dotted."""
@@ -26,6 +37,11 @@ def config(**changes):
       "model.hidden": 8,
       "model.lowering": "native",
       "generator.optimizer.learning_rate": 0.01,
+      "partition.labels": "random",
+      "partition.num_tasks": 3,
+      "partition.num_classes": 5,
+      "pseudo_labels.rounds": 1,
+      **_OF_METHOD.get(changes.get("method"), {}),
       **changes,
     }
   )
@@ -34,13 +50,23 @@ def config(**changes):
 
 
 def run_steps(settings, num_steps):
-  """States, metrics of every step, run and stage, by the loop's functions."""
+  """States, metrics of every step, run and stage, by the loop's functions.
+
+  Earlier stages take as many steps; the results are those of the last one.
+  """
   run = feed.open_run(settings)
-  (stage,) = methods.make(
+  stages = methods.make(
     settings, run.problem.spec, axis_name=run.plan.axis_name
   )
-  loop = train.Loop(run, stage, 0, None, None, lambda: False)
-  states = train.initial_states(loop, None, 0)
+  states = None
+  for stage in stages:
+    states, metrics = _run_stage(run, stage, states, num_steps)
+  return states, metrics, run, stage
+
+
+def _run_stage(run, stage, previous, num_steps):
+  loop = train.Loop(run, stage, 0, None, None, lambda: False, "")
+  states = train.initial_states(loop, previous, 0)
   updates = {n: train.compile_update(run, stage, n) for n in stage.updates}
   metrics, inputs = [], None
   for step in range(num_steps):
@@ -49,7 +75,7 @@ def run_steps(settings, num_steps):
       states, inputs.value, run.pool, np.int32(step)
     )
     metrics.append(parallel.to_host(values, run.plan))
-  return states, metrics, run, stage
+  return states, metrics
 
 
 def maxl_problem(settings, *, float64=True):

@@ -24,6 +24,11 @@ class Source(NamedTuple):
   names: Mapping[str, tuple[str, ...]]
 
 
+def finest(names: Mapping[str, tuple[str, ...]]) -> str:
+  """The level with the most classes; of several, the first."""
+  return max(names, key=lambda level: len(names[level]))
+
+
 def cut(source: Source, part: slices.Slice) -> Source:
   """The examples of `source` (a whole split) that the slice asks for."""
   start, stop = part.bounds(len(source.images))

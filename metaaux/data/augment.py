@@ -19,6 +19,9 @@ NORMALISATION = types.MappingProxyType(
     # As published for MAXL; not the true statistics of the sets.
     "cifar10": (0.5, 0.2),
     "cifar100": (0.5, 0.2),
+    # As Gui et al. 2020: in [0, 1].
+    "mnist": (0.0, 1.0),
+    "omniglot": (0.0, 1.0),
   }
 )
 _DEFAULT_NORMALISATION = (0.5, 0.25)

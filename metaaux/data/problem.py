@@ -20,6 +20,8 @@ class Problem(NamedTuple):
     train: int32 [S, n_train], positions in the pool; a row a seed.
     meta: int32 [S, n_meta], likewise; the rows of `train` again where
       `meta_fraction` is 0.
+    all: int32 [S, n], every position of the pool, the same for each seed; for
+      what learns from images without labels.
     spec: what methods are told.
     primary_names: class names.
     auxiliary_names: of the human sub-classes, by column; () without them.
@@ -30,6 +32,7 @@ class Problem(NamedTuple):
   test: dict[str, np.ndarray]
   train: np.ndarray
   meta: np.ndarray
+  all: np.ndarray
   spec: stage.Spec
   primary_names: tuple[str, ...]
   auxiliary_names: tuple[str, ...]
@@ -47,20 +50,23 @@ def build(config: Any) -> Problem:
   auxiliary level and `psi` does not contradict it.
 
   Args:
-    config: has the attributes dataset, hierarchy, train_split, test_split,
-      primary, aux, psi, labels_per_class, meta_fraction, seed, num_seeds and
-      batch_size.
+    config: has the attributes dataset, hierarchy, select, train_split,
+      test_split, primary, aux, psi, labels_per_class, meta_fraction, seed,
+      num_seeds and batch_size.
 
   Raises:
     UserError: the data or one of these is wrong; the message names it.
   """
-  pool = sources.load(
-    config.dataset, config.train_split, hierarchy=config.hierarchy
+  pool, test = (
+    sources.load(
+      config.dataset,
+      split,
+      hierarchy=config.hierarchy,
+      select=config.select,
+    )
+    for split in (config.train_split, config.test_split)
   )
-  test = sources.load(
-    config.dataset, config.test_split, hierarchy=config.hierarchy
-  )
-  _check_same_shape(pool, test, config.dataset)
+  _check_alike(pool, test, config)
   levels = levels_lib.choose(config, pool.names)
   columns, psi = levels_lib.auxiliary_task(config.psi, pool, test, levels)
   train, meta = _divide(config, pool, levels[0])
@@ -71,6 +77,9 @@ def build(config: Any) -> Problem:
     test=_examples(test, primary, aux, columns),
     train=train,
     meta=meta,
+    all=np.tile(
+      np.arange(len(pool.images), dtype=np.int32), (config.num_seeds, 1)
+    ),
     spec=stage.Spec(
       image_shape=pool.images.shape[1:],
       psi=psi,
@@ -104,7 +113,12 @@ def load_test(
   """
   problem = problem or build(config)
   primary, aux = problem.levels
-  found = sources.load(source, split, hierarchy=config.hierarchy)
+  found = sources.load(
+    source,
+    split,
+    hierarchy=config.hierarchy,
+    select=config.select,
+  )
   if primary not in found.names:
     raise UserError(
       f"{source} has no level '{primary}', the primary one of "
@@ -135,7 +149,7 @@ def _divide(
   """Train and meta positions, [S, n_train] and [S, n_meta]."""
   if config.num_seeds < 1:
     raise UserError(f"num_seeds={config.num_seeds}; use 1 or more")
-  finest = max(pool.names, key=lambda level: len(pool.names[level]))
+  finest = arrays.finest(pool.names)
   pairs = [
     splits.train_meta(
       pool.labels[finest],
@@ -163,14 +177,20 @@ def _check_batch_size(
       )
 
 
-def _check_same_shape(
-  pool: arrays.Source, test: arrays.Source, origin: str
-) -> None:
+def _check_alike(pool: arrays.Source, test: arrays.Source, config: Any) -> None:
+  """The two splits have images of one shape, and the same classes."""
   shapes = pool.images.shape[1:], test.images.shape[1:]
   if shapes[0] != shapes[1]:
     raise UserError(
-      f"{origin}: training images have shape {shapes[0]}, test images "
+      f"{config.dataset}: training images have shape {shapes[0]}, test images "
       f"{shapes[1]}; convert them to one shape"
+    )
+  if pool.names != test.names:
+    raise UserError(
+      f"{config.dataset}: train_split='{config.train_split}' and "
+      f"test_split='{config.test_split}' do not have the same classes where "
+      f"select='{config.select}'; name the same splits in both, such as "
+      "train[:70%/class] and train[70%:/class]"
     )
 
 

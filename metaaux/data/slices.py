@@ -1,7 +1,11 @@
 """Split strings: `train`, `train[:90%]`, `train[1000:2000]`, `test[-10%:]`.
 
 The meaning is that of TensorFlow Datasets: bounds count examples or, with `%`,
-percents rounded to the closest example; negative bounds count from the end.
+percents rounded to the closest example; negative bounds count from the end;
+`+` joins splits, as in `train[:50%]+test`. Ours alone is `/class`: the bounds
+of `train[:50%/class]` or `train[50%:70%/class]` count within each class, whose
+examples stand in a random order that never changes; so the parts of one set at
+`[:50%/class]`, `[50%:70%/class]` and `[70%:/class]` do not overlap.
 """
 
 import re
@@ -12,7 +16,8 @@ from metaaux.errors import UserError
 
 _BOUND = r"-?\d+(?:\.\d+)?%|-?\d+"
 _SPLIT = re.compile(
-  rf"(?P<name>[\w-]+)(?:\[(?P<start>{_BOUND})?:(?P<stop>{_BOUND})?\])?"
+  rf"(?P<name>[\w-]+)(?:\[(?P<start>{_BOUND})?:(?P<stop>{_BOUND})?"
+  r"(?P<each>/class)?\])?"
 )
 
 
@@ -23,11 +28,16 @@ class Slice(NamedTuple):
     name: the whole split, such as "train".
     start: first bound as written ("10%", "1000"), "" for the beginning.
     stop: second bound as written, "" for the end.
+    per_class: whether the bounds count within each class.
+    select: "LEVEL=CLASS" where only examples of that class are wanted, else "";
+      a source whose images cost much to decode may leave out the others.
   """
 
   name: str
   start: str = ""
   stop: str = ""
+  per_class: bool = False
+  select: str = ""
 
   def bounds(self, num_examples: int) -> tuple[int, int]:
     """First example and the one after the last, of `num_examples`.
@@ -52,23 +62,33 @@ class Slice(NamedTuple):
   def __str__(self) -> str:
     if not self.start and not self.stop:
       return self.name
-    return f"{self.name}[{self.start}:{self.stop}]"
+    each = "/class" if self.per_class else ""
+    return f"{self.name}[{self.start}:{self.stop}{each}]"
 
 
-def parse(text: str) -> Slice:
-  """Reads a split string; UserError if it is not of the known forms."""
-  match = _SPLIT.fullmatch(text)
-  if match is None or text.endswith("[:]"):
+def parse(text: str) -> tuple[Slice, ...]:
+  """Reads a split string, the terms of a sum one after another.
+
+  Raises:
+    UserError: it is not of the known forms.
+  """
+  return tuple(_parse_one(term, text) for term in text.split("+"))
+
+
+def _parse_one(term: str, text: str) -> Slice:
+  match = _SPLIT.fullmatch(term)
+  if match is None or "[:]" in term or "[:/" in term:
     raise UserError(
       f"split '{text}' is not understood; write NAME or NAME[FROM:TO] with "
-      "examples or percents, such as train, train[:90%] or test[1000:2000]"
+      "examples or percents, such as train, train[:90%] or test[1000:2000], "
+      "joined by +; NAME[FROM:TO/class] counts within each class"
     )
   start, stop = match["start"] or "", match["stop"] or ""
   if start and stop and start.endswith("%") != stop.endswith("%"):
     raise UserError(
       f"split '{text}' mixes percents and examples; use one unit for both"
     )
-  return Slice(match["name"], start, stop)
+  return Slice(match["name"], start, stop, match["each"] is not None)
 
 
 def check_name(part: Slice, known: Iterable[str], origin: str) -> None:

@@ -12,6 +12,7 @@ from metaaux.data import (
   folder_source,
   hierarchy_file,
   npz_source,
+  selection,
   slices,
   tfds_source,
 )
@@ -28,18 +29,25 @@ SOURCES: dict[str, Callable[[str, slices.Slice], Source]] = {
 }
 
 
-def load(source: str, split: str, *, hierarchy: str = "") -> Source:
+def load(
+  source: str, split: str, *, hierarchy: str = "", select: str = ""
+) -> Source:
   """Loads one split of a data source into memory.
 
   Args:
     source: `digits`, `tfds:NAME`, `npz:PATH` or `folder:PATH`.
     split: `train`, `test` or another split of the source, or a part of one,
-      such as `train[:90%]` or `test[1000:2000]`.
+      such as `train[:90%]` or `test[1000:2000]`, or a sum of these; see
+      `slices` for all forms.
     hierarchy: path of a JSON file with further levels, see `hierarchy_file`;
       "" for none.
+    select: "LEVEL=CLASS" leaves the examples of that class, and slices count
+      these; the other levels keep the classes that occur there in the named
+      splits, numbered from 0, and a level with one class is dropped. "": all.
 
   Raises:
-    UserError: the source, the split, the hierarchy or the data are wrong.
+    UserError: the source, the split, the hierarchy, the selection or the data
+      are wrong.
   """
   kind, _, where = source.partition(":")
   if kind not in SOURCES or bool(where) != (kind != "digits"):
@@ -47,6 +55,53 @@ def load(source: str, split: str, *, hierarchy: str = "") -> Source:
       f"dataset '{source}' is not understood; use digits, tfds:NAME, "
       "npz:PATH or folder:PATH"
     )
-  part = slices.parse(split)
-  found = arrays.check(SOURCES[kind](where, part), f"{source}, split '{split}'")
-  return hierarchy_file.add_levels(found, hierarchy) if hierarchy else found
+  parts = slices.parse(split)
+  origin = f"{source}, split '{split}'"
+
+  def whole(part: slices.Slice) -> Source:
+    found = SOURCES[kind](where, part)
+    # A selection may be empty in one of the splits.
+    if len(found.images) or not part.select:
+      found = arrays.check(found, origin)
+    return hierarchy_file.add_levels(found, hierarchy) if hierarchy else found
+
+  if select:
+    return _selected(whole, parts, select, origin)
+  pieces = [
+    selection.cut(whole(slices.Slice(part.name)), part)
+    if part.per_class
+    else whole(part)
+    for part in parts
+  ]
+  return selection.join(pieces, origin)
+
+
+def _selected(
+  whole: Callable[[slices.Slice], Source],
+  parts: tuple[slices.Slice, ...],
+  select: str,
+  origin: str,
+) -> Source:
+  """The examples of one class, cut as `parts` say."""
+  found = []
+  for part in parts:
+    piece = whole(slices.Slice(part.name, select=select))
+    piece = selection.only(
+      piece, *selection.class_id(select, piece.names, origin)
+    )
+    if len(piece.images):
+      found.append((piece, part))
+  if not found:
+    raise UserError(
+      f"select='{select}' leaves no example of {origin}; add the splits that "
+      "hold them, such as train+test"
+    )
+  # Of the uncut splits, so that small parts have the same classes.
+  kept = selection.occurring([piece for piece, _ in found])
+  if max(len(ids) for ids in kept.values()) < 2:
+    raise UserError(
+      f"select='{select}' leaves one class at every level of {origin}; choose "
+      "a class of a coarser level"
+    )
+  pieces = [selection.cut(piece, part) for piece, part in found]
+  return selection.renumbered(selection.join(pieces, origin), kept)

@@ -5,9 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from metaaux.data import arrays, hierarchies, images, slices
+from metaaux.data import arrays, hierarchies, images, selection, slices
 from metaaux.errors import UserError
 
+# Sets of grey drawings that are stored in colour.
+_GREY = ("omniglot",)
+# Sets whose levels are called as TFDS calls them, not by number of classes; the
+# finest comes first.
+_LEVELS = {"omniglot": ("label", "alphabet")}
 # Records that one thread parses and decodes before it takes the next ones.
 _CHUNK = 512
 
@@ -21,11 +26,14 @@ def load(where: str, part: slices.Slice) -> arrays.Source:
 
   A level is named after its number of classes, such as "10". CIFAR-100 has the
   levels "100", "20", "10" and "3"; the last two are those of Liu, Davison &
-  Johns 2019.
+  Johns 2019. Omniglot, read as grey images, has the levels "label" (characters)
+  and "alphabet".
 
   Args:
     where: as TFDS spells it: NAME, NAME/CONFIG, NAME:VERSION.
-    part: the split or a part of it.
+    part: the split or a part of it. Where it selects a class of a level of the
+      set itself, only the examples of that class are decoded and returned,
+      which may be none.
 
   Raises:
     UserError: the set is unknown, not prepared or not of this kind.
@@ -36,13 +44,18 @@ def load(where: str, part: slices.Slice) -> arrays.Source:
   wanted = range(*part.bounds(splits[part.name].num_examples))
   features = builder.info.features
   image_key, label_keys = _keys(features, where)
-  pixels, ids = _read(builder, part.name, wanted, image_key, label_keys, where)
-  return _with_levels(
-    _stack(pixels, where),
-    dict(zip(label_keys, np.array(ids, np.int32).T, strict=True)),
-    {key: tuple(features[key].names) for key in label_keys},
-    is_cifar100=builder.name == "cifar100",
-  )
+  levels = _level_names(builder, label_keys)
+  names = {level: tuple(features[k].names) for level, k in levels.items()}
+  only = None
+  if part.select.partition("=")[0] in levels:
+    level, chosen = selection.class_id(part.select, names, f"tfds:{where}")
+    only = levels[level], chosen
+  pixels, ids = _read(builder, part.name, wanted, image_key, label_keys, only)
+  columns = np.array(ids, np.int32).reshape(-1, len(label_keys)).T
+  by_key = dict(zip(label_keys, columns, strict=True))
+  labels = {level: by_key[key] for level, key in levels.items()}
+  found = arrays.Source(_stack(pixels, where), labels, names)
+  return _with_papers(found) if builder.name == "cifar100" else found
 
 
 def _prepared(where: str) -> Any:
@@ -81,12 +94,23 @@ def _read(
   wanted: range,
   image_key: str,
   label_keys: list[str],
-  where: str,
-) -> tuple[tuple[np.ndarray, ...], tuple[list[int], ...]]:
-  """Images [H, W, C] and labels [L] of the wanted examples."""
+  only: tuple[str, int] | None,
+) -> tuple[list[np.ndarray], list[list[int]]]:
+  """Images [H, W, C] and labels [L] of the wanted examples.
+
+  Args:
+    builder: of the set.
+    split: name of the whole split.
+    wanted: positions in it.
+    image_key: name of the image feature.
+    label_keys: names of the label features.
+    only: label feature and value of the examples to keep; None: all.
+  """
   import tensorflow_datasets as tfds
 
-  num_channels = 1 if builder.info.features[image_key].shape[-1] == 1 else 3
+  where = builder.info.full_name
+  grey = builder.info.features[image_key].shape[-1] == 1
+  num_channels = 1 if grey or builder.name in _GREY else 3
 
   def read(chunk: range) -> list[tuple[np.ndarray, list[int]]]:
     return [
@@ -95,6 +119,7 @@ def _read(
         [record[key] for key in label_keys],
       )
       for i, record in zip(chunk, records.__getitems__(chunk), strict=True)
+      if only is None or record[only[0]] == only[1]
     ]
 
   chunks = [wanted[i : i + _CHUNK] for i in range(0, len(wanted), _CHUNK)]
@@ -114,7 +139,7 @@ def _read(
       f"tfds:{where} in {builder.data_dir} is damaged ({_first_line(error)}); "
       "prepare it again"
     ) from error
-  return tuple(zip(*examples, strict=True))
+  return [e[0] for e in examples], [e[1] for e in examples]
 
 
 def _keys(features: Any, where: str) -> tuple[str, list[str]]:
@@ -137,7 +162,9 @@ def _keys(features: Any, where: str) -> tuple[str, list[str]]:
   return image_keys[0], label_keys
 
 
-def _stack(pixels: tuple[np.ndarray, ...], where: str) -> np.ndarray:
+def _stack(pixels: list[np.ndarray], where: str) -> np.ndarray:
+  if not pixels:
+    return np.zeros((0, 0, 0, 0), np.uint8)
   shapes = {p.shape for p in pixels}
   if len(shapes) > 1:
     first, second, *_ = sorted(shapes)
@@ -148,26 +175,29 @@ def _stack(pixels: tuple[np.ndarray, ...], where: str) -> np.ndarray:
   return np.stack(pixels)
 
 
-def _with_levels(
-  pixels: np.ndarray,
-  ids: dict[str, np.ndarray],
-  names: dict[str, tuple[str, ...]],
-  *,
-  is_cifar100: bool,
-) -> arrays.Source:
-  """Renames the labels to levels, and adds those of the papers."""
+def _level_names(builder: Any, label_keys: list[str]) -> dict[str, str]:
+  """Level -> label feature."""
+  if builder.name in _LEVELS:
+    return {key: key for key in _LEVELS[builder.name]}
   levels = {}
-  for key in ids:
-    level = str(len(names[key]))
+  for key in label_keys:
+    level = str(builder.info.features[key].num_classes)
     levels[key if level in levels else level] = key
-  labels = {level: ids[key] for level, key in levels.items()}
-  classes = {level: names[key] for level, key in levels.items()}
-  if is_cifar100:
-    labels["10"] = np.array(hierarchies.CIFAR100_20_TO_10)[labels["20"]]
-    labels["3"] = np.array(hierarchies.CIFAR100_10_TO_3)[labels["10"]]
-    classes["10"] = hierarchies.CIFAR100_10_NAMES
-    classes["3"] = hierarchies.CIFAR100_3_NAMES
-  return arrays.Source(pixels, labels, classes)
+  return levels
+
+
+def _with_papers(source: arrays.Source) -> arrays.Source:
+  """CIFAR-100 with the coarser levels of the papers."""
+  ten = np.array(hierarchies.CIFAR100_20_TO_10)[source.labels["20"]]
+  three = np.array(hierarchies.CIFAR100_10_TO_3)[ten]
+  return source._replace(
+    labels={**source.labels, "10": ten, "3": three},
+    names={
+      **source.names,
+      "10": hierarchies.CIFAR100_10_NAMES,
+      "3": hierarchies.CIFAR100_3_NAMES,
+    },
+  )
 
 
 def _first_line(error: Exception) -> str:

@@ -4,18 +4,34 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from metaaux.methods import maxl, multi_task, single_task
+from metaaux.methods import (
+  co_training,
+  fine_tune,
+  joint_tasks,
+  maxl,
+  meta_mtl,
+  multi_task,
+  pta,
+  self_training,
+  single_task,
+)
 from metaaux.stage import Spec, Stage
 
 Constructor = Callable[..., tuple[Stage, ...]]
 
 METHODS: Mapping[str, Constructor] = {
   "single": single_task.make,
+  "fine_tune": fine_tune.make,
+  "self_training": self_training.make,
+  "co_training": co_training.make,
+  "pta": pta.make,
+  "joint": joint_tasks.make,
   "uniform": partial(multi_task.make, labels="uniform"),
   "random": partial(multi_task.make, labels="random"),
   "human": partial(multi_task.make, labels="human"),
   "no_entropy": partial(maxl.make, entropy=False),
   "maxl": maxl.make,
+  "meta_mtl": meta_mtl.make,
 }
 
 

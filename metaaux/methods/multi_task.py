@@ -111,7 +111,6 @@ def make(
   def update(
     state: MultiTaskState, batches: Batches, key: Key, step: Array
   ) -> tuple[MultiTaskState, Metrics]:
-    del key
     batch = batches["train"]
     labels_BxK = auxiliary_labels(labels, batch, state.draws, spec.psi)
 
@@ -124,6 +123,7 @@ def make(
         labels_BxK,
         gamma=config.gamma,
         weight=config.auxiliary_weight,
+        key=key,
       )
 
     *learned, draws = state

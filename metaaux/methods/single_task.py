@@ -49,8 +49,6 @@ def make(
   def update(
     state: SingleTaskState, batches: Batches, key: Key, step: Array
   ) -> tuple[SingleTaskState, Metrics]:
-    del key
-
     def loss(params: Any, stats: Any) -> tuple[Array, Any]:
       return joint.joint_loss(
         network,
@@ -60,6 +58,7 @@ def make(
         None,
         gamma=config.gamma,
         weight=0.0,
+        key=key,
       )
 
     *new, metrics = joint.descend(loss, optimizer, *state, step, axis_name)

@@ -11,7 +11,7 @@ from flax import linen as nn
 from metaaux.errors import UserError
 from metaaux.models import initial, layers
 from metaaux.models.convnet import ConvNet
-from metaaux.models.heads import is_head, trunk
+from metaaux.models.heads import DECODERS, is_head, trunk
 from metaaux.models.vgg import VGG16
 
 __all__ = ["MODELS", "Network", "is_head", "make", "trunk"]
@@ -28,10 +28,13 @@ class Network(NamedTuple):
   Attributes:
     init: (key, images [B, H, W, C]) -> (parameters, batch statistics); the
       statistics are {} for a network without batch norm.
-    apply: (parameters, statistics, images, *, train) -> ({head: logits
-      [B, n]}, statistics). With `train` the batch's own statistics normalise
-      it, averaged over devices, and the updated running ones are returned;
-      without, the running ones do and are returned as they are.
+    apply: (parameters, statistics, images, *, train, key=None) -> ({head:
+      logits [B, n]}, statistics). With `train` the batch's own statistics
+      normalise it, averaged over devices, and the updated running ones are
+      returned; without, the running ones do and are returned as they are.
+      `key` is that of dropout, which happens only with `train` and a key: one
+      for the batch, or [B] of them, one an example. Devices that are to drop
+      different entries need different keys; that is the caller's part.
   """
 
   init: Callable[[Key, Array], tuple[Params, Stats]]
@@ -39,7 +42,7 @@ class Network(NamedTuple):
 
 
 def _vgg16(config: Any, **common: Any) -> nn.Module:
-  return VGG16(width=config.width, lowering=config.lowering, **common)
+  return VGG16(width=config.width, **common)
 
 
 def _convnet(config: Any, **common: Any) -> nn.Module:
@@ -59,7 +62,6 @@ def _convnet(config: Any, **common: Any) -> nn.Module:
     padding=config.padding,
     hidden=config.hidden,
     batch_norm=config.batch_norm,
-    lowering=config.lowering,
     **common,
   )
 
@@ -71,29 +73,38 @@ def make(
   config: Any,
   heads: Mapping[str, int],
   *,
-  kernel_init: str = "glorot_uniform",
+  kernel_init: str | None = None,
   axis_name: str | None = None,
 ) -> Network:
   """The network that a configuration names.
 
   Args:
-    config: has attributes `name` and `lowering`; for VGG-16 `width`; for the
-      small network `widths`, `kernels`, `padding`, `hidden`, `batch_norm`.
+    config: has attributes `name`, `lowering`, `decoder`, `dropout`,
+      `block_dropout` and `kernel_init`; for VGG-16 `width`; for the small
+      network `widths`, `kernels`, `padding`, `hidden`, `batch_norm`.
     heads: number of classes by head; head NAME has its parameters under
       "head_NAME" at the top of the tree.
-    kernel_init: "glorot_uniform" for a classifier, "glorot_normal" for a label
-      generator (Liu, Davison & Johns 2019, official code). Biases start at 0,
-      batch norm at scale 1 and shift 0.
+    kernel_init: "glorot_uniform", "glorot_normal" or "he_normal"; None: that
+      of `config`. Biases start at 0, batch norm at scale 1 and shift 0.
     axis_name: devices over which batch statistics are averaged, or None.
 
   Raises:
     UserError: the name is unknown, or a setting makes no network.
-    ValueError: `kernel_init` is unknown.
   """
+  kernel_init = kernel_init or config.kernel_init
   initial.check(kernel_init)
   constructor = _find(config.name)
   layers.convolution(config.lowering)  # raises if there is none of this name
-  module = constructor(config, heads=dict(heads), axis_name=axis_name)
+  _check_decoder(config)
+  module = constructor(
+    config,
+    heads=dict(heads),
+    decoder=config.decoder,
+    dropout=config.dropout,
+    block_dropout=config.block_dropout,
+    lowering=config.lowering,
+    axis_name=axis_name,
+  )
   # The form of the convolutions has no effect on shapes; this one is the
   # quickest to trace.
   shapes = functools.partial(module.clone(lowering="native").init, train=False)
@@ -105,17 +116,33 @@ def make(
     return variables["params"], variables.get("batch_stats", {})
 
   def apply(
-    params: Params, stats: Stats, images_BxHxWxC: Array, *, train: bool
+    params: Params,
+    stats: Stats,
+    images_BxHxWxC: Array,
+    *,
+    train: bool,
+    key: Key | None = None,
   ) -> tuple[dict[str, Array], Stats]:
     variables = {"params": params, "batch_stats": stats}
     if not train:
       return module.apply(variables, images_BxHxWxC, train=False), stats
     logits, updated = module.apply(
-      variables, images_BxHxWxC, train=True, mutable=["batch_stats"]
+      variables, images_BxHxWxC, train=True, key=key, mutable=["batch_stats"]
     )
     return logits, updated.get("batch_stats", {})
 
   return Network(init, apply)
+
+
+def _check_decoder(config: Any) -> None:
+  if config.decoder not in DECODERS:
+    raise UserError(
+      f"model.decoder is {config.decoder!r}; use one of {', '.join(DECODERS)}."
+    )
+  for name in ("dropout", "block_dropout"):
+    rate = getattr(config, name)
+    if not 0 <= rate < 1:
+      raise UserError(f"model.{name} is {rate}; use a rate in [0, 1).")
 
 
 def _find(name: str) -> Callable[..., nn.Module]:

@@ -19,8 +19,11 @@ class ConvNet(nn.Module):
     widths: output channels of each convolution.
     kernels: side of each convolution's kernel.
     padding: "SAME" or "VALID".
-    hidden: width of the heads' hidden layer.
+    hidden: width of the hidden layer; 0: none.
     batch_norm: whether batch norm follows each convolution.
+    decoder: where the hidden layer is, see `heads.apply_heads`.
+    dropout: rate, of the flattened features.
+    block_dropout: rate, after each pooling.
     lowering: see `layers.convolution`.
     axis_name: devices over which batch statistics are averaged.
   """
@@ -31,18 +34,24 @@ class ConvNet(nn.Module):
   padding: str
   hidden: int
   batch_norm: bool
+  decoder: str
+  dropout: float
+  block_dropout: float
   lowering: str
   axis_name: str | None
 
   @nn.compact
-  def __call__(self, images_BxHxWxC: Array, train: bool) -> dict[str, Array]:
-    """Logits [B, n] by head.
+  def __call__(
+    self, images_BxHxWxC: Array, train: bool, key: Array | None = None
+  ) -> dict[str, Array]:
+    """Logits [B, n] by head; dropout where there is a key.
 
     Raises:
       UserError: a map becomes too small for the next layer.
     """
     x = images_BxHxWxC
-    for channels, kernel in zip(self.widths, self.kernels, strict=True):
+    blocks = zip(self.widths, self.kernels, strict=True)
+    for block, (channels, kernel) in enumerate(blocks, start=1):
       self._check_side(x.shape, images_BxHxWxC.shape, kernel)
       x = nn.Conv(
         channels,
@@ -54,8 +63,13 @@ class ConvNet(nn.Module):
         x = layers.batch_norm(train, self.axis_name)(x)
       # Pooling first leaves a quarter of the work to the ReLU; they commute.
       x = nn.relu(layers.max_pool_2x2(x))
-    features_BxD = x.reshape(x.shape[0], -1)
-    return heads.apply_heads(features_BxD, self.heads, self.hidden)
+      x = layers.dropout(x, self.block_dropout, key, block)
+    features_BxD = layers.dropout(
+      x.reshape(x.shape[0], -1), self.dropout, key, 0
+    )
+    return heads.apply_heads(
+      features_BxD, self.heads, self.hidden, self.decoder
+    )
 
   def _without_unused(self, x: Array, kernel: int) -> Array:
     """Drops what reaches only the odd last row or column, which pooling drops.

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from metaaux.errors import UserError
 from metaaux.models.heads import is_head
 
 Array = jax.Array
@@ -15,30 +16,39 @@ Key = jax.Array
 # Standard deviation of a normal variable cut off at two of its own.
 _CUT_DEVIATION = 0.87962566103423978
 
+
+def _uniform(key: Key, size: int) -> Array:
+  edge = math.sqrt(3)
+  return jax.random.uniform(key, (size,), minval=-edge, maxval=edge)
+
+
+def _normal(key: Key, size: int) -> Array:
+  return jax.random.truncated_normal(key, -2, 2, (size,)) / _CUT_DEVIATION
+
+
 # Draws of mean 0 and variance 1.
 _DRAWS = {
-  "glorot_uniform": lambda key, size: jax.random.uniform(
-    key, (size,), minval=-math.sqrt(3), maxval=math.sqrt(3)
-  ),
-  "glorot_normal": lambda key, size: (
-    jax.random.truncated_normal(key, -2, 2, (size,)) / _CUT_DEVIATION
-  ),
+  "glorot_uniform": _uniform,
+  "glorot_normal": _normal,
+  "he_normal": _normal,
 }
 
 
 def check(kernel_init: str) -> None:
-  """Raises ValueError unless `kernel_init` is known."""
+  """Raises UserError unless `kernel_init` is known."""
   if kernel_init not in _DRAWS:
-    raise ValueError(
-      f"kernel_init is {kernel_init!r}; use one of {', '.join(_DRAWS)}."
+    raise UserError(
+      f"model.kernel_init is {kernel_init!r}; use one of {', '.join(_DRAWS)}."
     )
 
 
 def values(key: Key, shapes: Any, kernel_init: str) -> Any:
   """Variables of a Linen network, drawn by the names of their leaves.
 
-  Kernels have variance 2 / (fan in + fan out) (Glorot & Bengio 2010), scales
-  and variances are 1, everything else is 0.
+  Kernels have variance 2 / (fan in + fan out) (Glorot & Bengio 2010) or, with
+  "he_normal", 2 / fan in (He et al. 2015); normal draws are cut off at two
+  deviations and scaled back to that variance. Scales and variances are 1,
+  everything else is 0.
 
   The trunk and each head have keys of their own, so that a network with one
   more head starts from the same values in all that it shares with another.
@@ -49,7 +59,7 @@ def values(key: Key, shapes: Any, kernel_init: str) -> Any:
   Args:
     key: a typed key.
     shapes: a tree of dicts of `jax.ShapeDtypeStruct`.
-    kernel_init: "glorot_uniform" or "glorot_normal".
+    kernel_init: "glorot_uniform", "glorot_normal" or "he_normal".
 
   Returns:
     A tree of arrays of these shapes and dtypes.
@@ -70,7 +80,8 @@ def values(key: Key, shapes: Any, kernel_init: str) -> Any:
       part = _part(path)
       first, used[part] = used[part], used[part] + leaf.size
       values = draws[part][first : used[part]].reshape(leaf.shape)
-      drawn.append((values * _deviation(leaf.shape)).astype(leaf.dtype))
+      deviation = _deviation(leaf.shape, kernel_init)
+      drawn.append((values * deviation).astype(leaf.dtype))
     else:
       constant = float(path[-1].key in ("scale", "var"))
       drawn.append(jnp.full(leaf.shape, constant, leaf.dtype))
@@ -86,6 +97,8 @@ def _fold_name(key: Key, name: str) -> Key:
   return jax.random.fold_in(key, zlib.crc32(name.encode()) & 0x7FFFFFFF)
 
 
-def _deviation(shape: tuple[int, ...]) -> float:
-  field = math.prod(shape[:-2])
-  return math.sqrt(2 / (field * (shape[-2] + shape[-1])))
+def _deviation(shape: tuple[int, ...], kernel_init: str) -> float:
+  field, (fan_in, fan_out) = math.prod(shape[:-2]), shape[-2:]
+  if kernel_init == "he_normal":
+    return math.sqrt(2 / (field * fan_in))
+  return math.sqrt(2 / (field * (fan_in + fan_out)))

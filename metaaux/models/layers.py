@@ -83,6 +83,31 @@ def batch_norm(train: bool, axis_name: str | None) -> nn.BatchNorm:
   )
 
 
+def dropout(x_Bx: Array, rate: float, key: Array | None, layer: int) -> Array:
+  """Sets each entry to 0 with probability `rate`, others to x / (1 - rate).
+
+  Args:
+    x_Bx: activations [B, ...].
+    rate: in [0, 1).
+    key: a typed key for the whole batch, or [B] keys, one an example, so that
+      what an example loses does not depend on the device it lies on. Without a
+      key, or with rate 0, nothing happens.
+    layer: number of this dropout in the network; each draws anew.
+
+  Returns:
+    Of the same shape and dtype.
+  """
+  if not rate or key is None:
+    return x_Bx
+
+  def drop(x: Array, key: Array) -> Array:
+    key = jax.random.fold_in(key, layer)
+    keep = jax.random.bernoulli(key, 1 - rate, x.shape)
+    return jnp.where(keep, x / (1 - rate), jnp.zeros_like(x))
+
+  return jax.vmap(drop)(x_Bx, key) if key.ndim else drop(x_Bx, key)
+
+
 def _convolve_short(
   x: Array, kernel: Array, strides: Sequence[int], padding: Any, **options: Any
 ) -> Array:

@@ -24,33 +24,44 @@ class VGG16(nn.Module):
   Attributes:
     heads: number of classes by head.
     width: factor of all channel counts, 1.0 for the published network.
+    decoder: where the hidden layer is, see `heads.apply_heads`.
+    dropout: rate, of the flattened features.
+    block_dropout: rate, after each pooling.
     lowering: see `layers.convolution`.
     axis_name: devices over which batch statistics are averaged.
   """
 
   heads: Mapping[str, int]
   width: float
+  decoder: str
+  dropout: float
+  block_dropout: float
   lowering: str
   axis_name: str | None
 
   @nn.compact
-  def __call__(self, images_BxHxWxC: Array, train: bool) -> dict[str, Array]:
-    """Logits [B, n] by head.
+  def __call__(
+    self, images_BxHxWxC: Array, train: bool, key: Array | None = None
+  ) -> dict[str, Array]:
+    """Logits [B, n] by head; dropout where there is a key.
 
     Raises:
       UserError: an image is smaller than 32x32.
     """
     _check_side(images_BxHxWxC.shape)
     x = images_BxHxWxC
-    for channels, depth in STAGES:
+    for stage, (channels, depth) in enumerate(STAGES, start=1):
       for layer in range(depth):
         x = self._convolve(x, self._scaled(channels), train)
         # Pooling first leaves a quarter of the work to the ReLU; the two
         # commute.
         x = layers.max_pool_2x2(x) if layer == depth - 1 else x
         x = nn.relu(x)
-    features_BxD = x.mean(axis=(1, 2))
-    return heads.apply_heads(features_BxD, self.heads, self._scaled(HIDDEN))
+      x = layers.dropout(x, self.block_dropout, key, stage)
+    features_BxD = layers.dropout(x.mean(axis=(1, 2)), self.dropout, key, 0)
+    return heads.apply_heads(
+      features_BxD, self.heads, self._scaled(HIDDEN), self.decoder
+    )
 
   def _scaled(self, channels: int) -> int:
     return max(1, int(channels * self.width))

@@ -16,6 +16,7 @@ def _config(**changes):
   made = {
     "dataset": "digits",
     "hierarchy": "",
+    "select": "",
     "train_split": "train",
     "test_split": "test",
     "primary": "10",
@@ -59,7 +60,9 @@ def test_shapes_and_kinds():
     assert part["primary"].dtype == part["auxiliary"].dtype == np.int32
   assert made.train.shape == (3, 900)
   assert made.meta.shape == (3, 100)
-  assert made.train.dtype == made.meta.dtype == np.int32
+  assert made.all.shape == (3, 1000)
+  assert made.train.dtype == made.meta.dtype == made.all.dtype == np.int32
+  assert (made.all == np.arange(1000)).all()
   assert made.primary_names == tuple("0123456789")
 
 
@@ -186,6 +189,7 @@ def test_hierarchy_file(tmp_path):
     ({"labels_per_class": 100}, r"primary class \d \('\d'\) has 9\d examples"),
     ({"train_split": "train[:0]"}, "is empty"),
     ({"test_split": "dev"}, "no split 'dev'"),
+    ({"select": "10=3"}, "leaves one class at every level of digits, split"),
     (
       {"train_split": "train[:5]", "test_split": "test[:5]", "primary": "2"},
       "has no example, so its coarser class is unknown",

@@ -19,6 +19,8 @@ from metaaux.errors import UserError
     "train[-10%:]",
     "train[-5:]",
     "train[2:]",
+    "train[:10%]+train[50%:]",
+    "train[5:9]+train",
   ],
 )
 @pytest.mark.parametrize("num_examples", [203, 1000])
@@ -27,16 +29,30 @@ def test_bounds_are_those_of_tfds(text, num_examples):
     name="train", shard_lengths=[num_examples], num_bytes=0
   )
   instruction = tfds_splits.ReadInstruction.from_spec(text)
-  (theirs,) = instruction.to_absolute({"train": info})
-  expected = (theirs.from_ or 0, theirs.to or num_examples)
-  assert slices.parse(text).bounds(num_examples) == expected
+  expected = [
+    (theirs.from_ or 0, theirs.to or num_examples)
+    for theirs in instruction.to_absolute({"train": info})
+  ]
+  ours = [part.bounds(num_examples) for part in slices.parse(text)]
+  assert ours == expected
 
 
 def test_halves_meet_without_gap_or_overlap():
   for num_examples in range(10, 60):
-    first = slices.parse("train[:35%]").bounds(num_examples)
-    second = slices.parse("train[35%:]").bounds(num_examples)
+    (first,) = slices.parse("train[:35%]")
+    (second,) = slices.parse("train[35%:]")
+    first, second = first.bounds(num_examples), second.bounds(num_examples)
     assert (first[0], first[1], second[1]) == (0, second[0], num_examples)
+
+
+def test_sums_and_slices_within_each_class():
+  text = "train[:50%/class]+test[-3:/class]+small"
+  assert slices.parse(text) == (
+    slices.Slice("train", "", "50%", per_class=True),
+    slices.Slice("test", "-3", "", per_class=True),
+    slices.Slice("small"),
+  )
+  assert "+".join(map(str, slices.parse(text))) == text
 
 
 @pytest.mark.parametrize(
@@ -44,7 +60,12 @@ def test_halves_meet_without_gap_or_overlap():
   [
     "",
     "a b",
-    "train+test",
+    "train+",
+    "+test",
+    "train[:]+test",
+    "train[:/class]",
+    "train[:5/CLASS]",
+    "train/class",
     "train[",
     "train[:]",
     "train[5]",
@@ -78,9 +99,9 @@ def test_one_unit():
 )
 def test_bounds_that_leave_nothing(text, message):
   with pytest.raises(UserError, match=message):
-    slices.parse(text).bounds(100)
+    slices.parse(text)[0].bounds(100)
 
 
 def test_unknown_split_lists_the_known():
   with pytest.raises(UserError, match="no split 'valid'; its splits: a, b"):
-    slices.check_name(slices.parse("valid"), ["b", "a"], "here")
+    slices.check_name(slices.Slice("valid"), ["b", "a"], "here")

@@ -19,6 +19,8 @@ def data_dir(tmp_path_factory):
   tiny_tfds.write(path, "cifar100", num_train=200, num_test=100)
   tiny_tfds.write(path, "mnist", num_train=30, num_test=20)
   tiny_tfds.write(path, "cifar10_1/v6", num_train=0, num_test=20)
+  characters = (range(6), range(6, 9))
+  tiny_tfds.write(path, "omniglot", 6 * 4, 3 * 4, characters)
   return path
 
 
@@ -71,6 +73,52 @@ def test_grey_images_and_names_of_one_level(prepared):
 
 def test_config_in_the_name(prepared):
   assert len(sources.load("tfds:cifar10_1/v6", "test").images) == 20
+
+
+def test_omniglot(prepared):
+  train = sources.load("tfds:omniglot", "train")
+  test = sources.load("tfds:omniglot", "test")
+  both = sources.load("tfds:omniglot", "train+test")
+  assert list(both.labels) == ["label", "alphabet"]
+  assert [len(n) for n in both.names.values()] == [1623, 50]
+  assert both.images.shape == (36, 105, 105, 1)
+  np.testing.assert_array_equal(
+    both.images, np.concatenate([train.images, test.images])
+  )
+  np.testing.assert_array_equal(np.bincount(both.labels["label"]), [4] * 9)
+  np.testing.assert_array_equal(
+    both.labels["alphabet"], both.labels["label"] // tiny_tfds.CHARACTERS
+  )
+
+
+def test_one_alphabet(prepared):
+  """Whether its images are decoded alone or picked out, they are the same."""
+  both = sources.load("tfds:omniglot", "train+test")
+  found = sources.load(
+    "tfds:omniglot", "train+test", select="alphabet=alphabet_2"
+  )
+  chosen = both.labels["alphabet"] == 2
+  np.testing.assert_array_equal(found.images, both.images[chosen])
+  assert found.names == {"label": ("label_6", "label_7", "label_8")}
+  np.testing.assert_array_equal(
+    found.labels["label"], both.labels["label"][chosen] - 6
+  )
+  assert found.labels["label"].dtype == np.int32
+
+
+@pytest.mark.parametrize(
+  ("split", "select", "message"),
+  [
+    ("train", "alphabet=alphabet_2", "leaves no example of tfds:omniglot, sp"),
+    ("train", "alphabet=Alfabet_2", "no class 'Alfabet_2'; did you mean 'alp"),
+    ("train", "alphabets=alphabet_2", "no level 'alphabets'; its levels: lab"),
+    ("train", "label=label_1", "leaves one class at every level"),
+  ],
+)
+def test_mistakes_in_a_selection(prepared, split, select, message):
+  with pytest.raises(UserError, match=message) as caught:
+    sources.load("tfds:omniglot", split, select=select)
+  assert "\n" not in str(caught.value)
 
 
 def test_reads_without_tensorflow(data_dir):

@@ -19,11 +19,18 @@ FINE_TO_COARSE = (
 )
 
 
-def write(data_dir, name="cifar100", num_train=200, num_test=100):
+# Consecutive labels of Omniglot that make an alphabet here.
+CHARACTERS = 3
+
+
+def write(
+  data_dir, name="cifar100", num_train=200, num_test=100, classes=(None, None)
+):
   """Prepares `name` (as TFDS spells it) under `data_dir`; returns its folder.
 
   Any set of images and class labels will do. Fine labels go round, so
   every class occurs if there are enough examples; the order is random.
+  `classes` are the ranges of labels of the two splits, None for all.
   """
   import tensorflow_datasets as tfds
 
@@ -38,9 +45,12 @@ def write(data_dir, name="cifar100", num_train=200, num_test=100):
       feature.names = [f"{key}_{i}" for i in range(feature.num_classes)]
   rng = np.random.default_rng(0)
   splits = []
-  for split, count in (("train", num_train), ("test", num_test)):
+  for split, count, labels in (
+    ("train", num_train, classes[0]),
+    ("test", num_test, classes[1]),
+  ):
     if count:
-      splits.append(_write_split(builder, folder, split, count, rng))
+      splits.append(_write_split(builder, folder, split, count, labels, rng))
   builder.info.set_splits(tfds.core.splits.SplitDict(splits))
   builder.info.write_to_directory(folder)
   return folder
@@ -55,7 +65,7 @@ def use(monkeypatch, data_dir):
   monkeypatch.setenv("TFDS_DATA_DIR", str(data_dir))
 
 
-def _write_split(builder, folder, split, count, rng):
+def _write_split(builder, folder, split, count, labels, rng):
   import tensorflow_datasets as tfds
   from array_record.python import array_record_module
 
@@ -69,7 +79,7 @@ def _write_split(builder, folder, split, count, rng):
   writer = array_record_module.ArrayRecordWriter(str(path), "group_size:1")
   num_bytes = 0
   for i in rng.permutation(count):
-    record = _example(builder.info.features, int(i), rng)
+    record = _example(builder.info.features, int(i), labels, rng)
     num_bytes += len(record)
     writer.write(record)
   writer.close()
@@ -81,12 +91,13 @@ def _write_split(builder, folder, split, count, rng):
   )
 
 
-def _example(features, i, rng):
+def _example(features, i, labels, rng):
   """One serialised tf.train.Example."""
   import tensorflow_datasets as tfds
 
   num_classes = features["label"].num_classes if "label" in features else 1
-  fine = i % num_classes
+  labels = labels or range(num_classes)
+  fine = labels[i % len(labels)]
   example = {}
   for key, feature in features.items():
     if isinstance(feature, tfds.features.Image):
@@ -95,6 +106,10 @@ def _example(features, i, rng):
       example[key] = _png(_pixels(shape, fine, rng))
     elif key == "coarse_label":
       example[key] = FINE_TO_COARSE[fine]
+    elif key == "alphabet":
+      example[key] = fine // CHARACTERS
+    elif key == "alphabet_char_id":
+      example[key] = fine % CHARACTERS
     elif isinstance(feature, tfds.features.ClassLabel):
       example[key] = fine % feature.num_classes
     else:

@@ -19,6 +19,10 @@ BASE = {
   "padding": "VALID",
   "hidden": 12,
   "batch_norm": True,
+  "decoder": "hidden",
+  "dropout": 0.0,
+  "block_dropout": 0.0,
+  "kernel_init": "glorot_uniform",
 }
 
 
@@ -248,6 +252,10 @@ def test_four_devices_equal_one(name):
     ({"name": "convnet", "padding": "same"}, 8, "model.padding is 'same'"),
     ({"lowering": "quick"}, 32, "model.lowering is 'quick'"),
     ({"name": "vgg"}, 32, "no model 'vgg'; known: convnet, vgg16.*'vgg16'"),
+    ({"decoder": "deep"}, 32, "model.decoder is 'deep'; use one of hidden, li"),
+    ({"dropout": 1.0}, 32, r"model.dropout is 1.0; use a rate in \[0, 1\)"),
+    ({"block_dropout": -0.1}, 32, "model.block_dropout is -0.1"),
+    ({"kernel_init": "he"}, 32, "'he'; use one of glorot_uniform, glorot_nor"),
     ({"name": "zzz"}, 32, "no model 'zzz'; known: convnet, vgg16.$"),
   ],
 )
@@ -255,8 +263,3 @@ def test_wrong_settings(changes, side, message):
   with pytest.raises(UserError, match=message):
     network = models.make(_config(**changes), {"primary": 2})
     _shapes(network, _images(1, side))
-
-
-def test_unknown_initialiser():
-  with pytest.raises(ValueError, match=r"'he'.*glorot_uniform, glorot_normal"):
-    models.make(_config(), {"primary": 2}, kernel_init="he")

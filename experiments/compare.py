@@ -1,0 +1,182 @@
+"""Runs beside a baseline, each with the number that a paper prints."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from experiments import published
+from experiments.paper_tables import Published
+from experiments.results import (
+  Result,
+  difference,
+  labels,
+  natural,
+  setting,
+  setting_keys,
+)
+from metaaux import metrics
+from metaaux.errors import UserError
+
+# A mean and half of its 95% interval (None for a single seed), fractions.
+Interval = tuple[float, float | None]
+
+
+class Row(NamedTuple):
+  """One run in numbers; accuracies and shares are fractions.
+
+  Attributes:
+    label: method and what sets the run apart.
+    setting: its column of the table; "" where all runs have the same.
+    values: of the setting's keys, as in `Comparison.keys`.
+    is_baseline: whether the runs of its setting are compared with it.
+    accuracy: mean over seeds and its half-width.
+    seeds: how many.
+    gap: paired difference to the baseline, None where there is none.
+    pairs: number of seeds that both have.
+    usage: share of MAXL's labels that are used, None for other methods.
+    information: share of what MAXL's labels could say, likewise.
+    paper: what a paper prints, in percent.
+    departures: what the run does otherwise than that paper, `key=value`.
+    result: the run itself.
+  """
+
+  label: str
+  setting: str
+  values: tuple[Any, ...]
+  is_baseline: bool
+  accuracy: Interval
+  seeds: int
+  gap: Interval | None
+  pairs: int
+  usage: Interval | None
+  information: Interval | None
+  paper: Published | None
+  departures: tuple[str, ...]
+  result: Result
+
+
+class Comparison(NamedTuple):
+  """Runs of a folder; the baselines come first.
+
+  Attributes:
+    keys: of the config, that make the settings.
+    settings: columns, in their order.
+    rows: one a run.
+  """
+
+  keys: tuple[str, ...]
+  settings: tuple[str, ...]
+  rows: tuple[Row, ...]
+
+
+def compare(
+  results: Sequence[Result], baseline: str, by: Sequence[str] = ()
+) -> Comparison:
+  """Pairs every run with the baseline of its setting.
+
+  Args:
+    results: of `results.load`.
+    baseline: a method, or the name of a run's folder. In a setting without it
+      the run of the same label takes its place.
+    by: keys of the config that make settings; keys of the data that differ
+      between runs always do.
+
+  Raises:
+    UserError: no run, or more than one of a setting, is the baseline; it shares
+      no seed with another run; or a key is unknown.
+  """
+  keys = setting_keys(results, by)
+  names = labels(results, keys)
+  where = [setting(result, keys) for result in results]
+  settings = tuple(sorted(dict.fromkeys(where), key=natural))
+  bases = {
+    each: _baseline(
+      [r for r, s in zip(results, where, strict=True) if s == each], baseline
+    )
+    for each in settings
+  }
+  chosen = {
+    name
+    for name, result in zip(names, results, strict=True)
+    if any(result is base for base in bases.values())
+  }
+  if not chosen:
+    raise _no_baseline(results, baseline)
+  for result, name, each in zip(results, names, where, strict=True):
+    if bases[each] is None and name in chosen:
+      bases[each] = result
+  rows = [
+    _row(result, name, each, keys, bases[each])
+    for result, name, each in zip(results, names, where, strict=True)
+  ]
+  methods = list(dict.fromkeys(result["method"] for result in results))
+  rows.sort(
+    key=lambda row: (
+      row.label not in chosen,
+      methods.index(row.result["method"]),
+      natural(row.label),
+    )
+  )
+  return Comparison(keys, settings, tuple(rows))
+
+
+def _baseline(results: Sequence[Result], baseline: str) -> Result | None:
+  """The one run of a setting that is meant, None if none is."""
+  of_method = [r for r in results if r["method"] == baseline]
+  if len(of_method) == 1:
+    return of_method[0]
+  for part in (lambda name: name, lambda name: name.rpartition("/")[2]):
+    named = [r for r in results if part(r["name"]) == baseline.rstrip("/")]
+    if len(named) == 1:
+      return named[0]
+    of_method = of_method or named
+  if of_method:
+    raise UserError(
+      f"{len(of_method)} runs are of method {baseline!r} or are called so, "
+      "expected one; set --baseline to the folder of one of "
+      f"{', '.join(r['name'] for r in of_method)}, or make columns with --by"
+    )
+  return None
+
+
+def _no_baseline(results: Sequence[Result], baseline: str) -> UserError:
+  methods = ", ".join(dict.fromkeys(r["method"] for r in results))
+  return UserError(
+    f"0 runs are of method {baseline!r}, and no run's folder is called so; the "
+    f"folder has {methods}; set --baseline to one of them"
+  )
+
+
+def _row(
+  result: Result,
+  label: str,
+  where: str,
+  keys: Sequence[str],
+  base: Result | None,
+) -> Row:
+  gap, pairs = None, 0
+  if base is not None and base is not result:
+    mean, half, pairs = difference(result, base)
+    gap = mean, half
+
+  def mean_of(key: str) -> Interval | None:
+    values = result.get("meta_split", {}).get(key)
+    return None if values is None else metrics.mean_ci(values)
+
+  config = result["config"]
+  paper = published.of_run(result["method"], config)
+  departures = published.departures(result["method"], config) if paper else ()
+  return Row(
+    label=label,
+    setting=where,
+    values=tuple(config.get(key, "") for key in keys),
+    is_baseline=base is result,
+    accuracy=(result["mean"], result.get("ci95")),
+    seeds=len(result["seeds"]),
+    gap=gap,
+    pairs=pairs,
+    usage=mean_of("label_usage"),
+    information=mean_of("information_fraction"),
+    paper=paper,
+    departures=tuple(departures),
+    result=result,
+  )

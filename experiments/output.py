@@ -1,0 +1,71 @@
+"""Files that are either absent or complete, also after a crash."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from metaaux import metrics
+from metaaux.errors import UserError
+
+
+def write(path: str, save: Callable[[str], None]) -> None:
+  """Replaces a file by what `save` writes to the path that it is given.
+
+  Raises:
+    UserError: it cannot be written.
+  """
+  partial = path + metrics.PARTIAL
+  try:
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    save(partial)
+    os.replace(partial, path)
+  except OSError as error:
+    raise UserError(
+      f"{path} cannot be written ({error.strerror}); choose another --output"
+    ) from None
+
+
+def text(path: str, content: str) -> None:
+  """Writes a text file in UTF-8.
+
+  Raises:
+    UserError: it cannot be written.
+  """
+
+  def save(partial: str) -> None:
+    with open(partial, "w", encoding="utf-8", newline="") as file:
+      file.write(content)
+
+  write(path, save)
+
+
+def figure(drawn: Any, path: str) -> None:
+  """Writes a matplotlib figure in the format that the name ends in, or PNG.
+
+  Raises:
+    UserError: it cannot be written, or the format is unknown.
+  """
+  kind = os.path.splitext(path)[1].lstrip(".").lower() or "png"
+  known = drawn.canvas.get_supported_filetypes()
+  if kind not in known:
+    raise UserError(
+      f"pictures of type {kind!r} are unknown; end --output in "
+      f"{', '.join('.' + name for name in sorted(known))}"
+    )
+  write(path, lambda partial: drawn.savefig(partial, dpi=150, format=kind))
+
+
+def new_figure(width: float, height: float) -> Any:
+  """An empty matplotlib figure, in inches; only here is matplotlib needed.
+
+  Raises:
+    UserError: matplotlib is missing.
+  """
+  try:
+    from matplotlib.figure import Figure
+  except ImportError:
+    raise UserError(
+      "matplotlib is missing; pip install 'metaaux[report]'"
+    ) from None
+  # A figure without pyplot draws with Agg, whatever the screen.
+  return Figure(figsize=(width, height), layout="constrained")

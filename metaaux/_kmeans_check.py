@@ -1,0 +1,112 @@
+"""What the arguments of k-means may be."""
+
+import math
+import numbers
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.typing import ArrayLike
+
+Array = jax.Array
+
+
+def check_arrays(
+  x: ArrayLike,
+  k: int,
+  init: str | ArrayLike,
+  scale: ArrayLike | None,
+  axis_name: str | None,
+  inits: tuple[str, ...],
+) -> tuple[Array, Array, str | Array]:
+  """Returns x, scale [T, d], and init, which is a name or [T, k, d].
+
+  Raises:
+    ValueError: they do not fit together, or have NaN or infinity in them.
+  """
+  x = jnp.asarray(x)
+  if x.ndim != 2 or not jnp.issubdtype(x.dtype, jnp.floating):
+    raise ValueError(f"x is {_describe(x)}, expected floats [n, d].")
+  n, d = x.shape
+  if d == 0:
+    raise ValueError(f"x is {_describe(x)}: its rows have no columns.")
+  check_number("k", k, 1)
+  devices = 1 if axis_name is None else lax.psum(1, axis_name)
+  if k > n * devices:
+    raise ValueError(
+      f"k={k} clusters of {n * devices} rows; give k <= {n * devices}."
+    )
+  dtype = jnp.promote_types(x.dtype, jnp.float32)
+  scale_TxD = jnp.ones((1, d), dtype)
+  if scale is not None:
+    scale = jnp.asarray(scale)
+    if scale.ndim not in (1, 2) or scale.shape[-1] != d or scale.size == 0:
+      raise ValueError(
+        f"scale is {_describe(scale)}, expected [{d}] or [T, {d}] with T > 0."
+      )
+    scale_TxD = jnp.atleast_2d(scale).astype(dtype)
+    _check_finite("scale", scale)
+  if isinstance(init, str):
+    if init not in inits:
+      raise ValueError(
+        f"init={init!r} is unknown; give one of {', '.join(inits)}, or an array"
+        f" of centroids [{k}, {d}]."
+      )
+  else:
+    init = _check_init(init, len(scale_TxD), k, d).astype(dtype)
+  _check_finite("x", x)
+  return x, scale_TxD, init
+
+
+def _check_init(init: ArrayLike, t: int, k: int, d: int) -> Array:
+  init = jnp.asarray(init)
+  if init.shape not in ((k, d), (t, k, d)):
+    raise ValueError(
+      f"init is {_describe(init)}, expected centroids [{k}, {d}] or "
+      f"[{t}, {k}, {d}]."
+    )
+  _check_finite("init", init)
+  return jnp.broadcast_to(init, (t, k, d))
+
+
+def check_number(name: str, value: Any, least: int) -> None:
+  """Raises ValueError unless value is an integer of at least `least`."""
+  if isinstance(value, jax.core.Tracer):
+    return
+  integer = isinstance(value, numbers.Integral) or (
+    isinstance(value, jax.Array)
+    and value.ndim == 0
+    and jnp.issubdtype(value.dtype, jnp.integer)
+  )
+  if isinstance(value, bool) or not integer or value < least:
+    raise ValueError(f"{name}={value!r} is not an integer >= {least}.")
+
+
+def check_tol(tol: Any) -> None:
+  """Raises ValueError unless tol is a finite number >= 0."""
+  if not isinstance(tol, jax.core.Tracer) and not 0 <= tol < math.inf:
+    raise ValueError(f"tol={tol!r} is not a finite number >= 0.")
+
+
+def _check_finite(name: str, x: Array) -> None:
+  """Looks into an array where its values are known."""
+  if isinstance(x, jax.core.Tracer) or _all_finite(x):
+    return
+  bad = np.argwhere(~np.isfinite(np.asarray(x, np.float64)))
+  where = tuple(int(i) for i in bad[0])
+  raise ValueError(
+    f"{name} has {len(bad)} values that are not finite, the first at "
+    f"{list(where)}: {x[where]}; leave such rows out."
+  )
+
+
+@jax.jit
+def _all_finite(x: Array) -> Array:
+  # Column by column first, which a CPU does several numbers at a time.
+  return jnp.all(jnp.all(jnp.isfinite(x), axis=0))
+
+
+def _describe(x: Array) -> str:
+  return f"{x.dtype}{list(x.shape)}"

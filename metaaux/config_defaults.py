@@ -1,0 +1,128 @@
+"""Every key of a config, with its default and meaning."""
+
+from typing import Any
+
+
+def _optimizer(learning_rate: float) -> dict[str, Any]:
+  return {
+    "name": "sgd",
+    "learning_rate": learning_rate,
+    "momentum": 0.0,
+    "weight_decay": 0.0,  # L2, added to the gradient
+    "l1": 0.0,  # times sign(params), added to the gradient
+    "clip_norm": 0.0,  # 0: no clipping
+    "schedule": "constant",
+    "decay_every": 1000,  # steps; "step" multiplies by decay_factor each time
+    "decay_factor": 0.5,
+  }
+
+
+def defaults() -> dict[str, Any]:
+  """All keys, nested; what `config.base()` is made of."""
+  return {**_run(), **_training(), **_clusters()}
+
+
+def _run() -> dict[str, Any]:
+  return {
+    "method": "maxl",
+    # Data.
+    "dataset": "digits",  # digits | tfds:NAME | npz:PATH | folder:PATH
+    "select": "",  # LEVEL=CLASS keeps one class, e.g. alphabet=Greek
+    "hierarchy": "",  # JSON file that adds label levels to a data set
+    "train_split": "train",  # also train[:90%]
+    "test_split": "test",
+    "extra_test": (),  # more sources to test on, skipped when not at hand
+    "primary": "",  # label level of the primary task; "" chooses
+    "aux": "",  # label level of the human auxiliary task
+    "psi": (),  # auxiliary classes of each primary class; one int: for each
+    "labels_per_class": 0,  # training examples a primary class; 0: all
+    "meta_fraction": 0.0,  # share of them held out for the outer update
+    "augment": {"pad": 0, "flip": False},
+    # Runs.
+    "seed": 0,
+    "num_seeds": 1,  # seeds seed .. seed + num_seeds - 1
+    "batch_size": 100,  # over all devices
+    "num_steps": 1000,
+    "log_every": 100,
+    "eval_every": 500,  # 0: at the end only
+    "eval_examples": 10000,  # of the train and meta splits; test is whole
+    "average_last": 5,  # evaluations that the reported accuracy averages
+    "checkpoint_every": 1000,  # 0: at the end only
+    "keep_checkpoints": 2,
+    "cache": "",  # folder of embeddings that runs share; "": the run's own
+    "parallel": "auto",
+    "seeds": "auto",
+    "sync_batch_norm": True,
+  }
+
+
+def _training() -> dict[str, Any]:
+  return {
+    # Networks.
+    "model": {
+      "name": "convnet",
+      "width": 1.0,
+      "lowering": "auto",
+      "widths": (32, 64),  # of a ConvNet; width multiplies them
+      "kernels": (3, 3),
+      "padding": "SAME",
+      "hidden": 128,
+      "batch_norm": False,
+      "decoder": "hidden",  # a head; "linear" shares its hidden layer
+      "dropout": 0.0,  # of the flattened features
+      "block_dropout": 0.0,  # after each pooling
+      "kernel_init": "glorot_uniform",
+    },
+    # Losses and updates.
+    "gamma": 2.0,  # focal exponent; 0 is cross-entropy
+    "auxiliary_weight": 1.0,
+    "optimizer": _optimizer(0.1),
+    "generator": {"optimizer": _optimizer(0.001)},
+    "inner": {
+      "learning_rate": 0.0,  # 0: the current rate of `optimizer`
+      "num_steps": 1,
+      "estimator": "exact",
+    },
+    "maxl": {
+      "entropy_weight": 0.2,
+      "entropy_mean": "batch",
+      "centre_hypergradient": False,
+      "inner_batch": "meta",
+      "alternate_every": 0,  # 0: both updates in each step
+      "meta_updates_statistics": False,
+    },
+  }
+
+
+def _clusters() -> dict[str, Any]:
+  return {
+    # Auxiliary tasks made of clusters.
+    "embedding": {
+      "name": "spectral",  # pixels | pca | spectral | acai | deepcluster
+      "dim": 0,  # of pca (0: 64), spectral (20) and deepcluster (256)
+      "whiten": False,  # pca
+      "neighbours": 15,  # spectral: k of the graph
+      "num_steps": 0,  # 0: 20 passes (acai), a pass an epoch (deepcluster)
+      "batch_size": 64,
+      "learning_rate": 0.0,  # 0: 1e-4 of Adam (acai), 0.05 (deepcluster)
+      "width": 16,  # acai: channels of the first layers
+      "latent": 0,  # acai: channels of the latent; 0: a third of the image
+      "features": 512,  # deepcluster: last layer before the clusters
+      "clusters": 0,  # deepcluster; 0: one for 20 images, at most 500
+      "epochs": 20,  # deepcluster: clusterings
+    },
+    "partition": {
+      "labels": "kmeans",
+      "images": "all",  # that are clustered: all | train (labelled ones)
+      "num_tasks": 4,  # T; of PTA: decoders
+      "num_classes": 0,  # k; 0: as many as the primary task has
+      "scaling": "uniform",  # of each task's copy of the embedding
+      "restarts": 1,
+    },
+    "meta_mtl": {
+      "variant": "paper_second_order",
+      "always_main": False,
+      "decoder_learning_rate": 0.0,  # 0: inner.learning_rate
+    },
+    "pseudo_labels": {"rounds": 5, "confidence": 0.95},
+  }

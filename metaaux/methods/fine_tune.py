@@ -1,0 +1,123 @@
+"""Fine-tuning: the embedding's encoder learns the primary task.
+
+A baseline of Gui et al. 2020, who leave the head open: here one linear layer on
+the flattened latent. All weights are trained, on the labelled images alone.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from metaaux import embeddings, losses, optim, parallel
+from metaaux.embeddings import encoders
+from metaaux.stage import (
+  Array,
+  Batch,
+  Batches,
+  Key,
+  Metrics,
+  Spec,
+  Stage,
+  State,
+  StreamSpec,
+)
+
+
+class FineTuneState(NamedTuple):
+  """`params` has the encoder and the head."""
+
+  params: Any
+  optimizer: Any
+
+
+class Problem(NamedTuple):
+  """What does not change while training."""
+
+  encoder: encoders.Encoder
+  optimizer: optim.Optimizer
+  gamma: float
+  num_classes: int
+  axis_name: str | None
+
+
+def logits(problem: Problem, params: Any, images: Array) -> Array:
+  """Primary logits [B, C]."""
+  features_BxD = problem.encoder.apply(params["encoder"], images)
+  return features_BxD @ params["kernel"] + params["bias"][None, :]
+
+
+def init_state(
+  problem: Problem, key: Key, batch: Batch, previous: State
+) -> FineTuneState:
+  """The trained encoder and a random head, LeCun normal."""
+  tree = problem.encoder.params_of(previous)
+  features_BxD = problem.encoder.apply(tree, batch["image"])
+  shape = features_BxD.shape[1], problem.num_classes
+  params = {
+    "encoder": tree,
+    "kernel": jax.nn.initializers.lecun_normal()(key, shape),
+    "bias": jnp.zeros(problem.num_classes),
+  }
+  return FineTuneState(params, problem.optimizer.init(params))
+
+
+def update(
+  problem: Problem,
+  state: FineTuneState,
+  batches: Batches,
+  key: Key,
+  step: Array,
+) -> tuple[FineTuneState, Metrics]:
+  """One step of encoder and head on the primary loss."""
+  del key
+  batch = batches["train"]
+
+  def loss(params: Any) -> tuple[Array, Array]:
+    found = logits(problem, params, batch["image"])
+    hits = found.argmax(-1) == batch["primary"]
+    value = losses.focal_loss(found, batch["primary"], problem.gamma).mean()
+    return value, jnp.mean(hits)
+
+  (value, accuracy), grads = parallel.pmean(
+    jax.value_and_grad(loss, has_aux=True)(state.params), problem.axis_name
+  )
+  params, optimizer = problem.optimizer.update(
+    grads, state.optimizer, state.params, step
+  )
+  norm = optax.tree.norm(grads)
+  metrics = {"loss": value, "accuracy": accuracy, "gradient_norm": norm}
+  return FineTuneState(params, optimizer), metrics
+
+
+def make(
+  config: Any, spec: Spec, *, axis_name: str | None = None
+) -> tuple[Stage, ...]:
+  """Stages that train the embedding, then the one that tunes it.
+
+  Args:
+    config: `embedding`, `optimizer`, `gamma`, `num_steps`.
+    spec: the problem.
+    axis_name: devices to average over, None on one device.
+
+  Raises:
+    UserError: the embedding is not a trained network.
+  """
+  problem = Problem(
+    encoders.make(config, spec),
+    optim.make(config.optimizer, config.num_steps),
+    config.gamma,
+    spec.num_primary,
+    axis_name,
+  )
+  stage = Stage(
+    name="train",
+    num_steps=config.num_steps,
+    streams={"train": StreamSpec(split="train", augment=True)},
+    init=partial(init_state, problem),
+    updates={"update": partial(update, problem)},
+    predict=lambda state, images: logits(problem, state.params, images),
+  )
+  return (*embeddings.stages(config, spec, axis_name), stage)

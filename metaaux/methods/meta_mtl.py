@@ -1,0 +1,281 @@
+"""Meta-MTL: auxiliary tasks displace the shared layers, the main task judges.
+
+Gui et al. 2020, "Constructing Multiple Tasks for Augmentation". In each episode
+one task t of {0 .. T} is drawn (0 is the main task). Its decoder takes a step;
+the shared layers F take a virtual one,
+
+  F* = F - alpha grad_F L_t(F, D_t),
+
+and F moves by the gradient of the main loss after that step, L_0(F*, D_0),
+which is (I - alpha H_t) grad L_0(F*) with the Hessian H_t of L_t.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from metaaux import auxiliary_tasks, decoders, losses, optim, parallel
+from metaaux.decoders import Decoders, Params
+from metaaux.episode import Episode, Rule, before_outer_step, episode
+from metaaux.errors import UserError
+from metaaux.stage import (
+  Array,
+  Batch,
+  Batches,
+  Key,
+  Metrics,
+  Spec,
+  Stage,
+  StreamSpec,
+)
+
+Tree = Any
+
+
+class MetaMTLState(NamedTuple):
+  """The network, the outer optimiser of F, and the auxiliary labels [T, n]."""
+
+  params: Params
+  optimizer: Tree
+  labels: Array
+
+
+class Problem(NamedTuple):
+  """What does not change while training."""
+
+  config: Any
+  net: Decoders
+  optimizer: optim.Optimizer
+  rule: Rule
+
+
+def task_loss(
+  net: Decoders,
+  shared: Tree,
+  params: Params,
+  t: Array,
+  batches: Batches,
+  labels_TxN: Array,
+  key: Key | None,
+) -> Array:
+  """L_t, where t = 0 is the main task on its own batch.
+
+  Args:
+    net: the network.
+    shared: F, in place of `params.shared`.
+    params: decoders.
+    t: which task, int32 scalar in 0 .. T.
+    batches: `inner` (main task) and `pool` (auxiliary tasks).
+    labels_TxN: auxiliary labels of all examples.
+    key: of dropout.
+  """
+  params = decoders.task(params._replace(shared=shared), jnp.maximum(t, 1))
+  main, pool = batches["inner"], batches["pool"]
+  label_B = labels_TxN[jnp.maximum(t, 1) - 1, pool["index"]]
+  batch = {
+    name: jnp.where(t == 0, main[name], pool[name])
+    for name in ("image", "index")
+  }
+  main_logits, found_1xBxK = decoders.logits(net, params, batch, key)
+  main_loss = losses.focal_loss(main_logits, main["primary"], net.gamma).mean()
+  loss = losses.focal_loss(found_1xBxK[0], label_B, net.gamma).mean()
+  return jnp.where(t == 0, main_loss, loss)
+
+
+def run_episode(
+  problem: Problem,
+  params: Params,
+  t: Array,
+  labels_TxN: Array,
+  batches: Batches,
+  key: Key,
+) -> Episode:
+  """The episode of task t on batches `train` (outer), `inner` and `pool`."""
+  net = problem.net
+  inner_key, outer_key = jax.random.split(key)
+
+  def inner_loss(shared: Tree, at: Params) -> Array:
+    return task_loss(net, shared, at, t, batches, labels_TxN, inner_key)
+
+  def main_loss(shared: Tree, main: Tree) -> tuple[Array, Array]:
+    at = params._replace(shared=shared, main=main)
+    return decoders.main_loss(net, at, batches["train"], outer_key)
+
+  return episode(inner_loss, main_loss, params, problem.rule)
+
+
+def update(
+  problem: Problem,
+  state: MetaMTLState,
+  batches: Batches,
+  key: Key,
+  step: Array,
+) -> tuple[MetaMTLState, Metrics]:
+  """One episode; with `always_main` one for task 0 and one for another."""
+  rule = problem.rule
+  task_key, *keys = jax.random.split(key, 3)
+  always_main = problem.config.meta_mtl.always_main
+  # Alternating trains D_0 in every step, so that drawing 0 would be idle.
+  lowest = 1 if always_main or rule.variant == "alternating" else 0
+  drawn = jax.random.randint(task_key, (), lowest, problem.net.num_tasks + 1)
+  tasks = [jnp.int32(0), drawn] if always_main else [drawn]
+  params, episodes = state.params, []
+  for t, one_key in zip(tasks, keys, strict=False):
+    episodes.append(
+      run_episode(problem, params, t, state.labels, batches, one_key)
+    )
+    params = episodes[-1].params
+
+  def mean(*trees: Tree) -> Tree:
+    return jax.tree.map(lambda *x: sum(x) / len(x), *trees)
+
+  outer = mean(*[e.outer for e in episodes])
+  inner = mean(*[e.inner for e in episodes])
+  shared = before_outer_step(params.shared, inner, outer, rule)
+  shared, optimizer = problem.optimizer.update(
+    outer, state.optimizer, shared, step
+  )
+  metrics = {
+    "loss": mean(*[e.value for e in episodes]),
+    "accuracy": mean(*[e.extra for e in episodes]),
+    "gradient_norm": optax.tree.norm(outer),
+    "main_drawn": jnp.mean(jnp.stack([t == 0 for t in tasks])),
+  }
+  params = params._replace(shared=shared)
+  return MetaMTLState(params, optimizer, state.labels), metrics
+
+
+def probe(
+  problem: Problem, state: MetaMTLState, batches: Batches, step: Array
+) -> Metrics:
+  """What is worth knowing of a state but too dear for every step.
+
+  Returns:
+    `main_loss_at_theta` and `main_loss_at_theta_star` (nats; mean over the
+    auxiliary tasks), `gradient_cosine` between grad L_t and grad L_0 (mean and
+    smallest over t), `second_order_ratio` (norm of what H_t adds to the
+    gradient, in terms of the first-order one) and `auxiliary_accuracy`.
+  """
+  del step
+  net = problem.net
+  rule = problem.rule._replace(num_steps=1)
+
+  def of_task(t: Array) -> Metrics:
+    def inner_loss(shared: Tree, at: Params) -> Array:
+      return task_loss(net, shared, at, t, batches, state.labels, None)
+
+    def main_loss(shared: Tree, main: Tree) -> tuple[Array, Array]:
+      at = state.params._replace(shared=shared, main=main)
+      return decoders.main_loss(net, at, batches["train"], None)
+
+    first, second = (
+      episode(
+        inner_loss, main_loss, state.params, rule._replace(variant=variant)
+      )
+      for variant in ("first_order", "paper_second_order")
+    )
+    main, _ = jax.grad(main_loss, has_aux=True)(
+      state.params.shared, state.params.main
+    )
+    main = parallel.pmean(main, net.axis_name)
+    norm = optax.tree.norm(first.outer)
+    added = optax.tree.norm(optax.tree.sub(second.outer, first.outer))
+    return {
+      "main_loss_at_theta_star": second.value,
+      "gradient_cosine": _cosine(first.inner, main),
+      "second_order_ratio": added / jnp.maximum(norm, 1e-30),
+    }
+
+  found = jax.lax.map(of_task, jnp.arange(1, net.num_tasks + 1))
+  pool = batches["pool"]
+  labels_TxB = state.labels[:, pool["index"]]
+  _, accuracy_T = decoders.auxiliary_losses(
+    net, state.params, pool, labels_TxB, None
+  )
+  here, _ = decoders.main_loss(net, state.params, batches["train"], None)
+  here, accuracy_T = parallel.pmean((here, accuracy_T), net.axis_name)
+  return {
+    **{name: values.mean() for name, values in found.items()},
+    "gradient_cosine_lowest": found["gradient_cosine"].min(),
+    "main_loss_at_theta": here,
+    "auxiliary_accuracy": accuracy_T.mean(),
+  }
+
+
+def _cosine(a: Tree, b: Tree) -> Array:
+  norms = optax.tree.norm(a) * optax.tree.norm(b)
+  return optax.tree.vdot(a, b) / jnp.maximum(norms, 1e-30)
+
+
+def assemble(
+  config: Any, spec: Spec, *, axis_name: str | None = None
+) -> Problem:
+  """Network and optimiser of a config; arguments as of `make`."""
+  variant = config.meta_mtl.variant
+  if config.meta_mtl.always_main and variant == "alternating":
+    raise UserError(
+      "meta_mtl.always_main=True and variant='alternating' exclude each other: "
+      "alternating trains the main decoder in every step already"
+    )
+  if config.inner.learning_rate <= 0:
+    raise UserError(
+      f"inner.learning_rate={config.inner.learning_rate}: method 'meta_mtl' "
+      "needs a positive rate of the virtual step, such as 0.1"
+    )
+  net = auxiliary_tasks.network(config, spec, axis_name)
+  optimizer = optim.make(config.optimizer, config.num_steps)
+  rule = Rule(
+    variant=variant,
+    alpha=config.inner.learning_rate,
+    alpha_d=config.meta_mtl.decoder_learning_rate or config.inner.learning_rate,
+    num_steps=config.inner.num_steps,
+    axis_name=axis_name,
+  )
+  return Problem(config, net, optimizer, rule)
+
+
+def init_state(
+  problem: Problem, key: Key, batch: Batch, given: tuple[Any, Array]
+) -> MetaMTLState:
+  """Random weights; of what was prepared only the labels are used."""
+  _, labels_TxN = given
+  params = decoders.init(problem.net, key, batch["image"])
+  return MetaMTLState(params, problem.optimizer.init(params.shared), labels_TxN)
+
+
+def make(
+  config: Any, spec: Spec, *, axis_name: str | None = None
+) -> tuple[Stage, ...]:
+  """The stages of Meta-MTL: train the embedding, then the network.
+
+  Args:
+    config: `embedding`, `partition`, `meta_mtl`, `inner`, `optimizer` (the
+      outer step of F), `model`, `gamma`, `num_steps`.
+    spec: the problem.
+    axis_name: devices to average over, None on one device.
+
+  Raises:
+    UserError: options that exclude each other.
+  """
+  problem = assemble(config, spec, axis_name=axis_name)
+  pool = "all" if config.partition.images == "all" else "train"
+  stage = Stage(
+    name="train",
+    num_steps=config.num_steps,
+    streams={
+      "train": StreamSpec(split="train", augment=True),
+      "inner": StreamSpec(split="train", augment=True),
+      "pool": StreamSpec(split=pool, augment=True),
+    },
+    init=partial(init_state, problem),
+    updates={"update": partial(update, problem)},
+    predict=lambda state, images: decoders.predict(
+      problem.net, state.params, images
+    ),
+    prepare=auxiliary_tasks.prepare(config, spec),
+    probe=partial(probe, problem),
+  )
+  return (*auxiliary_tasks.stages(config, spec, axis_name), stage)

@@ -1,0 +1,150 @@
+"""The choice of an embedding, what it is fitted to, what it is kept under."""
+
+import types
+
+import jax
+import numpy as np
+import pytest
+
+from metaaux import config as config_lib
+from metaaux import embeddings
+from metaaux import stage as stage_lib
+from metaaux.embeddings import acai, deepcluster, pca
+from metaaux.errors import UserError
+
+SPEC = stage_lib.Spec((4, 4, 1), (1, 1), 40, False)
+
+
+def config(name, images="all", **embedding):
+  model = config_lib.base().model
+  model.update(widths=(2,), kernels=(3,), lowering="native")
+  options = {
+    "name": name,
+    "dim": 0,
+    "whiten": False,
+    "neighbours": 5,
+    "width": 2,
+    "latent": 2,
+    "features": 6,
+    "clusters": 3,
+    "epochs": 2,
+    "num_steps": 4,
+    "batch_size": 8,
+    "learning_rate": 0.0,
+    **embedding,
+  }
+  return types.SimpleNamespace(
+    dataset="digits",
+    model=model,
+    sync_batch_norm=True,
+    partition=types.SimpleNamespace(images=images),
+    embedding=types.SimpleNamespace(**options),
+  )
+
+
+def view(previous=None, kept=None):
+  images = np.random.default_rng(0).random((40, 4, 4, 1), np.float32)
+
+  def cache(name, made_of, make):
+    if kept is not None:
+      kept.append((name, made_of))
+    return make()
+
+  return stage_lib.PoolView(
+    seed=3,
+    key=jax.random.key(0),
+    previous=previous,
+    images=images,
+    train=np.arange(5, 30),
+    primary=np.zeros(40, int),
+    auxiliary=np.full(40, -1),
+    map=lambda f: np.asarray(jax.jit(f)(previous, images)),
+    cache=cache,
+    report=lambda name, content: None,
+  )
+
+
+@pytest.mark.parametrize(
+  ("name", "stages"),
+  [
+    ("pixels", []),
+    ("pca", []),
+    ("spectral", []),
+    ("acai", ["embed"]),
+    ("deepcluster", ["embed_1", "embed_2"]),
+  ],
+)
+def test_stages(name, stages):
+  found = embeddings.stages(config(name), SPEC)
+  assert [stage.name for stage in found] == stages
+
+
+def test_an_unknown_name_is_named():
+  with pytest.raises(UserError, match=r"'tsne'.*pixels, pca"):
+    embeddings.stages(config("tsne"), SPEC)
+
+
+@pytest.mark.parametrize(
+  ("name", "dim", "expected"),
+  [("pixels", 0, 16), ("pca", 7, 7), ("pca", 0, 16), ("spectral", 4, 4)],
+)
+@pytest.mark.parametrize("images", ["all", "train"])
+def test_vectors_of_what_is_not_trained(name, dim, expected, images):
+  found = embeddings.compute(config(name, images, dim=dim), view())
+  assert found.shape == (40, expected) and found.dtype == np.float32
+  if images == "train":
+    assert not found[:5].any() and not found[30:].any()
+    assert found[5:30].any(axis=1).all()
+
+
+def test_other_images_do_not_matter_for_the_labelled_ones():
+  pool = view()
+  changed = pool.images.copy()
+  changed[30:] += 5
+  found = embeddings.compute(config("pca", "train", dim=3), pool)
+  again = embeddings.compute(
+    config("pca", "train", dim=3), pool._replace(images=changed)
+  )
+  np.testing.assert_array_equal(found, again)
+  expected = pca.pca(pca.pixels(pool.images[5:30]), 3)
+  np.testing.assert_array_equal(found[5:30], expected)
+
+
+def test_vectors_are_kept_under_what_made_them():
+  kept = []
+  for changes in ({}, {"dim": 3}, {"whiten": True}, {"neighbours": 4}):
+    embeddings.compute(config("pca", **changes), view(kept=kept))
+  embeddings.compute(config("pca", "train"), view(kept=kept))
+  names, makers = zip(*kept, strict=True)
+  assert set(names) == {"embedding-pca"}
+  assert (
+    makers[0] == makers[3]
+  )  # neighbours are nothing to principal components
+  assert len({str(made_of) for made_of in makers}) == 4
+
+
+def test_acai_encodes_with_the_state_before():
+  settings, kept = config("acai"), []
+  networks = acai.make(settings, (4, 4, 1))
+  params = networks.init(jax.random.key(1))
+  pool = view(acai.AcaiState(params, None), kept)
+  found = embeddings.compute(settings, pool)
+  assert found.shape == (40, 2 * 2 * 2)
+  np.testing.assert_allclose(
+    found, networks.encode(params, pool.images), rtol=1e-5, atol=1e-6
+  )
+  other = networks.init(jax.random.key(2))
+  embeddings.compute(settings, view(acai.AcaiState(other, None), kept))
+  assert kept[0][0] == "embedding-acai-seed3"
+  assert kept[0][1] != kept[1][1]
+
+
+def test_deepcluster_whitens_features():
+  settings = config("deepcluster", dim=4)
+  network = deepcluster.make(settings)
+  pool = view()
+  params, stats = network.init(jax.random.key(1), pool.images)
+  state = deepcluster.ClusterState((params, {}), stats, ({}, {}), None)
+  found = embeddings.compute(settings, view(state))
+  assert found.shape == (40, 4)
+  np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-5)

@@ -1,0 +1,188 @@
+"""Meta-MTL on a real network: reductions to simpler methods, derivatives."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+
+from metaaux import decoders, feed, host
+from metaaux import episode as episode_lib
+from metaaux.errors import UserError
+from metaaux.methods import meta_mtl
+
+
+def _problem(**changes):
+  """Fixed parts, a state and batches of every stream, in float64."""
+  settings = tiny.config(method="meta_mtl", gamma=0.0, **changes)
+  run = feed.open_run(settings)
+  problem = meta_mtl.assemble(settings, run.problem.spec)
+  (stage,) = meta_mtl.make(settings, run.problem.spec)
+  labels = stage.prepare.compute(host.view(run, stage, None, 0, ""))
+  train = run.problem.train[0]
+  batches = {
+    name: feed.draw(run, run.pool, jnp.asarray(index), None)
+    for name, index in (
+      ("train", train[:16]),
+      ("inner", train[16:32]),
+      ("pool", np.arange(16)),
+    )
+  }
+  state = meta_mtl.init_state(
+    problem, jax.random.key(0), batches["train"], (None, jnp.asarray(labels))
+  )
+
+  def wide(x):
+    return x.astype(jnp.float64) if x.dtype == jnp.float32 else x
+
+  return problem, *jax.tree.map(wide, (state, batches))
+
+
+def _losses(problem, state, batches, t):
+  """L_t of F and the decoders, and L_0 of F and D_0."""
+
+  def inner(shared, at):
+    return meta_mtl.task_loss(
+      problem.net, shared, at, jnp.int32(t), batches, state.labels, None
+    )
+
+  def main(shared, decoder):
+    at = state.params._replace(shared=shared, main=decoder)
+    return decoders.main_loss(problem.net, at, batches["train"], None)
+
+  return inner, main
+
+
+@pytest.mark.parametrize("decoder", ["hidden", "linear"])
+@pytest.mark.parametrize("t", [0, 2])
+def test_second_order_equals_nested_grad(x64, t, decoder):
+  problem, state, batches = _problem(**{"model.decoder": decoder})
+  inner, main = _losses(problem, state, batches, t)
+  start = state.params
+
+  @jax.jit
+  def by_episode(params):
+    return meta_mtl.run_episode(
+      problem, params, jnp.int32(t), state.labels, batches, jax.random.key(3)
+    )
+
+  @jax.jit
+  def nested(shared):
+    def after(shared):
+      gradient, by_decoder = jax.grad(inner, argnums=(0, 1))(shared, start)
+      ahead = jax.tree.map(lambda p, g: p - 0.1 * g, shared, gradient)
+      stepped = jax.tree.map(
+        lambda p, g: p - 0.1 * g, start.main, by_decoder.main
+      )
+      return main(ahead, jax.lax.stop_gradient(stepped))[0]
+
+    return jax.grad(after)(shared)
+
+  found = by_episode(start)
+  chex.assert_trees_all_close(found.outer, nested(start.shared), rtol=1e-9)
+  # Only the decoder of the drawn task has moved.
+  for name in start.main:
+    moved = (
+      [
+        not np.array_equal(a, b)
+        for a, b in (
+          (found.params.main[name]["kernel"], start.main[name]["kernel"]),
+          *zip(
+            found.params.auxiliary[name]["kernel"],
+            start.auxiliary[name]["kernel"],
+            strict=True,
+          ),
+        )
+      ]
+      if isinstance(start.main[name], dict)
+      else []
+    )
+    assert moved == [i == t for i in range(len(moved))]
+
+
+def test_no_virtual_step_is_the_main_step_of_the_shared_layers(x64):
+  problem, state, batches = _problem()
+  problem = problem._replace(rule=problem.rule._replace(alpha=0.0))
+  _, main = _losses(problem, state, batches, 0)
+  want, _ = jax.grad(main, has_aux=True)(state.params.shared, state.params.main)
+  for t in (1, 3):
+    found = meta_mtl.run_episode(
+      problem,
+      state.params,
+      jnp.int32(t),
+      state.labels,
+      batches,
+      jax.random.key(3),
+    )
+    chex.assert_trees_all_close(found.outer, want, rtol=1e-12)
+
+
+def test_alternating_is_a_step_on_the_task_then_one_on_the_main_task(x64):
+  problem, state, batches = _problem(**{"meta_mtl.variant": "alternating"})
+  new, _ = meta_mtl.update(
+    problem, state, batches, jax.random.key(5), jnp.int32(0)
+  )
+  task_key, *_ = jax.random.split(jax.random.key(5), 3)
+  t = jax.random.randint(task_key, (), 1, 4)
+  inner, main = _losses(problem, state, batches, t)
+
+  def descend(params, gradient):
+    return jax.tree.map(lambda p, g: p - 0.1 * g, params, gradient)
+
+  start = state.params
+  by_shared, by_decoders = jax.grad(inner, argnums=(0, 1))(start.shared, start)
+  shared = descend(start.shared, by_shared)
+  auxiliary = descend(start.auxiliary, by_decoders.auxiliary)
+  grads, _ = jax.grad(main, argnums=(0, 1), has_aux=True)(shared, start.main)
+  want = decoders.Params(
+    descend(shared, grads[0]), descend(start.main, grads[1]), auxiliary
+  )
+  # The optimiser's rate is a float32.
+  chex.assert_trees_all_close(new.params, want, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("always_main", [False, True])
+def test_how_often_the_main_task_is_drawn(always_main):
+  settings = tiny.config(
+    method="meta_mtl", **{"meta_mtl.always_main": always_main}
+  )
+  _, metrics, _, _ = tiny.run_steps(settings, 60)
+  share = np.mean([row["main_drawn"] for row in metrics])
+  if always_main:
+    assert share == 0.5
+  else:
+    assert 0.1 < share < 0.45  # one of four tasks; binomial, 60 draws
+
+
+@pytest.mark.parametrize("variant", episode_lib.VARIANTS)
+def test_every_variant_learns(variant):
+  settings = tiny.config(
+    method="meta_mtl", num_steps=150, **{"meta_mtl.variant": variant}
+  )
+  _, metrics, _, _ = tiny.run_steps(settings, 150)
+  accuracy = [row["accuracy"].mean() for row in metrics]
+  assert np.mean(accuracy[-10:]) > 0.75
+
+
+def test_probe(x64):
+  problem, state, batches = _problem()
+  found = jax.jit(lambda s, b: meta_mtl.probe(problem, s, b, 0))(state, batches)
+  assert -1 <= found["gradient_cosine_lowest"] <= found["gradient_cosine"] <= 1
+  assert found["second_order_ratio"] > 0
+  assert 0 <= found["auxiliary_accuracy"] <= 1
+  assert found["main_loss_at_theta"] > 0
+
+
+def test_options_that_exclude_each_other():
+  with pytest.raises(UserError, match="always_main=True"):
+    _problem(
+      **{"meta_mtl.variant": "alternating", "meta_mtl.always_main": True}
+    )
+  with pytest.raises(UserError, match=r"inner\.learning_rate=0"):
+    _problem(**{"inner.learning_rate": 0.0})
+
+
+def test_human_tasks_need_human_labels():
+  with pytest.raises(UserError, match=r"config\.aux"):
+    _problem(**{"partition.labels": "human", "primary": "2", "psi": (3, 3)})
