@@ -19,7 +19,7 @@ help:
 	@echo "  make lint          ruff: lint and format"
 	@echo "  make test-oldest   the tests on the oldest JAX that setup.cfg admits"
 	@echo "  make test-newest   the tests on the newest JAX (needs Python >= 3.12)"
-	@echo "  make bench         speed and memory beside PyTorch"
+	@echo "  make bench         speed and memory beside PyTorch, scikit-learn and faiss"
 
 # Made again when the dependencies change.
 $(VENV)/.ready: setup.cfg pyproject.toml
@@ -65,6 +65,7 @@ test-newest:
 bench: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python -m benchmarks.step
+	$(BIN)/python -m benchmarks.kmeans
 
 clean:
 	rm -rf .venv .venv-oldest .venv-newest build *.egg-info

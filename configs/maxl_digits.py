@@ -13,8 +13,8 @@ Arguments, after the colon and separated by commas:
   seeds=     number of seeds
 
 Expected with five seeds on two x86-64 cores (mean test accuracy and 95%
-interval): single 93.87 ± 2.47, uniform 94.06 ± 3.75, human 92.66 ± 3.52, maxl
-93.72 ± 3.90; 10 to 60 seconds each.
+interval): single 93.87 ± 2.47, uniform 94.05 ± 3.72, human 92.66 ± 3.52, maxl
+93.71 ± 3.90; 10 to 40 seconds each.
 """
 
 import ml_collections

@@ -6,7 +6,6 @@ that nothing here knows of networks or data.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax

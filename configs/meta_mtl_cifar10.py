@@ -1,0 +1,45 @@
+"""Meta-MTL and its baselines on CIFAR-10, all labels.
+
+  python -m metaaux.main --config=configs/meta_mtl_cifar10.py
+  python -m metaaux.main --config=configs/meta_mtl_cifar10.py:method=single
+
+Gui et al. 2020, Table 3. `flip` is the part of its augmentation that the
+pseudo-labels survive; its random greyscale is not offered. Needs the data set
+in TFDS (TFDS_DATA_DIR, or `pip install 'metaaux[tfds]'` to prepare it).
+
+Arguments, after the colon and separated by commas:
+  runlocal         one seed, 200 steps, a small embedding
+  flip             random horizontal flips
+  method=          meta_mtl | single | joint | pta | fine_tune |
+                   self_training | co_training
+  variant=         paper_second_order | first_order | code_torch1 |
+                   code_torch2 | alternating
+  embedding=       acai | spectral | pca | deepcluster | pixels
+  labels=          kmeans | permuted | random (the controls)
+  num_tasks=       T; decoders of pta
+  num_classes=     k of each auxiliary task; 0: that of the primary one
+  label_fraction=  share of the training images that have labels
+  decoder=         hidden: as in the paper; linear: the hidden layer is shared
+  dropout=         on the flattened features; of every method
+  seeds=           number of seeds
+
+Full size: not yet run.
+"""
+
+import ml_collections
+
+from metaaux import config as config_lib
+from metaaux import recipes
+
+
+def get_config(arg: str = "") -> ml_collections.ConfigDict:
+  """See the module's docstring."""
+  arg = config_lib.parse_argument(
+    arg, **recipes.META_MTL_PAPER_ARGUMENTS, flip=False
+  )
+  config = config_lib.base()
+  config.dataset = "tfds:cifar10"
+  config.psi = (1,)
+  recipes.meta_mtl_paper(config, arg, class_size=5000)
+  config.augment.flip = arg.flip
+  return config
