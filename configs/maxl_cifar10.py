@@ -6,12 +6,13 @@
 
 Liu, Davison & Johns 2019, section 4.4: every class gets the same number of
 auxiliary classes, 2, 5, 10, 20, 50 or 100. There is no finer human level, so
-method=human does not apply. Also evaluated on CIFAR-10.1 (v6) where TFDS has
-it; a run without it says so and goes on.
+method=human and method=prototypical do not apply. Also evaluated on CIFAR-10.1
+(v6) where TFDS has it; a run without it says so and goes on.
 
 Arguments, after the colon and separated by commas:
   runlocal   5,000 images, a quarter of the width, 400 steps
-  method=    maxl | no_entropy | single | uniform | random
+  method=    maxl | no_entropy | single | uniform | random | kmeans, which
+             clusters --config.embedding.name
   psi=       auxiliary classes of each class, 5 by default
   variant=   paper | code, see metaaux.config.set_variant
   seeds=     number of seeds

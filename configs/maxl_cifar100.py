@@ -12,7 +12,9 @@ epochs. Needs the data set in TFDS (TFDS_DATA_DIR, or `pip install
 Arguments, after the colon and separated by commas:
   runlocal       10,000 images, a quarter of the width, 400 steps, Adam for
                  the generator, one split for both updates
-  method=        maxl | no_entropy | single | uniform | random | human
+  method=        maxl | no_entropy | single | uniform | random | kmeans |
+                 prototypical | human; kmeans and prototypical make their
+                 labels from --config.embedding.name
   primary=, aux= levels 3, 10, 20 or 100; the pair of the paper is 20 and 100
   psi=           free label counts instead of aux, one number or C joined by +
   variant=       paper | code: what the official code does differently; see

@@ -5,10 +5,12 @@
 
 Primary task: parity of an 8x8 digit, 100 labelled images. Five auxiliary
 classes for each parity, so that the human auxiliary labels are the digits.
+kmeans and prototypical make theirs from --config.embedding.name.
 
 Arguments, after the colon and separated by commas:
   runlocal   one seed, 100 steps: a few seconds
-  method=    maxl | no_entropy | single | uniform | random | human
+  method=    maxl | no_entropy | single | uniform | random | kmeans |
+             prototypical | human
   psi=       free label counts, one number or two joined by +
   seeds=     number of seeds
 
@@ -31,6 +33,8 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   config.method = arg.method
   config.dataset = "digits"
   config.psi = arg.psi
+  if arg.psi:
+    config.primary = "2"
   config.labels_per_class = 50
   config.num_seeds = 1 if arg.runlocal else arg.seeds
   config.batch_size = 64

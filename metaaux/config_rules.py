@@ -17,6 +17,8 @@ METHODS = (
   "joint",
   "uniform",
   "random",
+  "kmeans",
+  "prototypical",
   "human",
   "no_entropy",
   "maxl",

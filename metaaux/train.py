@@ -38,6 +38,8 @@ class Loop(NamedTuple):
   file: TextIO  # metrics.jsonl
   should_stop: Callable[[], bool]
   workdir: str
+  # Compiled updates, for stages that share them; see `_programs`.
+  programs: dict[tuple[int, int], Any]
 
 
 def train_and_evaluate(
@@ -81,10 +83,12 @@ def train_and_evaluate(
     done = checkpoint.latest_step(manager) or 0
     metrics.resume_rows(path, done)
     with open(path, "a") as file:
-      states, offset = None, 0
+      states, offset, programs = None, 0, {}
       for stage in stages:
         if done <= offset + stage.num_steps:
-          loop = Loop(run, stage, offset, manager, file, should_stop, workdir)
+          loop = Loop(
+            run, stage, offset, manager, file, should_stop, workdir, programs
+          )
           states = train_stage(loop, states, done)
         else:
           states = states_lib.shapes(run, stage, states)
@@ -110,7 +114,7 @@ def train_stage(loop: Loop, previous: Seeded, done: int) -> Seeded:
   config, total = run.config, stage.num_steps
   start = max(0, done - offset)
   states = initial_states(loop, previous, start)
-  updates = {name: compile_update(run, stage, name) for name in stage.updates}
+  updates = _programs(loop)
   evaluation = evaluate.make(stage, run) if stage.predict else None
   log = step_log.StepLog(loop.file, run, stage, offset, start)
   inputs = None
@@ -141,6 +145,17 @@ def train_stage(loop: Loop, previous: Seeded, done: int) -> Seeded:
       )
   log.close()
   return states
+
+
+def _programs(loop: Loop) -> dict[str, Callable[..., tuple[Seeded, Seeded]]]:
+  """Compiled updates; stages with the very same functions share them."""
+  run, stage = loop.run, loop.stage
+  key = id(stage.updates), id(stage.streams)
+  if key not in loop.programs:
+    loop.programs[key] = {
+      name: compile_update(run, stage, name) for name in stage.updates
+    }
+  return loop.programs[key]
 
 
 def _due(every: int, step: int) -> bool:

@@ -10,6 +10,8 @@ from metaaux.methods import maxl
 
 # What a method needs beside the common settings.
 _OF_METHOD = {
+  "kmeans": {"embedding.name": "pixels"},
+  "prototypical": {"embedding.name": "pixels"},
   "joint": {"auxiliary_weight": 0.25},
   "meta_mtl": {"inner.learning_rate": 0.1},
   "fine_tune": {
@@ -65,7 +67,7 @@ def run_steps(settings, num_steps):
 
 
 def _run_stage(run, stage, previous, num_steps):
-  loop = train.Loop(run, stage, 0, None, None, lambda: False, "")
+  loop = train.Loop(run, stage, 0, None, None, lambda: False, "", {})
   states = train.initial_states(loop, previous, 0)
   updates = {n: train.compile_update(run, stage, n) for n in stage.updates}
   metrics, inputs = [], None

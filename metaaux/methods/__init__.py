@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from metaaux.methods import (
+  cluster_labels,
   co_training,
   fine_tune,
   joint_tasks,
@@ -28,6 +29,8 @@ METHODS: Mapping[str, Constructor] = {
   "joint": joint_tasks.make,
   "uniform": partial(multi_task.make, labels="uniform"),
   "random": partial(multi_task.make, labels="random"),
+  "kmeans": partial(cluster_labels.make, labels="kmeans"),
+  "prototypical": partial(cluster_labels.make, labels="prototypical"),
   "human": partial(multi_task.make, labels="human"),
   "no_entropy": partial(maxl.make, entropy=False),
   "maxl": maxl.make,

@@ -14,19 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metaaux import joint, losses, models, optim
-from metaaux.errors import UserError
-from metaaux.stage import (
-  Array,
-  Batch,
-  Batches,
-  Key,
-  Metrics,
-  Spec,
-  Stage,
-  State,
-  StreamSpec,
-)
+from metaaux import fixed_labels, losses
+from metaaux.stage import Array, Batch, Key, Spec, Stage
 
 
 class MultiTaskState(NamedTuple):
@@ -77,8 +66,7 @@ def make(
   """Trains both heads on the primary and on fixed auxiliary labels.
 
   Args:
-    config: `model`, `optimizer`, `gamma`, `auxiliary_weight`, `num_steps`,
-      `sync_batch_norm`.
+    config: as for `fixed_labels.stage`.
     spec: the problem.
     labels: "human", "random" or "uniform".
     axis_name: devices to average over, None on one device.
@@ -86,58 +74,26 @@ def make(
   Raises:
     UserError: human labels are asked for and the data has none.
   """
-  if labels == "human" and not spec.has_auxiliary:
-    raise UserError(
-      "method='human' needs human auxiliary labels, and this data has none for "
-      "the chosen psi; set config.aux to a finer label level and leave "
-      "config.psi empty"
-    )
-  network = models.make(
-    config.model,
-    {"primary": spec.num_primary, "auxiliary": spec.num_auxiliary},
-    axis_name=axis_name if config.sync_batch_norm else None,
-  )
-  optimizer = optim.make(config.optimizer, config.num_steps)
+  if labels == "human":
+    fixed_labels.check_human(spec, labels)
 
-  def init(key: Key, batch: Batch, previous: State | None) -> MultiTaskState:
-    del previous
-    params, stats = network.init(key, batch["image"])
+  def new_state(
+    params: Any, stats: Any, optimizer: Any, key: Key, given: Any
+  ) -> MultiTaskState:
+    del given
     draws = None
     if labels == "random":
       draw_key = jax.random.fold_in(key, 1)
       draws = jax.random.uniform(draw_key, (spec.num_examples,))
-    return MultiTaskState(params, stats, optimizer.init(params), draws)
+    return MultiTaskState(params, stats, optimizer, draws)
 
-  def update(
-    state: MultiTaskState, batches: Batches, key: Key, step: Array
-  ) -> tuple[MultiTaskState, Metrics]:
-    batch = batches["train"]
-    labels_BxK = auxiliary_labels(labels, batch, state.draws, spec.psi)
-
-    def loss(params: Any, stats: Any) -> tuple[Array, Any]:
-      return joint.joint_loss(
-        network,
-        params,
-        stats,
-        batch,
-        labels_BxK,
-        gamma=config.gamma,
-        weight=config.auxiliary_weight,
-        key=key,
-      )
-
-    *learned, draws = state
-    *learned, metrics = joint.descend(
-      loss, optimizer, *learned, step, axis_name
-    )
-    return MultiTaskState(*learned, draws), metrics
-
-  stage = Stage(
-    name="train",
-    num_steps=config.num_steps,
-    streams={"train": StreamSpec(split="train", augment=True)},
-    init=init,
-    updates={"update": update},
-    predict=joint.predictor(network),
+  stage = fixed_labels.stage(
+    config,
+    spec,
+    new_state=new_state,
+    labels_of=lambda state, batch: auxiliary_labels(
+      labels, batch, state.draws, spec.psi
+    ),
+    axis_name=axis_name,
   )
   return (stage,)

@@ -124,7 +124,9 @@ def _parameters(state):
   return params
 
 
-@pytest.mark.parametrize("method", ["human", "random", "uniform", "maxl"])
+@pytest.mark.parametrize(
+  "method", ["uniform", "random", "kmeans", "prototypical", "human", "maxl"]
+)
 def test_zero_auxiliary_weight_is_the_single_task(method):
   single, *_ = tiny.run_steps(tiny.config(method="single"), 3)
   joint, *_ = tiny.run_steps(
