@@ -93,7 +93,8 @@ def compute(config: Any, spec: Spec, pool: PoolView) -> np.ndarray:
   # True labels of unlabelled images must not steer anything: the report, too,
   # looks at the labelled ones alone.
   pool.report(
-    "partitions", partitions.report(labels_TxN, pool.primary, pool.train)
+    "partitions",
+    partitions.report(labels_TxN, pool.primary, pool.train, num_classes=k),
   )
   return labels_TxN
 

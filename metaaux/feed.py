@@ -7,7 +7,7 @@ run that is stopped and started again sees the same batches.
 """
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -106,6 +106,32 @@ def steps_per_epoch(run: Run, spec: StreamSpec) -> int:
 def batch_size(run: Run, spec: StreamSpec) -> int:
   """Examples of a batch of a stream, over all devices."""
   return spec.batch_size or run.config.batch_size
+
+
+def check_batches(run: Run, stages: Sequence[Stage]) -> None:
+  """Whether the streams of all stages can be drawn, before the first begins.
+
+  Raises:
+    UserError: a batch is larger than its split, or cannot be divided evenly
+      among the devices.
+  """
+  for stage in stages:
+    for spec in stage.streams.values():
+      size, parts = batch_size(run, spec), run.plan.num_shards
+      found = getattr(run.problem, spec.split).shape[1]
+      what = f"batch_size={size} of stage {stage.name!r}"
+      # Only embeddings have streams of a size of their own.
+      key = "embedding.batch_size" if spec.batch_size else "batch_size"
+      if size > found:
+        raise UserError(
+          f"{what}, but the {spec.split} split has {found} examples; set "
+          f"config.{key} to 1..{found}"
+        )
+      if size % parts:
+        raise UserError(
+          f"{what} cannot be split over {parts} devices; set config.{key} to "
+          f"a multiple of {parts}, e.g. {max(1, size // parts) * parts}"
+        )
 
 
 class Inputs(NamedTuple):

@@ -1,5 +1,6 @@
 """What stages compute on the host between themselves: embeddings, clusters."""
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -22,6 +23,18 @@ Arrays = Mapping[str, np.ndarray]
 
 # Images that pass through a network at once.
 _BATCH = 512
+
+# Of a stored file: what its arrays were made of, for who looks into it.
+_MADE_OF = "made_of"
+
+# What numpy and zipfile say of a file that is damaged.
+_UNREADABLE = (
+  OSError,
+  ValueError,
+  EOFError,
+  RuntimeError,
+  zipfile.BadZipFile,
+)
 
 
 def prepare(
@@ -141,22 +154,34 @@ def _cached(
   if os.path.exists(path):
     try:
       with open(path, "rb") as file, np.load(file) as stored:
-        return dict(stored)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        return {key: stored[key] for key in stored if key != _MADE_OF}
+    except _UNREADABLE as error:
       metrics.warn(f"{path} cannot be read ({error}); it is made again")
+  _write(path, None)  # a folder that cannot be written, before hours of work
   arrays = compute()
+  _write(path, {**arrays, _MADE_OF: np.asarray(text)})
+  return arrays
+
+
+def _write(path: str, arrays: Arrays | None) -> None:
+  """Writes a file that is either absent or complete; None: only tries to."""
   partial = f"{path}.{os.getpid()}{metrics.PARTIAL}"
   try:
-    os.makedirs(folder, exist_ok=True)
-    with open(partial, "wb") as file:
-      np.savez(file, **arrays, made_of=np.asarray(text))
-    os.replace(partial, path)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    try:
+      with open(partial, "wb") as file:
+        if arrays is not None:
+          np.savez(file, **arrays)
+      if arrays is not None:
+        os.replace(partial, path)
+    finally:
+      with contextlib.suppress(FileNotFoundError):
+        os.unlink(partial)
   except OSError as error:
     raise UserError(
       f"cannot write {path} ({error.strerror}); free space, or set "
       "config.cache to a folder that can be written"
     ) from None
-  return arrays
 
 
 def _report(

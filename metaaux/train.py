@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TextIO
 
 import jax
@@ -72,8 +72,7 @@ def train_and_evaluate(
     return finished
   run = feed.open_run(config)
   stages = methods.make(config, run.problem.spec, axis_name=run.plan.axis_name)
-  # Images that do not fit the network are found before anything is written.
-  states_lib.shapes(run, stages[0], None)
+  _check_stages(run, stages)
   rundir.prepare(workdir, config, overwrite=overwrite)
   run = feed.with_extra_tests(run)
   path = os.path.join(workdir, rundir.METRICS)
@@ -97,6 +96,14 @@ def train_and_evaluate(
   result = evaluate.summarise(run, offset, metrics.read_rows(path), seconds)
   metrics.write_json(os.path.join(workdir, rundir.RESULT), result)
   return result
+
+
+def _check_stages(run: Run, stages: Sequence[Stage]) -> None:
+  """Finds what does not fit before anything is written or trained."""
+  feed.check_batches(run, stages)
+  shapes = None
+  for stage in stages:
+    shapes = states_lib.shapes(run, stage, shapes)
 
 
 def train_stage(loop: Loop, previous: Seeded, done: int) -> Seeded:
@@ -128,10 +135,9 @@ def train_stage(loop: Loop, previous: Seeded, done: int) -> Seeded:
     last, stop = now == total, loop.should_stop()
     if last or _due(config.log_every, now):
       log.turn()
-    if last or _due(config.eval_every, now):
+    if evaluation and (last or _due(config.eval_every, now)):
       log.drain()
-      if evaluation:
-        log.evaluation(now, evaluation(states, now))
+      log.evaluation(now, evaluation(states, now))
     if last or stop or _due(config.checkpoint_every, now):
       # Only a state whose metrics are known to be finite is saved.
       log.drain()

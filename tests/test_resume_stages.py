@@ -1,0 +1,178 @@
+"""Runs of several stages, killed in each of them and between them.
+
+Like `test_resume.py`, but the end hangs on more than the checkpoints of one
+stage: an embedding that was trained, clusters that were kept, their labels.
+"""
+
+import json
+import signal
+import subprocess
+import sys
+
+import command
+import pytest
+
+from metaaux import checkpoint, evaluate, metrics
+
+# The embedding is trained for 30 steps, then the network for 30.
+FLAGS = (
+  "--config.num_steps=30",
+  "--config.log_every=5",
+  "--config.eval_every=10",
+  "--config.checkpoint_every=10",
+  "--config.embedding.name=acai",
+  "--config.embedding.width=4",
+  "--config.embedding.num_steps=30",
+  "--config.embedding.batch_size=16",
+  "--config.partition.num_tasks=2",
+  "--config.partition.num_classes=5",
+  "--config.inner.learning_rate=0.1",
+  "--config.augment.pad=1",
+  "--config.optimizer.momentum=0.9",
+)
+
+# Starts the command and kills itself before it writes the row of a step, or
+# before it gives a file its name.
+DYING = """
+import os, re, signal, sys
+from metaaux import main, metrics
+
+kind, where = sys.argv[1].split("@")
+
+def die():
+  os.kill(os.getpid(), signal.SIGKILL)
+
+def in_a_row(file, rows, append=metrics.append_rows):
+  if rows[0]["total_step"] == int(where):
+    file.write('{"step": ' + where + ', "accu')
+    file.flush()
+    die()
+  append(file, rows)
+
+def before_renaming(old, new, rename=os.replace, **more):
+  if re.search(where, str(new)):
+    die()
+  rename(old, new, **more)
+
+if kind == "row":
+  metrics.append_rows = in_a_row
+else:
+  os.rename = os.replace = before_renaming
+sys.exit(main.main(sys.argv[2:]))
+"""
+
+
+class Place:
+  """A config and a cache of compiled programs, which make starts quick."""
+
+  def __init__(self, folder):
+    self.folder = folder
+    self.flags = (
+      f"--config={command.write_config(folder)}:method=meta_mtl,seeds=2",
+      f"--compilation_cache={folder}/cache",
+      *FLAGS,
+    )
+
+  def run(self, workdir, *program):
+    return subprocess.run(
+      [
+        sys.executable,
+        *(program or ("-m", "metaaux.main")),
+        f"--workdir={workdir}",
+        *self.flags,
+      ],
+      capture_output=True,
+      text=True,
+      env=command.environment(JAX_DISABLE_MOST_OPTIMIZATIONS="1"),
+    )
+
+  def die(self, workdir, death):
+    process = self.run(workdir, "-c", DYING, death)
+    assert process.returncode == -signal.SIGKILL, (death, process.stderr)
+    assert not (workdir / "result.json").exists()
+
+  def finish(self, workdir):
+    process = self.run(workdir)
+    assert process.returncode == 0, process.stderr
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+  return Place(tmp_path_factory.mktemp("place"))
+
+
+@pytest.fixture(scope="module")
+def reference(place):
+  """The directory of a run that nothing disturbed."""
+  place.finish(place.folder / "reference")
+  return place.folder / "reference"
+
+
+def newest(workdir):
+  """Step and state of the newest checkpoint, None and {} without one."""
+  with checkpoint.open_manager(workdir / "checkpoints") as manager:
+    step = manager.latest_step()
+    return step, {} if step is None else manager.restore(step)
+
+
+def assert_same_end(workdir, reference):
+  found, expected = (
+    json.loads((each / "result.json").read_text())
+    for each in (workdir, reference)
+  )
+  for each in (found, expected):
+    assert each.pop("seconds") > 0
+  assert found == expected
+  (step, stored), (last, known) = newest(workdir), newest(reference)
+  assert step == last == 60
+  assert stored.keys() == known.keys() and len(stored) > 10
+  assert any("labels" in path for path in stored)
+  for path, value in known.items():
+    assert stored[path].dtype == value.dtype, path
+    assert stored[path].tobytes() == value.tobytes(), path
+  for name in ("metrics.jsonl", "reports/partitions-seed1.json"):
+    assert (workdir / name).read_text() == (reference / name).read_text()
+
+
+def stage_names(workdir):
+  rows = metrics.read_rows(str(workdir / "metrics.jsonl"))
+  return list(dict.fromkeys(row["stage"] for row in rows))
+
+
+# Between the stages: two seeds, of which one has its clusters already.
+BETWEEN = r"rename@/cache/partitions-seed1-\w+\.npz$"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  ("death", "saved"),
+  [("row@25", 20), ("row@50", 40)],
+  ids=["embedding", "training"],
+)
+def test_killed_in_a_stage(place, reference, tmp_path, death, saved):
+  place.die(tmp_path, death)
+  assert newest(tmp_path)[0] == saved
+  place.finish(tmp_path)
+  assert stage_names(tmp_path) == ["embed", "train"]
+  assert_same_end(tmp_path, reference)
+
+
+@pytest.mark.slow
+def test_killed_between_the_stages(place, reference, tmp_path):
+  place.die(tmp_path, BETWEEN)
+  assert newest(tmp_path)[0] == 30
+  # What is kept already is lost too.
+  (kept,) = (tmp_path / "cache").glob("partitions-seed0-*.npz")
+  kept.write_bytes(kept.read_bytes()[:100])
+  place.finish(tmp_path)
+  assert_same_end(tmp_path, reference)
+
+
+@pytest.mark.slow
+def test_the_command_evaluates_what_the_run_did(reference, capsys):
+  result = json.loads((reference / "result.json").read_text())
+  assert evaluate.main([f"--workdir={reference}"]) == 0
+  out = capsys.readouterr().out
+  assert "for 30 of 30 steps" in out
+  for seed, accuracy in enumerate(result["final_per_seed"]):
+    assert f"seed {seed}: accuracy {100 * accuracy:.2f} %" in out
