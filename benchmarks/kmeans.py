@@ -1,12 +1,14 @@
 """k-means beside scikit-learn and faiss on the CPU, in one run.
 
   python -m benchmarks.kmeans [--quick] [--rounds=5] [--clock=wall|cpu]
+                              [--devices=2]
 
 Every contestant clusters the same 50,000 rows under T scalings of the columns
 from the same first centroids, with the same most iterations, and returns
 labels. Prints median times, their range, ratios (below 1: metaaux is faster),
 inertia, and whether the targets are met. The peers are given scaled copies of
-the rows, whose making is not timed. Needs `pip install metaaux[bench]`; without
+the rows, whose making is not timed. With --devices metaaux has its rows spread
+over as many virtual devices. Needs `pip install metaaux[bench]`; without
 faiss its column is left out. The machine should be idle.
 """
 
@@ -21,179 +23,21 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-import benchmarks
+from benchmarks.kmeans_contestants import ROWS, Row
 
-NUM_ROWS = 50_000
 EACH, HALF = 0.7, 0.5  # ratios wanted of every comparison, of half of them
 SAME_INERTIA = 1e-3
 
 
-class Row(NamedTuple):
-  """One line of the table: columns, clusters, partitions, iterations."""
-
-  d: int
-  k: int
-  t: int
-  iterations: int
-
-  @property
-  def title(self) -> str:
-    """As the table and the contestants' processes name it."""
-    return f"d{self.d}-k{self.k}-T{self.t}-i{self.iterations}"
-
-
-ROWS = (
-  Row(64, 10, 10, 10),
-  Row(64, 100, 10, 10),
-  Row(256, 100, 4, 10),
-  Row(256, 512, 2, 5),
-)
-
-
-class Problem(NamedTuple):
-  """What the contestants are given."""
-
-  x_NxD: np.ndarray
-  scale_TxD: np.ndarray
-  init_TxKxD: np.ndarray
-
-
-def make_problem(row: Row) -> Problem:
-  """A mixture of 200 overlapping Gaussians, float32, the same at each call."""
-  random = np.random.default_rng(0)
-  middle = 0.5 * random.standard_normal((200, row.d), np.float32)
-  x_NxD = random.standard_normal((NUM_ROWS, row.d), np.float32)
-  x_NxD += middle[random.integers(200, size=NUM_ROWS)]
-  scale_TxD = random.random((row.t, row.d), np.float32)
-  scale_TxD[0] = 1
-  first = [random.choice(NUM_ROWS, row.k, replace=False) for _ in range(row.t)]
-  return Problem(x_NxD, scale_TxD, x_NxD[np.stack(first)])
-
-
-def inertia(problem: Problem, c_TxKxD: np.ndarray) -> list[float]:
-  """Inertia of each partition, in float64, of centroids in the space of x."""
-  found = []
-  for scale_D, c_KxD in zip(problem.scale_TxD, c_TxKxD, strict=True):
-    total = 0.0
-    c_KxD = np.asarray(c_KxD * scale_D, np.float64)
-    for start in range(0, NUM_ROWS, 5000):
-      x_BxD = problem.x_NxD[start : start + 5000] * scale_D.astype(np.float64)
-      half_BxK = (c_KxD * c_KxD).sum(1) / 2 - x_BxD @ c_KxD.T
-      total += (x_BxD * x_BxD).sum() + 2 * half_BxK.min(1).sum()
-    found.append(total)
-  return found
-
-
-Solve = Callable[[], np.ndarray]  # centroids [T, k, d], in the space of x
-
-
-def _ours(row: Row, problem: Problem) -> Solve:
-  import jax
-
-  from metaaux.kmeans import kmeans
-
-  x = jax.numpy.asarray(problem.x_NxD)
-  key = jax.random.key(0)
-
-  def solve() -> np.ndarray:
-    result = kmeans(
-      key,
-      x,
-      row.k,
-      num_iters=row.iterations,
-      tol=0.0,
-      init=problem.init_TxKxD,
-      scale=problem.scale_TxD,
-    )
-    return np.asarray(jax.block_until_ready(result).centroids)
-
-  return solve
-
-
-def _scaled(problem: Problem) -> list[tuple[np.ndarray, np.ndarray]]:
-  scale_Tx1xD = problem.scale_TxD[:, None]
-  c_TxKxD = problem.init_TxKxD * scale_Tx1xD
-  return [
-    (problem.x_NxD * scale_D, c_KxD)
-    for scale_D, c_KxD in zip(problem.scale_TxD, c_TxKxD, strict=True)
-  ]
-
-
-def _sklearn(row: Row, problem: Problem) -> Solve:
-  from sklearn.cluster import KMeans
-
-  warnings.simplefilter("ignore")  # that it did not converge
-  scaled = _scaled(problem)
-
-  def solve() -> np.ndarray:
-    c_TxKxD = [
-      KMeans(
-        row.k,
-        init=c_KxD,
-        n_init=1,
-        algorithm="lloyd",
-        tol=0,
-        max_iter=row.iterations,
-      )
-      .fit(x_NxD)
-      .cluster_centers_
-      for x_NxD, c_KxD in scaled
-    ]
-    return np.stack(c_TxKxD) / problem.scale_TxD[:, None]
-
-  return solve
-
-
-def _faiss(row: Row, problem: Problem) -> Solve:
-  import faiss
-
-  scaled = _scaled(problem)
-
-  def solve() -> np.ndarray:
-    c_TxKxD = []
-    for x_NxD, c_KxD in scaled:
-      model = faiss.Kmeans(
-        row.d, row.k, niter=row.iterations, max_points_per_centroid=NUM_ROWS
-      )
-      model.train(x_NxD, init_centroids=c_KxD)
-      model.index.search(x_NxD, 1)  # labels
-      c_TxKxD.append(model.centroids)
-    return np.stack(c_TxKxD) / problem.scale_TxD[:, None]
-
-  return solve
-
-
-CONTESTANTS = {"metaaux": _ours, "scikit-learn": _sklearn, "faiss": _faiss}
-
-
-def _serve(name: str, folder: pathlib.Path, clock: str) -> None:
-  """Answers as one contestant; leaves its inertia in `folder`."""
-  if clock == "cpu":
-    # On one core, since threads that wait for a busy one count as work.
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-
-  def prepare(row: Row) -> Callable[[], object]:
-    problem = make_problem(row)
-    solve = CONTESTANTS[name](row, problem)
-    found = inertia(problem, solve())
-    (folder / f"{name}-{row.title}.json").write_text(json.dumps(found))
-    return solve
-
-  benchmarks.serve({row.title: lambda row=row: prepare(row) for row in ROWS})
-
-
 @contextlib.contextmanager
-def _process(name: str, folder: str, clock: str) -> Iterator[subprocess.Popen]:
+def _process(name: str, options: Sequence[str]) -> Iterator[subprocess.Popen]:
   """A contestant's process, ended on the way out."""
-  command = [sys.executable, "-m", "benchmarks.kmeans"]
   with subprocess.Popen(
-    [*command, f"--serve={name}", f"--folder={folder}", f"--clock={clock}"],
+    [sys.executable, "-m", "benchmarks.kmeans_contestants", name, *options],
     stdin=subprocess.PIPE,
     stdout=subprocess.PIPE,
     text=True,
@@ -215,18 +59,23 @@ Times = dict[tuple[str, str], list[float]]
 
 
 def _alternate(
-  rows: Sequence[Row], names: Sequence[str], rounds: int, clock: str, to: str
+  rows: Sequence[Row],
+  names: Sequence[str],
+  options: argparse.Namespace,
+  folder: str,
 ) -> Times:
   """Milliseconds by (contestant, title), one run of each in turn a round."""
+  clock = options.clock
   times = {(name, row.title): [] for row in rows for name in names}
+  arguments = folder, clock, str(options.devices)
   with contextlib.ExitStack() as stack:
     processes = {
-      name: stack.enter_context(_process(name, to, clock)) for name in names
+      name: stack.enter_context(_process(name, arguments)) for name in names
     }
     for row in rows:
       for name in names:
         _ask(processes[name], row.title, clock)  # compiles
-      for _ in range(rounds):
+      for _ in range(options.rounds):
         for name in names:
           spent = _ask(processes[name], row.title, clock)
           times[name, row.title].append(spent)
@@ -294,13 +143,9 @@ def main() -> None:
   parser.add_argument("--quick", action="store_true", help="two rounds")
   parser.add_argument("--rounds", type=int, default=5)
   parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
+  parser.add_argument("--devices", type=int, default=1, help="of metaaux")
   parser.add_argument("--only", default="", help="rows with this in the title")
-  parser.add_argument("--serve", help=argparse.SUPPRESS)
-  parser.add_argument("--folder", help=argparse.SUPPRESS)
   options = parser.parse_args()
-  if options.serve:
-    _serve(options.serve, pathlib.Path(options.folder), options.clock)
-    return
   names = ["metaaux", "scikit-learn"]
   if importlib.util.find_spec("faiss"):
     names.append("faiss")
@@ -315,10 +160,10 @@ def main() -> None:
     sep=", ",
   )
   rows = [row for row in ROWS if options.only in row.title]
-  rounds = 2 if options.quick else options.rounds
+  options.rounds = 2 if options.quick else options.rounds
   with tempfile.TemporaryDirectory() as folder:
-    times = _alternate(rows, names, rounds, options.clock, folder)
-    print(f"\n{options.clock} ms: median (range) of {rounds} rounds")
+    times = _alternate(rows, names, options, folder)
+    print(f"\n{options.clock} ms: median (range) of {options.rounds} rounds")
     _print_times(times, rows, names)
     _print_inertia(rows, names, pathlib.Path(folder))
 

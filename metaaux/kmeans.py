@@ -51,7 +51,7 @@ def kmeans(
   scale: ArrayLike | None = None,
   restarts: int = 1,
   axis_name: str | None = None,
-  chunk: int = 1024,
+  chunk: int = 512,
 ) -> KMeansResult:
   """Partitions rows into k clusters by Lloyd's algorithm.
 
@@ -141,7 +141,7 @@ def minibatch_kmeans(
   init: str | ArrayLike = "kmeans++",
   scale: ArrayLike | None = None,
   axis_name: str | None = None,
-  chunk: int = 1024,
+  chunk: int = 512,
 ) -> KMeansResult:
   """Partitions rows by k-means over random batches (Sculley 2010).
 

@@ -97,14 +97,22 @@ def test_plus_plus_spreads_where_random_rows_do_not():
     assert least <= taken <= most
 
 
-def test_first_rows_are_drawn_evenly():
-  x = col(*range(10))
-  scale = jnp.ones((2000, 1))
-  for init in ("random", "kmeans++"):
-    key = jax.random.key(2)
-    got = kmeans(key, x, 1, init=init, scale=scale, num_iters=0)
-    counts = np.bincount(got.centroids.ravel().astype(int), minlength=10)
-    assert len(counts) == 10 and 150 < counts.min() <= counts.max() < 260
+@pytest.mark.parametrize("init", ["random", "kmeans++"])
+def test_draws_have_the_right_frequencies(init):
+  # In chunks that overlap; 2000 draws of two of five rows.
+  x = np.array([0.0, 1, 2, 4, 9])
+  key, scale = jax.random.key(2), jnp.ones((2000, 1))
+  got = kmeans(key, col(*x), 2, init=init, scale=scale, num_iters=0, chunk=2)
+  pairs = np.searchsorted(x, np.asarray(got.centroids[:, :, 0]))
+  counts = np.zeros((5, 5))
+  np.add.at(counts, tuple(pairs.T), 1)
+  if init == "random":
+    counts, want = counts + counts.T, (1 - np.eye(5)) / 10
+  else:
+    square = (x[:, None] - x[None]) ** 2
+    want = square / square.sum(1, keepdims=True) / 5
+  error = np.sqrt(want / 2000)
+  np.testing.assert_array_less(abs(counts / 2000 - want), 4 * error + 1e-9)
 
 
 def test_blobs_are_found_with_restarts():
