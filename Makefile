@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 RUNS ?= runs/digits
+# A process for each core, up to four: each needs some 3 GB.
+PARALLEL ?= -n auto --maxprocesses=4 --dist=worksteal
 METHODS := single uniform human maxl
 
 # The first Python >= 3.12 that starts; the newest JAX needs one.
@@ -37,10 +39,10 @@ run: $(VENV)/.ready
 	@$(BIN)/python -m experiments.table --workdir=$(RUNS) --baseline=single
 
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-fast: $(VENV)/.ready
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow'
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
@@ -53,14 +55,14 @@ format: $(VENV)/.ready
 test-oldest:
 	$(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test,report]' 'jax==0.8.0' 'jaxlib==0.8.0'
-	.venv-oldest/bin/python -m pytest
+	.venv-oldest/bin/python -m pytest $(PARALLEL)
 
 test-newest:
 	@test -n "$(find-newest)" || { echo "no Python >= 3.12 found; install one, or put it on PATH" >&2; exit 1; }
 	$(find-newest) -m venv .venv-newest
 	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --editable '.[test,report]'
 	.venv-newest/bin/python -c 'import jax; print("jax", jax.__version__)'
-	.venv-newest/bin/python -m pytest
+	.venv-newest/bin/python -m pytest $(PARALLEL)
 
 bench: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
