@@ -92,8 +92,11 @@ def check_tol(tol: Any) -> None:
 
 def _check_finite(name: str, x: Array) -> None:
   """Looks into an array where its values are known."""
-  if isinstance(x, jax.core.Tracer) or _all_finite(x):
+  if isinstance(x, jax.core.Tracer):
     return
+  with jax.ensure_compile_time_eval():  # where a constant is used under `jit`
+    if _all_finite(x):
+      return
   bad = np.argwhere(~np.isfinite(np.asarray(x, np.float64)))
   where = tuple(int(i) for i in bad[0])
   raise ValueError(
@@ -104,8 +107,16 @@ def _check_finite(name: str, x: Array) -> None:
 
 @jax.jit
 def _all_finite(x: Array) -> Array:
-  # Column by column first, which a CPU does several numbers at a time.
-  return jnp.all(jnp.all(jnp.isfinite(x), axis=0))
+  """Whether all is finite, without an array of as many answers."""
+  chunk = min(1024, len(x))
+
+  def step(i: Array, good: Array) -> Array:
+    start = jnp.minimum(i * chunk, len(x) - chunk)
+    part = lax.dynamic_slice_in_dim(x, start, chunk)
+    # Column by column first, which a CPU does several numbers at a time.
+    return good & jnp.all(jnp.all(jnp.isfinite(part), axis=0))
+
+  return lax.fori_loop(0, -(-len(x) // chunk), step, jnp.array(True))
 
 
 def _describe(x: Array) -> str:

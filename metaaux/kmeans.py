@@ -58,10 +58,11 @@ def kmeans(
   Minimises sum_i min_j |s * (x_i - c_j)|^2 for each scaling s (Gui et al.,
   AAAI 2020, "Construct multiple tasks"). Rows go to the nearest centroid, of
   equally near ones to the one of lowest index. Inertia never rises from one
-  iteration to the next: a cluster that loses all its rows is re-seeded with the
-  row farthest from its centroid, several ones with different rows. Only where
-  no row is left at a distance (fewer distinct rows than k) do clusters stay
-  empty; their centroids are then of no meaning, but finite.
+  iteration to the next, but by the rounding of the total variance: a cluster
+  that loses all its rows is re-seeded with the row farthest from its centroid,
+  several ones with different rows. Only where no row is left at a distance
+  (fewer distinct rows than k) do clusters stay empty; their centroids are then
+  finite and of no meaning.
 
   Runs under `jit`, `vmap`, `pmap` and `shard_map`. Beside x it needs memory for
   k T chunk scores, and for 2 T n floats while k-means++ draws; T n more

@@ -172,6 +172,17 @@ def test_only_partitions_with_empty_clusters_are_reseeded(x64):
 # Chunks, precision, ties.
 
 
+@pytest.mark.parametrize("init", ["kmeans++", "random"])
+def test_memory_is_for_chunks_not_for_copies(init):
+  n, d, t = 10**6, 256, 4
+  x = jax.ShapeDtypeStruct((n, d), jnp.float32)
+  scale = jnp.ones((t, d))
+  run = jax.jit(lambda key, x: kmeans(key, x, 50, init=init, scale=scale))
+  memory = run.lower(jax.random.key(0), x).compile().memory_analysis()
+  # A few numbers of each row and partition, where a copy of x has 64.
+  assert memory.temp_size_in_bytes < 6 * 4 * t * n
+
+
 @pytest.mark.parametrize("chunk", [1, 64, 199, 1024])
 def test_chunks_do_not_matter(chunk, x64):
   x = mixture()
