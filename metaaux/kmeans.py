@@ -55,19 +55,19 @@ def kmeans(
 ) -> KMeansResult:
   """Partitions rows into k clusters by Lloyd's algorithm.
 
-  Minimises sum_i min_j |s * (x_i - c_j)|^2 for each scaling s (Gui et al.,
-  AAAI 2020, "Construct multiple tasks"). Rows go to the nearest centroid, of
-  equally near ones to the one of lowest index. Inertia never rises from one
-  iteration to the next, but by the rounding of the total variance: a cluster
-  that loses all its rows is re-seeded with the row farthest from its centroid,
-  several ones with different rows. Only where no row is left at a distance
-  (fewer distinct rows than k) do clusters stay empty; their centroids are then
-  finite and of no meaning.
+  Minimises sum_i min_j |s * (x_i - c_j)|^2 for each scaling s (Gui et al., AAAI
+  2020). Rows go to the nearest centroid, of equally near ones to the one of
+  lowest index. Inertia never rises from one iteration to the next, but by the
+  rounding of the total variance: a cluster that loses all its rows is re-seeded
+  with the row farthest from its centroid, several ones with different rows.
+  Only where no row is left at a distance (fewer distinct rows than k) do
+  clusters stay empty; their centroids are then finite and of no meaning.
 
   Runs under `jit`, `vmap`, `pmap` and `shard_map`. Beside x it needs memory for
   k T chunk scores, and for 2 T n floats while k-means++ draws; T n more
   integers with restarts. Under `vmap` each iteration re-seeds, needed or not,
-  which doubles its time; many scalings of one x are better given as `scale`.
+  which is another pass over the rows; many scalings of one x are better given
+  as `scale`.
 
   Args:
     key: a key; None will do where centroids are given. With T scalings
@@ -146,7 +146,7 @@ def minibatch_kmeans(
 ) -> KMeansResult:
   """Partitions rows by k-means over random batches (Sculley 2010).
 
-  For more rows than Lloyd's algorithm has time for; inertia is a few percent
+  For more rows than Lloyd's algorithm has time for; inertia is somewhat
   higher and may rise from one step to the next. A centroid is the mean of the
   rows that came to it. One that has seen less than a hundredth of the rows of
   the largest is moved to a row of the batch. Batches are the same for all
