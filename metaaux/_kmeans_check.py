@@ -84,6 +84,20 @@ def check_number(name: str, value: Any, least: int) -> None:
     raise ValueError(f"{name}={value!r} is not an integer >= {least}.")
 
 
+def check_chunk(chunk: int | None, num_scores: int) -> int:
+  """Returns rows taken at a time, for so many scores a row if it is None.
+
+  Raises:
+    ValueError: chunk is not an integer of at least 1.
+  """
+  if chunk is not None:
+    check_number("chunk", chunk, 1)
+    return chunk
+  # The scores of a chunk should stay in a CPU's cache, and its matrix product
+  # be worth spreading over the cores.
+  return min(4096, max(512, 2**20 // num_scores))
+
+
 def check_tol(tol: Any) -> None:
   """Raises ValueError unless tol is a finite number >= 0."""
   if not isinstance(tol, jax.core.Tracer) and not 0 <= tol < math.inf:

@@ -174,8 +174,8 @@ def scorer(square_TxD: Array, c_TxKxD: Array) -> Scorer:
 def nearest(scores: Scorer, z_BxD: Array) -> Array:
   """Index [T, B] of the nearest centroid; of equally near ones the lowest.
 
-  The highest score so far goes over the clusters, all rows at a time; XLA's
-  `argmax` takes one number after another on a CPU.
+  The highest score so far goes over the clusters, all rows at a time and ten
+  clusters a turn; XLA's `argmax` takes one number after another on a CPU.
   """
   k, t, _ = scores.half_KxTx1.shape
   product_KTxB = dot(scores.weight_KTxD, z_BxD.T)
@@ -192,7 +192,8 @@ def nearest(scores: Scorer, z_BxD: Array) -> Array:
 
   start_TxB = product_KxTxB[0] - scores.half_KxTx1[0]
   index_TxB = jnp.zeros_like(start_TxB, jnp.int32)
-  return lax.fori_loop(1, k, body, (start_TxB, index_TxB))[1]
+  start = start_TxB, index_TxB
+  return lax.fori_loop(1, k, body, start, unroll=min(10, max(1, k - 1)))[1]
 
 
 def dot(a: Array, b: Array) -> Array:

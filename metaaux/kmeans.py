@@ -14,7 +14,12 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from metaaux import _kmeans_batch, _kmeans_init, _kmeans_lloyd, _kmeans_rows
-from metaaux._kmeans_check import check_arrays, check_number, check_tol
+from metaaux._kmeans_check import (
+  check_arrays,
+  check_chunk,
+  check_number,
+  check_tol,
+)
 
 Array = jax.Array
 
@@ -51,7 +56,7 @@ def kmeans(
   scale: ArrayLike | None = None,
   restarts: int = 1,
   axis_name: str | None = None,
-  chunk: int = 512,
+  chunk: int | None = None,
 ) -> KMeansResult:
   """Partitions rows into k clusters by Lloyd's algorithm.
 
@@ -89,7 +94,8 @@ def kmeans(
     axis_name: name of the device axis over which rows are spread, or None. All
       devices need the same key, `init` and `scale` and return the same
       centroids.
-    chunk: rows taken at a time; it changes speed and memory only.
+    chunk: rows taken at a time, which changes speed and memory only; None: as
+      many as make about a million scores, from 512 to 4096.
 
   Returns:
     Centroids in the space of x (means of rows that are not scaled),
@@ -103,7 +109,7 @@ def kmeans(
   x, scale_TxD, init = check_arrays(x, k, init, scale, axis_name, tuple(_INITS))
   check_number("num_iters", num_iters, 0)
   check_number("restarts", restarts, 1)
-  check_number("chunk", chunk, 1)
+  chunk = check_chunk(chunk, k * len(scale_TxD))
   check_tol(tol)
   if restarts > 1 and not isinstance(init, str):
     raise ValueError(
@@ -142,7 +148,7 @@ def minibatch_kmeans(
   init: str | ArrayLike = "kmeans++",
   scale: ArrayLike | None = None,
   axis_name: str | None = None,
-  chunk: int = 512,
+  chunk: int | None = None,
 ) -> KMeansResult:
   """Partitions rows by k-means over random batches (Sculley 2010).
 
@@ -164,7 +170,7 @@ def minibatch_kmeans(
     init: as for `kmeans`.
     scale: as for `kmeans`.
     axis_name: as for `kmeans`.
-    chunk: rows taken at a time by passes over all rows.
+    chunk: as for `kmeans`, of passes over all rows.
 
   Returns:
     As `kmeans`: assignments and inertia are of all rows; `num_iters` is steps.
@@ -176,7 +182,7 @@ def minibatch_kmeans(
   check_number("num_steps", num_steps, 0)
   check_number("batch_size", batch_size, 1)
   check_number("patience", patience, 1)
-  check_number("chunk", chunk, 1)
+  chunk = check_chunk(chunk, k * len(scale_TxD))
   named = isinstance(init, str)
   result = _minibatch(
     key,
