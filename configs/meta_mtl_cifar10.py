@@ -14,7 +14,7 @@ Arguments, after the colon and separated by commas:
                    self_training | co_training
   variant=         paper_second_order | first_order | code_torch1 |
                    code_torch2 | alternating
-  embedding=       acai | spectral | pca | deepcluster | pixels
+  embedding=       acai | spectral | pca | deepcluster | pixels | file
   labels=          kmeans | permuted | random (the controls)
   num_tasks=       T; decoders of pta
   num_classes=     k of each auxiliary task; 0: that of the primary one

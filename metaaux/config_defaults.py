@@ -98,7 +98,9 @@ def _clusters() -> dict[str, Any]:
   return {
     # Auxiliary tasks made of clusters.
     "embedding": {
-      "name": "spectral",  # pixels | pca | spectral | acai | deepcluster
+      # pixels | pca | spectral | acai | deepcluster | file
+      "name": "spectral",
+      "path": "",  # file: .npy or .npz with a vector for each training image
       "dim": 0,  # of pca (0: 64), spectral (20) and deepcluster (256)
       "whiten": False,  # pca
       "neighbours": 15,  # spectral: k of the graph

@@ -1,7 +1,8 @@
 """Embeddings: images to vectors, without labels, for k-means to cluster.
 
 Pixels, principal components and the spectral embedding are computed at once;
-ACAI and DeepCluster are trained first, in stages of their own.
+ACAI and DeepCluster are trained first, in stages of their own; a file has what
+was computed elsewhere.
 """
 
 from typing import Any
@@ -10,13 +11,13 @@ import jax
 import numpy as np
 
 from metaaux import fingerprint
-from metaaux.embeddings import acai, deepcluster, pca, spectral
+from metaaux.embeddings import acai, deepcluster, file, pca, spectral
 from metaaux.errors import UserError
 from metaaux.stage import Array, PoolView, Spec, Stage
 
 __all__ = ["NAMES", "compute", "stages"]
 
-NAMES = ("pixels", "pca", "spectral", "acai", "deepcluster")
+NAMES = ("pixels", "pca", "spectral", "acai", "deepcluster", "file")
 
 _TRAINED = ("acai", "deepcluster")
 
@@ -63,6 +64,8 @@ def compute(config: Any, pool: PoolView) -> np.ndarray:
     images than the labelled ones, and the rows of the others are zero.
   """
   options, count = config.embedding, len(pool.images)
+  if options.name == "file":
+    return file.read(options.path, count)
   where = pool.train if config.partition.images == "train" else np.arange(count)
   made_of, make = _maker(config, pool, where)
 
