@@ -11,7 +11,8 @@ in TFDS (TFDS_DATA_DIR, or `pip install 'metaaux[tfds]'` to prepare it).
 
 Arguments, after the colon and separated by commas:
   runlocal         one seed, 200 steps, a small embedding
-  alphabet=        Greek, Korean, Latin, ...: one of the 50
+  alphabet=        Greek, Korean, Latin, ...: one of the 50; all: one network
+                   for all of them, a decoder each (with method=single)
   method=          meta_mtl | single | joint | pta | fine_tune |
                    self_training | co_training
   variant=         paper_second_order | first_order | code_torch1 |
@@ -43,7 +44,10 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   )
   config = config_lib.base()
   config.dataset = "tfds:omniglot"
-  config.select = f"alphabet={arg.alphabet}"
+  if arg.alphabet == "all":
+    config.primary, config.within = "label", "alphabet"
+  else:
+    config.select = f"alphabet={arg.alphabet}"
   config.train_split = "train[:50%/class]+test[:50%/class]"
   config.test_split = "train[70%:/class]+test[70%:/class]"
   config.psi = (1,)

@@ -34,6 +34,7 @@ def _run() -> dict[str, Any]:
     "extra_test": (),  # more sources to test on, skipped when not at hand
     "primary": "",  # label level of the primary task; "" chooses
     "aux": "",  # label level of the human auxiliary task
+    "within": "",  # level whose class is known: only its classes compete
     "psi": (),  # auxiliary classes of each primary class; one int: for each
     "labels_per_class": 0,  # training examples a primary class; 0: all
     "meta_fraction": 0.0,  # share of them held out for the outer update

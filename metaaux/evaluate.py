@@ -22,6 +22,7 @@ from metaaux import (
   cli,
   data,
   feed,
+  groups,
   methods,
   metrics,
   parallel,
@@ -66,7 +67,7 @@ def make(stage: Stage, run: Run) -> Callable[[Seeded, int], Rows]:
   ) -> list[dict[str, float]]:
     logits = predict(states, examples, positions)
     return [
-      scoring.scores(*pair)
+      scoring.scores(*pair, problem.spec.groups, problem.group_names)
       for pair in zip(logits, labels[positions], strict=True)
     ]
 
@@ -132,7 +133,8 @@ def summarise(
     if name != "test"
   }
   final = [r for r in rows if r["split"] == "meta"][-len(run.seeds) :]
-  known = final[0].keys() - _ROW_KEYS
+  of_groups = {k for k in final[0] if k.startswith(groups.PREFIX)}
+  known = final[0].keys() - _ROW_KEYS - of_groups
   return {
     "method": config.method,
     "dataset": config.dataset,
@@ -144,6 +146,12 @@ def summarise(
     "best_per_seed": [max(values) for values in test],
     "averaged_evaluations": min(config.average_last, len(test[0])),
     "extra_tests": extra,
+    "groups": {
+      name.removeprefix(groups.PREFIX): [
+        last(values) for values in of_seeds("test", name)
+      ]
+      for name in sorted(of_groups)
+    },
     "meta_split": {key: [row[key] for row in final] for key in sorted(known)},
     "seeds": run.seeds.tolist(),
     "steps": steps,
@@ -232,7 +240,10 @@ def on_split(
   predict = scoring.make_predictor(restored.stage, run)
   logits = predict(restored.states, examples, positions)
   return [
-    {**scoring.scores(*pair), "examples": positions.shape[1]}
+    {
+      **scoring.scores(*pair, problem.spec.groups, problem.group_names),
+      "examples": positions.shape[1],
+    }
     for pair in zip(logits, labels[positions], strict=True)
   ]
 

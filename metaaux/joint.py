@@ -1,13 +1,13 @@
 """Joint training of a primary and an auxiliary head on soft labels."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from metaaux import losses, optim, parallel
+from metaaux import groups, losses, optim, parallel
 from metaaux.models import Network
 
 Array = jax.Array
@@ -26,6 +26,7 @@ def joint_loss(
   gamma: float,
   weight: float,
   key: Array | None = None,
+  group_of_class: Sequence[int] = (),
 ) -> tuple[Array, tuple[Tree, Metrics]]:
   """Focal loss of the primary task plus that of the auxiliary one.
 
@@ -42,6 +43,7 @@ def joint_loss(
     gamma: focal exponent.
     weight: of the auxiliary term; the papers' is 1.
     key: of dropout; None: no dropout.
+    group_of_class: see `groups.restrict`, of the primary head.
 
   Returns:
     The loss in nats, then the new running statistics and the terms:
@@ -50,8 +52,9 @@ def joint_loss(
   logits, stats = network.apply(
     params, stats, batch["image"], train=True, key=example_keys(key, batch)
   )
-  primary = losses.focal_loss(logits["primary"], batch["primary"], gamma).mean()
-  hits = logits["primary"].argmax(-1) == batch["primary"]
+  found = groups.restrict(logits["primary"], batch["primary"], group_of_class)
+  primary = losses.focal_loss(found, batch["primary"], gamma).mean()
+  hits = found.argmax(-1) == batch["primary"]
   metrics = {"primary_loss": primary, "accuracy": jnp.mean(hits)}
   if labels_BxK is None:
     return primary, (stats, metrics)

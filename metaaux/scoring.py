@@ -1,11 +1,11 @@
 """What a state says of examples: accuracy, generated labels, the probe."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from metaaux import feed, losses, parallel
+from metaaux import feed, groups, losses, parallel
 from metaaux.feed import Run
 from metaaux.stage import Stage
 
@@ -57,11 +57,25 @@ def make_predictor(
   return predict_all
 
 
-def scores(logits_NxC: np.ndarray, labels_N: np.ndarray) -> dict[str, float]:
-  """Accuracy (a fraction) and cross-entropy (nats) of a split."""
-  loss = losses.softmax_cross_entropy(logits_NxC, labels_N)
-  hits = logits_NxC.argmax(-1) == labels_N
-  return {"accuracy": float(hits.mean()), "loss": float(loss.mean())}
+def scores(
+  logits_NxC: np.ndarray,
+  labels_N: np.ndarray,
+  group_of_class: Sequence[int] = (),
+  group_names: Sequence[str] = (),
+) -> dict[str, float]:
+  """Accuracy (a fraction) and cross-entropy (nats) of a split.
+
+  With groups a class competes within its own, and `groups.accuracies` are
+  returned, too.
+  """
+  found = groups.restrict(logits_NxC, labels_N, group_of_class)
+  loss = losses.softmax_cross_entropy(found, labels_N)
+  hits = np.asarray(found).argmax(-1) == labels_N
+  return {
+    "accuracy": float(hits.mean()),
+    "loss": float(loss.mean()),
+    **groups.accuracies(hits, labels_N, group_of_class, group_names),
+  }
 
 
 def make_label_collector(

@@ -30,12 +30,15 @@ class Spec(NamedTuple):
     num_examples: size of the training pool that `index` of a batch points to.
     has_auxiliary: whether batches hold a human auxiliary label; without one
       the array is there and is -1 everywhere.
+    groups: group of each primary class, where classes compete only within
+      their group; (): all compete.
   """
 
   image_shape: tuple[int, int, int]
   psi: tuple[int, ...]
   num_examples: int
   has_auxiliary: bool
+  groups: tuple[int, ...] = ()
 
   @property
   def num_primary(self) -> int:

@@ -97,6 +97,31 @@ def auxiliary_task(
   return hierarchies.block_columns(parent_of_child), human_psi
 
 
+def groups(config: Any, pool: arrays.Source, primary: str) -> tuple[int, ...]:
+  """Class of the level `within` of each primary class; () without it.
+
+  Args:
+    config: has the attributes dataset and within.
+    pool: training examples.
+    primary: primary level.
+
+  Raises:
+    UserError: `within` is unknown or not coarser than the primary level.
+  """
+  level = config.within
+  if not level:
+    return ()
+  if level not in pool.names or level == primary:
+    others = ", ".join(f"'{name}'" for name in pool.names if name != primary)
+    raise UserError(
+      f"within='{level}' is not a level of {config.dataset} above "
+      f"primary='{primary}'; use one of {others or 'a source with two levels'}"
+    )
+  return hierarchies.parents(
+    pool.labels[primary], pool.labels[level], names=pool.names[primary]
+  )
+
+
 def _default_primary(
   config: Any, sizes: Mapping[str, int], psi: tuple[int, ...]
 ) -> str:

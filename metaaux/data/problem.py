@@ -26,6 +26,7 @@ class Problem(NamedTuple):
     primary_names: class names.
     auxiliary_names: of the human sub-classes, by column; () without them.
     levels: names of the primary and the auxiliary level ("": none).
+    group_names: of the groups that classes compete within; () without them.
   """
 
   pool: dict[str, np.ndarray]
@@ -37,6 +38,7 @@ class Problem(NamedTuple):
   primary_names: tuple[str, ...]
   auxiliary_names: tuple[str, ...]
   levels: tuple[str, str]
+  group_names: tuple[str, ...] = ()
 
 
 def build(config: Any) -> Problem:
@@ -47,12 +49,13 @@ def build(config: Any) -> Problem:
   level is the finest one if that is finer than the primary level, else each
   primary class gets 5 free auxiliary classes. `psi` sets their number: one
   value for all classes or one a class. Human labels are present if there is an
-  auxiliary level and `psi` does not contradict it.
+  auxiliary level and `psi` does not contradict it. With `within` the classes of
+  the primary level compete only inside their class of that coarser level.
 
   Args:
     config: has the attributes dataset, hierarchy, select, train_split,
-      test_split, primary, aux, psi, labels_per_class, meta_fraction, seed,
-      num_seeds and batch_size.
+      test_split, primary, aux, within, psi, labels_per_class, meta_fraction,
+      seed, num_seeds and batch_size.
 
   Raises:
     UserError: the data or one of these is wrong; the message names it.
@@ -72,6 +75,7 @@ def build(config: Any) -> Problem:
   train, meta = _divide(config, pool, levels[0])
   _check_batch_size(config.batch_size, train, meta)
   primary, aux = levels
+  groups = levels_lib.groups(config, pool, primary)
   return Problem(
     pool=_examples(pool, primary, aux, columns),
     test=_examples(test, primary, aux, columns),
@@ -85,10 +89,12 @@ def build(config: Any) -> Problem:
       psi=psi,
       num_examples=len(pool.images),
       has_auxiliary=columns is not None,
+      groups=groups,
     ),
     primary_names=pool.names[primary],
     auxiliary_names=_in_block_order(pool, aux, columns),
     levels=levels,
+    group_names=pool.names[config.within] if groups else (),
   )
 
 

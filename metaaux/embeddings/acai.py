@@ -111,7 +111,9 @@ def make(config: Any, image_shape: tuple[int, int, int]) -> Acai:
   latent, scales = latent_shape(shape, options.latent), num_scales(shape)
   sides = tuple(padded(side, scales) for side in shape[:2])
   sizes = {"width": options.width, "num_scales": scales}
-  sizes["lowering"] = config.model.lowering
+  # Of these few channels XLA's own convolution is fast on a CPU, too.
+  automatic = config.model.lowering == "auto"
+  sizes["lowering"] = "native" if automatic else config.model.lowering
   encoder = autoencoder.Encoder(channels=latent[2], **sizes)
   decoder = autoencoder.Decoder(channels=shape[2], **sizes)
   mean, std = augment.normalisation(config.dataset)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from metaaux.errors import UserError
 from metaaux.methods import (
   cluster_labels,
   co_training,
@@ -51,4 +52,9 @@ def make(
   Raises:
     UserError: the method cannot run on this problem or with these options.
   """
+  if spec.groups and config.method != "single":
+    raise UserError(
+      f"within='{config.within}' needs method='single', which trains the tasks "
+      f"of all groups together; method={config.method!r} has no groups"
+    )
   return METHODS[config.method](config, spec, axis_name=axis_name)

@@ -59,6 +59,7 @@ def make(
         gamma=config.gamma,
         weight=0.0,
         key=key,
+        group_of_class=spec.groups,
       )
 
     *new, metrics = joint.descend(loss, optimizer, *state, step, axis_name)

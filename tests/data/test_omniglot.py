@@ -20,6 +20,7 @@ def _config(**changes):
     "test_split": "test",
     "primary": "",
     "aux": "",
+    "within": "",
     "psi": (),
     "labels_per_class": 0,
     "meta_fraction": 0.0,

@@ -21,6 +21,7 @@ def _config(**changes):
     "test_split": "test",
     "primary": "10",
     "aux": "",
+    "within": "",
     "psi": (),
     "labels_per_class": 0,
     "meta_fraction": 0.1,
