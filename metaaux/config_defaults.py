@@ -28,6 +28,7 @@ def _run() -> dict[str, Any]:
     # Data.
     "dataset": "digits",  # digits | tfds:NAME | npz:PATH | folder:PATH
     "select": "",  # LEVEL=CLASS keeps one class, e.g. alphabet=Greek
+    "shrink": 1,  # images become smaller by this factor, block by block
     "hierarchy": "",  # JSON file that adds label levels to a data set
     "train_split": "train",  # also train[:90%]
     "test_split": "test",

@@ -69,6 +69,7 @@ ITEMS: Mapping[str, type] = {
 
 # Smallest and largest value, of a tuple's items too; None: no largest.
 _RANGES: Mapping[str, tuple[float, float | None]] = {
+  "shrink": (1, 1000),
   "labels_per_class": (0, None),
   "meta_fraction": (0.0, 0.9),
   "seed": (0, 2**31 - 1),

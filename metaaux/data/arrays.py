@@ -93,3 +93,36 @@ def _checked_images(images: np.ndarray, origin: str) -> np.ndarray:
       "scale them to [0, 1] (no NaN or inf), or store uint8"
     )
   return images.astype(np.float32)
+
+
+def shrink(source: Source, factor: int, origin: str) -> Source:
+  """Images made smaller: each pixel is the mean of a block of factor x factor.
+
+  Rows and columns that do not fill a block are dropped, at the bottom and on
+  the right. Means of uint8 are rounded to uint8.
+
+  Args:
+    source: what was loaded.
+    factor: 1 changes nothing.
+    origin: what to call the source in messages.
+
+  Raises:
+    UserError: a side has no block.
+  """
+  if factor == 1:
+    return source
+  count, height, width, channels = source.images.shape
+  high, wide = height // factor, width // factor
+  if not high * wide:
+    raise UserError(
+      f"shrink={factor}, but the images of {origin} are {height}x{width}; use "
+      f"at most {min(height, width)}"
+    )
+  small = np.empty((count, high, wide, channels), source.images.dtype)
+  for i, image in enumerate(source.images):
+    blocks = image[: high * factor, : wide * factor].reshape(
+      high, factor, wide, factor, channels
+    )
+    mean = blocks.mean((1, 3), dtype=np.float32)
+    small[i] = np.rint(mean) if small.dtype == np.uint8 else mean
+  return source._replace(images=small)

@@ -19,9 +19,8 @@ NORMALISATION = types.MappingProxyType(
     # As published for MAXL; not the true statistics of the sets.
     "cifar10": (0.5, 0.2),
     "cifar100": (0.5, 0.2),
-    # As Gui et al. 2020: in [0, 1]. Ink is 1 and paper 0 in both; Omniglot comes
-    # the other way round, and a white image of 105x105 would saturate the
-    # network at once.
+    # As Gui et al. 2020, in [0, 1]. Ink is 1, paper 0 in both; Omniglot comes
+    # the other way round, with white paper all over as inputs of 1.
     "mnist": (0.0, 1.0),
     "omniglot": (1.0, -1.0),
   }

@@ -53,7 +53,7 @@ def build(config: Any) -> Problem:
   the primary level compete only inside their class of that coarser level.
 
   Args:
-    config: has the attributes dataset, hierarchy, select, train_split,
+    config: has the attributes dataset, hierarchy, select, shrink, train_split,
       test_split, primary, aux, within, psi, labels_per_class, meta_fraction,
       seed, num_seeds and batch_size.
 
@@ -61,12 +61,7 @@ def build(config: Any) -> Problem:
     UserError: the data or one of these is wrong; the message names it.
   """
   pool, test = (
-    sources.load(
-      config.dataset,
-      split,
-      hierarchy=config.hierarchy,
-      select=config.select,
-    )
+    _load(config, config.dataset, split)
     for split in (config.train_split, config.test_split)
   )
   _check_alike(pool, test, config)
@@ -119,12 +114,7 @@ def load_test(
   """
   problem = problem or build(config)
   primary, aux = problem.levels
-  found = sources.load(
-    source,
-    split,
-    hierarchy=config.hierarchy,
-    select=config.select,
-  )
+  found = _load(config, source, split)
   if primary not in found.names:
     raise UserError(
       f"{source} has no level '{primary}', the primary one of "
@@ -147,6 +137,13 @@ def load_test(
   if in_order and sorted(found.names.get(aux, ())) == sorted(in_order):
     columns = np.array([in_order.index(n) for n in found.names[aux]], np.int32)
   return _examples(found, primary, aux, columns)
+
+
+def _load(config: Any, source: str, split: str) -> arrays.Source:
+  found = sources.load(
+    source, split, hierarchy=config.hierarchy, select=config.select
+  )
+  return arrays.shrink(found, config.shrink, source)
 
 
 def _divide(

@@ -21,6 +21,7 @@ def _config(**changes):
     "primary": "",
     "aux": "",
     "within": "",
+    "shrink": 1,
     "psi": (),
     "labels_per_class": 0,
     "meta_fraction": 0.0,

@@ -22,6 +22,7 @@ def _config(**changes):
     "primary": "10",
     "aux": "",
     "within": "",
+    "shrink": 1,
     "psi": (),
     "labels_per_class": 0,
     "meta_fraction": 0.1,
