@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from experiments import pooled
 from experiments.paper_tables import ONE_PERCENT, Published, find
 
 _NETWORK = {"model.dropout": (0.0,), "model.block_dropout": (0.0,)}
@@ -52,6 +53,8 @@ def setting_of(config: Mapping[str, Any]) -> str | None:
   """
   get = config.get
   dataset = dataset_of(get("dataset", ""))
+  if dataset == "omniglot" and get("select", "").startswith(pooled.MEAN_OF):
+    return "mean over alphabets"
   if get("test_split", "test") != "test" or get("select"):
     return None
   flip, grayscale = get("augment.flip", False), get("augment.grayscale", 0.0)
@@ -76,8 +79,9 @@ def setting_of(config: Mapping[str, Any]) -> str | None:
 def of_run(method: str, config: Mapping[str, Any]) -> Published | None:
   """The published number of a run's setting and method, if there is one.
 
-  Omniglot's mean over 50 alphabets belongs to no single run. Network and
-  training may differ, see `departures`.
+  Omniglot's mean over 50 alphabets belongs to no single run, but to runs that
+  `pooled` joins, were they of fewer alphabets. Network and training may differ,
+  see `departures`.
 
   Args:
     method: of the config.

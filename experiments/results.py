@@ -16,7 +16,7 @@ Result = dict[str, Any]
 # Folders of a run that hold no runs.
 _INSIDE = (rundir.CHECKPOINTS, "cache", "reports")
 # Keys whose values do not change what is measured.
-_BOOKKEEPING = (
+NOT_MEASURED = (
   "method",
   "seed",
   "num_seeds",
@@ -181,7 +181,7 @@ def labels(results: Sequence[Result], keys: Sequence[str] = ()) -> list[str]:
   differ = [
     key
     for key in every
-    if key not in _BOOKKEEPING
+    if key not in NOT_MEASURED
     and key not in keys
     and len(_values(results, key)) > 1
   ]

@@ -7,9 +7,10 @@
 Every folder with a result.json, at any depth, is a run. A row is a method with
 the keys of its config that set it apart; the columns are repeated for every
 setting: data set, label level, number of labels and the keys of --by, where
-they differ. "paper" is what the paper of the method prints for the same data,
-labels and method; lines below say where, and what the run does otherwise. CSV
-has a line a run, in plain numbers.
+they differ. --mean_over joins runs that differ in one key, such as the alphabet
+of Omniglot, to a row. "paper" is what the paper of the method prints for the
+same data, labels and method; lines below say where, and what the run does
+otherwise. CSV has a line a run, in plain numbers.
 """
 
 import csv
@@ -18,7 +19,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from experiments import compare, output, paper_tables
+from experiments import compare, output, paper_tables, pooled
 from experiments import results as results_lib
 from experiments.compare import Comparison, Interval, Row
 from experiments.results import Result
@@ -179,6 +180,13 @@ def _run(argv: Sequence[str]) -> None:
     "partition.num_tasks",
   )
   parser.add_argument(
+    "--mean_over",
+    default="",
+    metavar="KEY",
+    help="key of the config over whose values runs are averaged, such as "
+    "select",
+  )
+  parser.add_argument(
     "--format",
     default="markdown",
     choices=("markdown", "csv"),
@@ -193,6 +201,8 @@ def _run(argv: Sequence[str]) -> None:
   flags = parser.parse_args(argv)
   by = [key.strip() for key in flags.by.split(",") if key.strip()]
   found = results_lib.load(flags.workdir)
+  if flags.mean_over:
+    found = pooled.pool(found, flags.mean_over)
   compared = compare.compare(found, flags.baseline, by)
   if flags.format == "csv":
     text = comma_separated(compared)
