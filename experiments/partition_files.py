@@ -12,6 +12,7 @@ import numpy as np
 
 from metaaux import config as config_lib
 from metaaux import data, fingerprint, rundir
+from metaaux.embeddings import file
 from metaaux.errors import UserError
 
 
@@ -101,14 +102,14 @@ def _partitions(workdir: str, config: Any, seed: int) -> _File:
   folders = _folders(workdir, config)
   options = config_lib.to_json(config).get("partition")
   name = f"partitions-seed{seed}-*.npz"
-  for file in _files(folders, name, "partitions"):
-    if file.made_of.get("partition", options) == options:
-      if file.array.ndim != 2 or not file.array.size:
+  for found in _files(folders, name, "partitions"):
+    if found.made_of.get("partition", options) == options:
+      if found.array.ndim != 2 or not found.array.size:
         raise UserError(
-          f"{file.path} has partitions of shape {file.array.shape}, expected "
+          f"{found.path} has partitions of shape {found.array.shape}, expected "
           "[tasks, images]; remove it and run again"
         )
-      return file
+      return found
   raise UserError(
     f"no partitions of seed {seed} in {' or '.join(folders)} (no {name} of "
     f"this config); a run of method {config.method!r} with partition.labels="
@@ -126,14 +127,17 @@ def _embedding(
 ) -> _File | None:
   """What was clustered: by its fingerprint, where the partitions tell it."""
   wanted = partitions.made_of.get("embedding")
-  for file in _files(_folders(workdir, config), "*.npz", "embedding"):
-    of_seed = re.search(r"-seed(\d+)-", os.path.basename(file.path))
+  options = config.embedding
+  if options.name == "file":
+    return _File(options.path, file.read(options.path, count), {})
+  for found in _files(_folders(workdir, config), "*.npz", "embedding"):
+    of_seed = re.search(r"-seed(\d+)-", os.path.basename(found.path))
     if of_seed and int(of_seed[1]) != seed:
       continue
-    if file.array.ndim != 2 or len(file.array) != count:
+    if found.array.ndim != 2 or len(found.array) != count:
       continue
-    if wanted in (None, fingerprint.of(file.array)):
-      return file
+    if wanted in (None, fingerprint.of(found.array)):
+      return found
   return None
 
 
@@ -155,9 +159,9 @@ def _files(folders: list[str], pattern: str, array: str) -> Iterator[_File]:
         if array not in stored:
           continue
         text = str(stored["made_of"]) if "made_of" in stored else "{}"
-        file = _File(path, stored[array], json.loads(text))
+        found = _File(path, stored[array], json.loads(text))
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
       raise UserError(
         f"{path} cannot be read ({error}); remove it and run again"
       ) from None
-    yield file
+    yield found

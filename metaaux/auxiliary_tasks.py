@@ -4,6 +4,7 @@ Gui et al. 2020: embed all images without labels, cluster T scaled copies of the
 embedding, and call the clusters of each a task.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -81,6 +82,7 @@ def compute(config: Any, spec: Spec, pool: PoolView) -> np.ndarray:
     np.arange(count, dtype=np.int32) if options.images == "all" else pool.train
   )
   labels_TxN = np.full((num_tasks(config), count), -1, np.int32)
+  known = {}
   if options.labels == "human":
     labels_TxN[0, where] = pool.auxiliary[where]
   elif options.labels == "random":
@@ -89,19 +91,28 @@ def compute(config: Any, spec: Spec, pool: PoolView) -> np.ndarray:
     )
     labels_TxN[:, where] = found
   else:
-    labels_TxN[:, where] = _clusters(config, pool, k, where)
+    found = _clusters(config, pool, k, where)
+    labels_TxN[:, where] = found["partitions"]
+    if options.labels == "kmeans":
+      known = {
+        "inertia_T": found["inertia"],
+        "num_iters_T": found["num_iters"],
+      }
   # True labels of unlabelled images must not steer anything: the report, too,
   # looks at the labelled ones alone.
   pool.report(
     "partitions",
-    partitions.report(labels_TxN, pool.primary, pool.train, num_classes=k),
+    partitions.report(
+      labels_TxN, pool.primary, pool.train, num_classes=k, **known
+    ),
   )
   return labels_TxN
 
 
 def _clusters(
   config: Any, pool: PoolView, k: int, where: np.ndarray
-) -> np.ndarray:
+) -> Mapping[str, np.ndarray]:
+  """`partitions` [T, m], with `inertia` [T] and `num_iters` [T] of k-means."""
   options = config.partition
   vectors = embeddings.compute(config, pool)
   makers = {
@@ -110,6 +121,7 @@ def _clusters(
     "embedding": fingerprint.of(vectors),
     "seed": pool.seed,
     "positions": fingerprint.of(where),
+    "arrays": ["partitions", "inertia", "num_iters"],
   }
 
   def make() -> dict[str, np.ndarray]:
@@ -119,7 +131,7 @@ def _clusters(
         "cluster; lower it, or set partition.images='all'"
       )
     cluster_key, order_key = jax.random.split(pool.key)
-    found_TxM = partitions.kmeans_partitions(
+    found = partitions.kmeans_results(
       cluster_key,
       vectors[where],
       k,
@@ -127,8 +139,13 @@ def _clusters(
       scaling=options.scaling,
       restarts=options.restarts,
     )
+    found_TxM = found.assignments
     if options.labels == "permuted":
       found_TxM = partitions.permuted(order_key, found_TxM)
-    return {"partitions": np.asarray(found_TxM)}
+    return {
+      "partitions": np.asarray(found_TxM),
+      "inertia": np.asarray(found.inertia),
+      "num_iters": np.asarray(found.num_iters),
+    }
 
-  return pool.cache(f"partitions-seed{pool.seed}", makers, make)["partitions"]
+  return pool.cache(f"partitions-seed{pool.seed}", makers, make)

@@ -44,7 +44,12 @@ def view(*, seed=0, pictures=None, primary=None, reports=None, kept=None):
     kept.append((name, json.dumps(made_of, sort_keys=True)))
     options = made_of["partition"]
     row = np.zeros(len(TRAIN) if options["images"] == "train" else COUNT, int)
-    return {"partitions": np.tile(row, (options["num_tasks"], 1))}
+    count = options["num_tasks"]
+    return {
+      "partitions": np.tile(row, (count, 1)),
+      "inertia": np.zeros(count),
+      "num_iters": np.zeros(count, int),
+    }
 
   return stage_lib.PoolView(
     seed=seed,
@@ -171,6 +176,21 @@ def test_report_counts_every_empty_cluster():
     assert entry["sizes"] == np.bincount(row, minlength=50).tolist()
     assert entry["empty"] == 50 - len(set(row))
   json.dumps(content, allow_nan=False)
+
+
+def test_report_has_the_inertia_of_what_was_clustered():
+  reports = []
+  settings = config("kmeans", scaling="none")
+  rows = auxiliary_tasks.compute(settings, SPEC, view(reports=reports))
+  vectors = images()[0].reshape(COUNT, -1).astype(np.float64)
+  for row, entry in zip(rows, reports[0][1]["partitions"], strict=True):
+    own = [vectors[row == c] for c in range(CLASSES)]
+    by_hand = sum(((v - v.mean(0)) ** 2).sum() for v in own)
+    assert entry["inertia"] == pytest.approx(by_hand, rel=1e-4)
+    assert entry["num_iters"] >= 1
+  # The inertia of permuted labels would be that of other clusters.
+  auxiliary_tasks.compute(config("permuted"), SPEC, view(reports=reports))
+  assert "inertia" not in reports[1][1]["partitions"][0]
 
 
 def test_cache_tells_partitions_apart():
