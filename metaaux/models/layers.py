@@ -18,6 +18,9 @@ from metaaux.models import direct, winograd
 Array = jax.Array
 Convolution = Callable[..., Array]
 
+# Numbers in all shifted copies of a map together.
+_MOST_VIEWS = 2**26
+
 LOWERINGS = ("auto", "native", "fast", "short")
 
 
@@ -119,15 +122,20 @@ def _convolve_short(
 def _convolve_fast(
   x: Array, kernel: Array, strides: Sequence[int], padding: Any, **options: Any
 ) -> Array:
-  height, width, channels = x.shape[1:]
+  if not _is_simple(strides, options):
+    return jax.lax.conv_general_dilated(x, kernel, strides, padding, **options)
   # The bounds are where the forms' times crossed on x86-64 CPUs, batch 32.
-  if _is_simple(strides, options) and max(height, width) <= 32:
-    even = height % 2 == 0 and width % 2 == 0
-    same_3x3 = kernel.shape[:2] == (3, 3) and padding == "SAME"
-    if same_3x3 and even and max(height, width) > 2 and channels >= 16:
-      return winograd.convolve(x, kernel)
-    if max(height, width) <= 20 or channels < 16:
-      return direct.kernel_views(_padded(x, kernel, padding), kernel)
+  height, width, channels = x.shape[1:]
+  side, is_3x3 = max(height, width), kernel.shape[:2] == (3, 3)
+  even = height % 2 == 0 and width % 2 == 0
+  if is_3x3 and padding == "SAME" and even and 2 < side <= 32 and channels > 15:
+    return winograd.convolve(x, kernel)
+  if side <= 20 or (side <= 32 and channels < 16) or is_3x3:
+    padded = _padded(x, kernel, padding)
+    # XLA's form is slow for the kernel's gradient and, inside a loop, for all;
+    # but these copies of the map must not fill the memory.
+    if padded.size * kernel.shape[0] * kernel.shape[1] <= _MOST_VIEWS:
+      return direct.kernel_views(padded, kernel)
   return jax.lax.conv_general_dilated(x, kernel, strides, padding, **options)
 
 

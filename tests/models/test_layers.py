@@ -31,6 +31,7 @@ CASES = [
   (1, 24, 22, 16, 2, 3, "VALID"),
   (1, 32, 30, 16, 2, 3, "SAME"),
   (1, 34, 30, 2, 2, 3, "SAME"),
+  (1, 34, 30, 16, 2, 3, "VALID"),
   (2, 9, 7, 16, 5, 4, "SAME"),
   (2, 7, 9, 16, 5, 5, "VALID"),
   (2, 5, 5, 16, 4, 1, "SAME"),
@@ -162,8 +163,10 @@ def test_float32_rounding(side):
     (2, 64, 3, False),  # views of the map
     (32, 64, 3, False),  # Winograd
     (32, 15, 3, False),
-    (34, 64, 3, True),
-    (34, 3, 3, True),
+    (34, 64, 3, False),
+    (34, 3, 3, False),
+    (260, 64, 3, True),  # the views would take 300 MiB
+    (34, 3, 5, True),
     (20, 32, 4, False),
     (21, 32, 4, True),
     (28, 1, 5, False),
