@@ -13,6 +13,7 @@ from metaaux import (
   evaluate,
   feed,
   host,
+  lock,
   methods,
   metrics,
   parallel,
@@ -73,11 +74,23 @@ def train_and_evaluate(
   run = feed.open_run(config)
   stages = methods.make(config, run.problem.spec, axis_name=run.plan.axis_name)
   _check_stages(run, stages)
-  rundir.prepare(workdir, config, overwrite=overwrite)
-  run = feed.with_extra_tests(run)
+  with lock.hold(workdir):
+    rundir.prepare(workdir, config, overwrite=overwrite)
+    run = feed.with_extra_tests(run)
+    return _train_stages(run, stages, workdir, should_stop, started)
+
+
+def _train_stages(
+  run: Run,
+  stages: Sequence[Stage],
+  workdir: str,
+  should_stop: Callable[[], bool],
+  started: float,
+) -> dict[str, Any]:
+  """Trains what the newest checkpoint leaves to do; writes the result."""
   path = os.path.join(workdir, rundir.METRICS)
   with checkpoint.open_manager(
-    os.path.join(workdir, rundir.CHECKPOINTS), config.keep_checkpoints
+    os.path.join(workdir, rundir.CHECKPOINTS), run.config.keep_checkpoints
   ) as manager:
     done = checkpoint.latest_step(manager) or 0
     metrics.resume_rows(path, done)

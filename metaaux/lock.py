@@ -1,0 +1,43 @@
+"""One process at a time in a run directory."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import filelock
+
+from metaaux.errors import UserError
+
+_FILE = ".lock"
+
+
+@contextlib.contextmanager
+def hold(workdir: str) -> Iterator[None]:
+  """Keeps other processes out of a run directory while it is written to.
+
+  The system lets go of it when the process ends, however that happens. Where
+  the file system knows no locks, nothing is kept out.
+
+  Args:
+    workdir: made if missing.
+
+  Raises:
+    UserError: another process holds it.
+  """
+  lock = None
+  # What else is wrong with the directory, its first use will tell.
+  with contextlib.suppress(OSError, NotImplementedError):
+    os.makedirs(workdir, exist_ok=True)
+    lock = filelock.FileLock(os.path.join(workdir, _FILE))
+    try:
+      lock.acquire(timeout=0)
+    except filelock.Timeout:
+      raise UserError(
+        f"workdir {workdir!r} is in use by another process; wait for its end, "
+        "or choose another with --workdir=DIR"
+      ) from None
+  try:
+    yield
+  finally:
+    if lock is not None:
+      lock.release()
