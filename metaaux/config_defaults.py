@@ -37,7 +37,8 @@ def _run() -> dict[str, Any]:
     "psi": (),  # auxiliary classes of each primary class; one int: for each
     "labels_per_class": 0,  # training examples a primary class; 0: all
     "meta_fraction": 0.0,  # share of them held out for the outer update
-    "augment": {"pad": 0, "flip": False},
+    # Of training images; grayscale is the probability of a grey one.
+    "augment": {"pad": 0, "flip": False, "grayscale": 0.0},
     # Runs.
     "seed": 0,
     "num_seeds": 1,  # seeds seed .. seed + num_seeds - 1
