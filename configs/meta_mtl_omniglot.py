@@ -50,7 +50,8 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   recipes.meta_mtl(config, arg, class_size=10)
   config.model.widths = (53, 53, 53, 53)
   config.model.kernels = (3, 3, 3, 3)
-  config.model.block_dropout = 0.5
+  # Fine-tuning trains the encoder of the embedding, which has no such blocks.
+  config.model.block_dropout = 0.0 if arg.method == "fine_tune" else 0.5
   config.model.hidden = 848
   # White paper is 1: at 0.1 the first steps diverge.
   config.inner.learning_rate = 0.01
