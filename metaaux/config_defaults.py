@@ -49,7 +49,7 @@ def _run() -> dict[str, Any]:
     "eval_examples": 10000,  # of the train and meta splits; test is whole
     "average_last": 5,  # evaluations that the reported accuracy averages
     "checkpoint_every": 1000,  # 0: at the end only
-    "keep_checkpoints": 2,
+    "keep_checkpoints": 2,  # newest; that of a trained embedding stays too
     "cache": "",  # folder of embeddings that runs share; "": the run's own
     "parallel": "auto",
     "seeds": "auto",

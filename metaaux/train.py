@@ -1,5 +1,6 @@
 """The one training loop: batches, updates, evaluations, logs, checkpoints."""
 
+import itertools
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -77,7 +78,9 @@ def train_and_evaluate(
   run = feed.with_extra_tests(run)
   path = os.path.join(workdir, rundir.METRICS)
   with checkpoint.open_manager(
-    os.path.join(workdir, rundir.CHECKPOINTS), config.keep_checkpoints
+    os.path.join(workdir, rundir.CHECKPOINTS),
+    config.keep_checkpoints,
+    keep_steps=_embedded(stages),
   ) as manager:
     done = checkpoint.latest_step(manager) or 0
     metrics.resume_rows(path, done)
@@ -104,6 +107,19 @@ def _check_stages(run: Run, stages: Sequence[Stage]) -> None:
   shapes = None
   for stage in stages:
     shapes = states_lib.shapes(run, stage, shapes)
+
+
+def _embedded(stages: Sequence[Stage]) -> list[int]:
+  """Steps at which an embedding is trained and the primary task begins.
+
+  Their checkpoints are kept, for who wants to look at the embedding.
+  """
+  steps, offset = [], 0
+  for stage, following in itertools.pairwise(stages):
+    offset += stage.num_steps
+    if stage.predict is None and following.predict is not None:
+      steps.append(offset)
+  return steps
 
 
 def train_stage(loop: Loop, previous: Seeded, done: int) -> Seeded:
