@@ -115,6 +115,9 @@ def test_tiles():
   assert canvas[0, 0].tolist() == [0] * 3
   assert canvas[4, 7].tolist() == [255] * 3
   assert canvas[3, 3].tolist() == [round(255 * 16 / 23)] * 3
+  colours = np.zeros((1, 1, 2, 2, 3))
+  colours[..., 1] = 1.0
+  assert interpolations.tiled(colours)[1, 1].tolist() == [0, 255, 0]
 
 
 def test_unfinished_runs_and_wrong_flags(tmp_path, capsys):
