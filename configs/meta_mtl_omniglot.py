@@ -61,7 +61,8 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     config.shrink = 2
     config.model.widths = config.model.widths[1:]
     config.model.kernels = config.model.kernels[1:]
-  config.model.block_dropout = 0.5
+  # Fine-tuning trains the encoder of the embedding, which has no such blocks.
+  config.model.block_dropout = 0.0 if arg.method == "fine_tune" else 0.5
   config.model.hidden = 848
   config.optimizer.clip_norm = 1.0
   return config

@@ -8,6 +8,7 @@ the comparison here, leaf by leaf.
 
 import logging
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -20,7 +21,7 @@ Tree = Any
 
 
 def open_manager(
-  directory: str, keep: int | None = None
+  directory: str, keep: int | None = None, *, keep_steps: Sequence[int] = ()
 ) -> ocp.CheckpointManager:
   """A manager of the checkpoints in `directory`.
 
@@ -31,11 +32,14 @@ def open_manager(
     directory: where to keep them; made if missing.
     keep: how many of the newest to keep; None: to read only, nothing is made
       or removed, since another process may be writing.
+    keep_steps: that are kept besides, however old.
   """
   logging.getLogger("absl").setLevel(logging.ERROR)
   writes = keep is not None
+  policies = ocp.checkpoint_managers
+  kept = [policies.LatestN(keep), policies.CustomSteps(keep_steps)]
   options = ocp.CheckpointManagerOptions(
-    max_to_keep=keep,
+    preservation_policy=policies.AnyPreservationPolicy(kept),
     create=writes,
     read_only=not writes,
     cleanup_tmp_directories=writes,
@@ -68,6 +72,11 @@ def save(manager: ocp.CheckpointManager, step: int, state: Tree) -> None:
 def latest_step(manager: ocp.CheckpointManager) -> int | None:
   """Step of the newest complete checkpoint, None if there is none."""
   return manager.latest_step()
+
+
+def all_steps(manager: ocp.CheckpointManager) -> list[int]:
+  """Steps of all complete checkpoints, in order."""
+  return sorted(manager.all_steps())
 
 
 def restore(manager: ocp.CheckpointManager, step: int, template: Tree) -> Tree:

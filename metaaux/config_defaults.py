@@ -39,7 +39,8 @@ def _run() -> dict[str, Any]:
     "psi": (),  # auxiliary classes of each primary class; one int: for each
     "labels_per_class": 0,  # training examples a primary class; 0: all
     "meta_fraction": 0.0,  # share of them held out for the outer update
-    "augment": {"pad": 0, "flip": False},
+    # Of training images; grayscale is the probability of a grey one.
+    "augment": {"pad": 0, "flip": False, "grayscale": 0.0},
     # Runs.
     "seed": 0,
     "num_seeds": 1,  # seeds seed .. seed + num_seeds - 1
@@ -50,7 +51,7 @@ def _run() -> dict[str, Any]:
     "eval_examples": 10000,  # of the train and meta splits; test is whole
     "average_last": 5,  # evaluations that the reported accuracy averages
     "checkpoint_every": 1000,  # 0: at the end only
-    "keep_checkpoints": 2,
+    "keep_checkpoints": 2,  # newest; that of a trained embedding stays too
     "cache": "",  # folder of embeddings that runs share; "": the run's own
     "parallel": "auto",
     "seeds": "auto",

@@ -86,6 +86,7 @@ _RANGES: Mapping[str, tuple[float, float | None]] = {
   "gamma": (0.0, 10.0),
   "auxiliary_weight": (0.0, None),
   "augment.pad": (0, 1000),
+  "augment.grayscale": (0.0, 1.0),
   "model.width": (1e-3, 100.0),
   "model.widths": (1, None),
   "model.kernels": (1, None),

@@ -10,30 +10,17 @@ interval. Nothing is written.
 Exit status: 0 done; 2 the command, the run or the data is wrong.
 """
 
-import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from metaaux import (
-  checkpoint,
-  cli,
-  data,
-  feed,
-  groups,
-  methods,
-  metrics,
-  parallel,
-  rundir,
-  scoring,
-)
+from metaaux import cli, data, groups, metrics, parallel, scoring
 from metaaux import config as config_lib
-from metaaux import states as states_lib
 from metaaux.data import slices
-from metaaux.errors import UserError
 from metaaux.feed import Run
+from metaaux.saved import Restored, restore
 from metaaux.stage import Stage
 
 Rows = list[dict[str, Any]]
@@ -159,53 +146,6 @@ def summarise(
     "devices": [d.device_kind for d in run.plan.devices],
     "config_sha256": config_lib.digest(config),
   }
-
-
-class Restored(NamedTuple):
-  """A run as its newest checkpoint has it.
-
-  Attributes:
-    run: data and one device; other test sets are left out.
-    stage: that trains the primary task.
-    states: of all seeds.
-    step: updates of the stage that they have seen.
-  """
-
-  run: Run
-  stage: Stage
-  states: Seeded
-  step: int
-
-
-def restore(workdir: str) -> Restored:
-  """Opens a run directory, finished or not; nothing is written.
-
-  Raises:
-    UserError: there is no run, no checkpoint of its last stage, or its data is
-      not at hand.
-  """
-  config = rundir.load_config(workdir)
-  directory = os.path.join(workdir, rundir.CHECKPOINTS)
-  if not os.path.isdir(directory):
-    raise UserError(f"{workdir!r} has no checkpoint yet; train the run first")
-  # On one device any batch size will do.
-  config.update(parallel="none", extra_test=())
-  with checkpoint.open_manager(directory) as manager:
-    done = checkpoint.latest_step(manager)
-    if done is None:
-      raise UserError(f"{workdir!r} has no checkpoint yet; train the run first")
-    run = feed.open_run(config)
-    *before, stage = methods.make(config, run.problem.spec)
-    shapes, offset = None, sum(each.num_steps for each in before)
-    if done <= offset:
-      raise UserError(
-        f"the newest checkpoint of {workdir!r} is of step {done}; the primary "
-        f"task is trained after step {offset}: resume the run first"
-      )
-    for each in before:
-      shapes = states_lib.shapes(run, each, shapes)
-    states = states_lib.restore(run, stage, shapes, manager, done)
-  return Restored(run, stage, states, done - offset)
 
 
 def on_split(

@@ -51,10 +51,11 @@ def open_run(config: Any) -> Run:
   """Loads the data and puts it where the steps will read it.
 
   Raises:
-    UserError: the data or the division of work is wrong.
+    UserError: the data, its augmentation or the division of work is wrong.
   """
   plan = parallel.plan(config)
   problem = data.build(config)
+  augment.check_grayscale(config.augment.grayscale, problem.spec.image_shape)
   return Run(
     config=config,
     plan=plan,
@@ -199,10 +200,8 @@ def draw(
   """A batch of normalised images and labels; augmented if there is a key."""
   images = examples["image"][index_B]
   options = run.config.augment
-  if key is not None and (options.pad or options.flip):
-    images = augment.augment(
-      images, key, index_B, pad=options.pad, flip=options.flip
-    )
+  if key is not None and any(options.values()):
+    images = augment.augment(images, key, index_B, **options)
   mean, std = augment.normalisation(run.config.dataset)
   return {
     "image": augment.normalise(images, mean, std),

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from typing import Any
 
 import metaaux
@@ -146,6 +147,9 @@ def _stored_config(path: str) -> dict[str, Any]:
 def load_config(workdir: str) -> Any:
   """The validated config of an existing run.
 
+  Keys that are younger than the run have their defaults, which are what runs
+  did before there was such a key.
+
   Raises:
     UserError: there is no run, or its config has unknown or wrong keys.
   """
@@ -155,6 +159,18 @@ def load_config(workdir: str) -> Any:
       f"{workdir!r} holds no run ({CONFIG} is missing); give the directory of "
       "one with --workdir=DIR"
     )
-  config = config_lib.from_json(_stored_config(path))
+  defaults = config_lib.to_json(config_lib.base())
+  config = config_lib.from_json(_completed(_stored_config(path), defaults))
   config_lib.validate(config)
   return config
+
+
+def _completed(
+  stored: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> dict[str, Any]:
+  """A stored config and, where it lacks a key, the default of that."""
+  found = {**defaults, **stored}
+  for name, value in defaults.items():
+    if isinstance(value, Mapping) and isinstance(found[name], Mapping):
+      found[name] = _completed(found[name], value)
+  return found

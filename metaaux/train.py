@@ -1,5 +1,6 @@
 """The one training loop: batches, updates, evaluations, logs, checkpoints."""
 
+import itertools
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -90,7 +91,9 @@ def _train_stages(
   """Trains what the newest checkpoint leaves to do; writes the result."""
   path = os.path.join(workdir, rundir.METRICS)
   with checkpoint.open_manager(
-    os.path.join(workdir, rundir.CHECKPOINTS), run.config.keep_checkpoints
+    os.path.join(workdir, rundir.CHECKPOINTS),
+    run.config.keep_checkpoints,
+    keep_steps=_embedded(stages),
   ) as manager:
     done = checkpoint.latest_step(manager) or 0
     metrics.resume_rows(path, done)
@@ -117,6 +120,19 @@ def _check_stages(run: Run, stages: Sequence[Stage]) -> None:
   shapes = None
   for stage in stages:
     shapes = states_lib.shapes(run, stage, shapes)
+
+
+def _embedded(stages: Sequence[Stage]) -> list[int]:
+  """Steps at which an embedding is trained and the primary task begins.
+
+  Their checkpoints are kept, for who wants to look at the embedding.
+  """
+  steps, offset = [], 0
+  for stage, following in itertools.pairwise(stages):
+    offset += stage.num_steps
+    if stage.predict is None and following.predict is not None:
+      steps.append(offset)
+  return steps
 
 
 def train_stage(loop: Loop, previous: Seeded, done: int) -> Seeded:

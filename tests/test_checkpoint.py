@@ -121,6 +121,15 @@ def test_only_the_newest_are_kept(folder):
   assert sorted(os.listdir(folder)) == ["100", "12"]
 
 
+def test_some_are_kept_for_good(folder):
+  for steps in ((8, 12), (13, 20, 21)):
+    with checkpoint.open_manager(folder, 1, keep_steps=(8, 20, 99)) as manager:
+      for step in steps:
+        checkpoint.save(manager, step, state())
+  with checkpoint.open_manager(folder) as manager:
+    assert checkpoint.all_steps(manager) == [8, 20, 21]
+
+
 def test_a_step_is_saved_once(folder):
   before = os.stat(os.path.join(folder, "7")).st_mtime_ns
   with checkpoint.open_manager(folder, 2) as manager:

@@ -53,6 +53,19 @@ def test_cifar100_is_the_paper_recipe():
   assert code.augment.pad == 4 and code.augment.flip
 
 
+def test_fine_tuning_on_omniglot_has_no_blocks_to_drop():
+  for method, rate in (("single", 0.5), ("fine_tune", 0.0)):
+    config = load_config("meta_mtl_omniglot", f"method={method}")
+    assert config.model.block_dropout == rate
+
+
+def test_augmented_cifar10_of_meta_mtl():
+  plain = load_config("meta_mtl_cifar10", "").augment
+  assert not any(plain.values())
+  augmented = load_config("meta_mtl_cifar10", "flip,grayscale=0.1").augment
+  assert augmented.to_dict() == {"pad": 0, "flip": True, "grayscale": 0.1}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_unknown_argument(name):
   with pytest.raises(UserError, match="runlocal"):

@@ -157,6 +157,24 @@ def test_load_config_of_what_is_no_run(tmp_path):
     rundir.load_config(str(tmp_path))
 
 
+def test_runs_that_are_older_than_a_key_have_its_default(run):
+  path = run / "config.json"
+  content = json.loads(path.read_text())
+  del content["config"]["gamma"]
+  del content["config"]["augment"]["grayscale"]
+  content["config"]["augment"]["pad"] = 3
+  path.write_text(json.dumps(content))
+  config = rundir.load_config(str(run))
+  assert (config.gamma, config.augment.grayscale, config.augment.pad) == (
+    2.0,
+    0.0,
+    3,
+  )
+  # They can be looked at, but not gone on with.
+  with pytest.raises(UserError, match=r"augment\.grayscale \('absent' -> 0\.0"):
+    rundir.prepare(str(run), config)
+
+
 def test_what_comes_before_a_run_does_not_import_jax():
   code = (
     "import sys; from metaaux import cli, config_file, main, metrics, rundir;"

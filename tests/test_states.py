@@ -1,6 +1,7 @@
 """States of methods with several stages, of which no checkpoint holds all."""
 
 import json
+import shutil
 
 import chex
 import numpy as np
@@ -49,6 +50,41 @@ def stop_after(settings, workdir, steps):
       str(workdir),
       should_stop=lambda: calls.append(0) or len(calls) >= steps,
     )
+
+
+ACAI = {
+  "embedding.name": "acai",
+  "embedding.width": 4,
+  "embedding.num_steps": 8,
+  "embedding.batch_size": 16,
+}
+
+
+def test_a_trained_embedding_is_kept(tmp_path):
+  settings = tiny.config(
+    method="fine_tune", keep_checkpoints=1, checkpoint_every=3, **ACAI
+  )
+  stop_after(settings, tmp_path, 4)
+  early = evaluate.restore(str(tmp_path), "embed")
+  assert (early.stage.name, early.step) == ("embed", 4)
+  stop_after(settings, tmp_path, 5)
+  trained = evaluate.restore(str(tmp_path), "embed")
+  assert trained.step == 8
+  train.train_and_evaluate(settings, str(tmp_path))
+  with checkpoint.open_manager(tmp_path / "checkpoints") as manager:
+    assert checkpoint.all_steps(manager) == [8, 28]
+  kept = evaluate.restore(str(tmp_path), "embed")
+  assert kept.step == 8
+  chex.assert_trees_all_equal(kept.states, trained.states)
+  assert evaluate.restore(str(tmp_path)).step == 20
+  with pytest.raises(UserError, match=r"no stage 'embd'; .*: embed, train$"):
+    evaluate.restore(str(tmp_path), "embd")
+  # As in a run of a version that did not keep it.
+  shutil.rmtree(tmp_path / "checkpoints" / "8")
+  with pytest.raises(
+    UserError, match=r"'embed' .* until step 8 .* not kept; .* --overwrite"
+  ):
+    evaluate.restore(str(tmp_path), "embed")
 
 
 def newest(workdir):

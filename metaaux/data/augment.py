@@ -1,7 +1,8 @@
-"""Random crops and flips, and the normalisation of pixels.
+"""Random crops, flips and grey images, and the normalisation of pixels.
 
-Both follow the published code of Liu, Davison & Johns 2019: images are padded
-with black pixels, cropped and flipped, and normalised after that.
+Crops and flips follow the published code of Liu, Davison & Johns 2019: images
+are padded with black pixels, cropped and flipped, and normalised after that.
+Grey images are those of Gui et al. 2020.
 """
 
 import functools
@@ -10,6 +11,8 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+
+from metaaux.errors import UserError
 
 Array = jax.Array
 
@@ -26,6 +29,9 @@ NORMALISATION = types.MappingProxyType(
   }
 )
 _DEFAULT_NORMALISATION = (0.5, 0.25)
+
+# Of red, green and blue, as ITU-R BT.601 and Pillow have them.
+_LUMINANCE = (0.299, 0.587, 0.114)
 
 
 def normalisation(dataset: str) -> tuple[float, float]:
@@ -60,10 +66,27 @@ def normalise(
   return (images - mean) / std
 
 
+def check_grayscale(
+  probability: float, image_shape: tuple[int, int, int]
+) -> None:
+  """Raises UserError if images [H, W, C] cannot be made grey."""
+  if probability and image_shape[2] != len(_LUMINANCE):
+    raise UserError(
+      f"augment.grayscale={probability} needs images of 3 channels (red, "
+      f"green, blue), these are {'x'.join(map(str, image_shape))}; set it to 0"
+    )
+
+
 def augment(
-  images: Array, key: Array, index_B: Array, *, pad: int, flip: bool
+  images: Array,
+  key: Array,
+  index_B: Array,
+  *,
+  pad: int,
+  flip: bool,
+  grayscale: float = 0.0,
 ) -> Array:
-  """Zero-pads, crops to the old size at random, and mirrors half the images.
+  """Zero-pads, crops to the old size at random, mirrors half, makes some grey.
 
   Each example has a key of its own, made of its index, so that what it gets
   depends neither on its batch nor on the device it lies on.
@@ -74,16 +97,24 @@ def augment(
     index_B: position of each example in the training pool, int32 [B].
     pad: pixels added at each border; 0: no crop.
     flip: whether to mirror left and right with probability 1/2.
+    grayscale: probability that an image's luminance takes the place of all its
+      channels, which must be red, green and blue; see `check_grayscale`.
 
   Returns:
     Images of the same shape and dtype.
   """
   keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, index_B)
-  augment_one = functools.partial(_augment_one, pad=pad, flip=flip)
+  augment_one = functools.partial(
+    _augment_one, pad=pad, flip=flip, grayscale=grayscale
+  )
   return jax.vmap(augment_one)(images, keys)
 
 
-def _augment_one(image: Array, key: Array, *, pad: int, flip: bool) -> Array:
+def _augment_one(
+  image: Array, key: Array, *, pad: int, flip: bool, grayscale: float
+) -> Array:
+  # A split in three would change the crops and flips of runs without grey.
+  grey_key = jax.random.fold_in(key, 2)
   crop_key, flip_key = jax.random.split(key)
   if pad:
     y, x = jax.random.randint(crop_key, (2,), 0, 2 * pad + 1, jnp.int32)
@@ -93,4 +124,17 @@ def _augment_one(image: Array, key: Array, *, pad: int, flip: bool) -> Array:
     )
   if flip:
     image = jnp.where(jax.random.bernoulli(flip_key), image[:, ::-1], image)
+  if grayscale:
+    drawn = jax.random.bernoulli(grey_key, grayscale)
+    image = jnp.where(drawn, _grey(image), image)
   return image
+
+
+def _grey(image: Array) -> Array:
+  """The luminance of [H, W, 3] in all channels; bytes are rounded."""
+  is_bytes = image.dtype == jnp.uint8
+  weights = jnp.asarray(_LUMINANCE, jnp.float32 if is_bytes else image.dtype)
+  # A sum and no product of matrices, which accelerators take short cuts for.
+  value = (image * weights[None, None, :]).sum(axis=-1, keepdims=True)
+  value = jnp.round(value).astype(jnp.uint8) if is_bytes else value
+  return jnp.broadcast_to(value, image.shape)

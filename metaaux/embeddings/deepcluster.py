@@ -194,9 +194,10 @@ def _cluster(
   count = len(features)
   where = pool.train if config.partition.images == "train" else np.arange(count)
   if k > len(where):
+    which = "images" if len(where) == count else "labelled images"
     raise UserError(
-      f"embedding.clusters={k}, but there are {len(where)} images to cluster; "
-      "lower it, or set partition.images='all'"
+      f"embedding.clusters: {k} clusters of {len(where)} {which} are too many; "
+      f"set it to 2 to {len(where)}"
     )
   vectors = whitened(features[where], config.embedding.dim)
   result = kmeans.kmeans(

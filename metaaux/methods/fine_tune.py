@@ -1,7 +1,8 @@
 """Fine-tuning: the embedding's encoder learns the primary task.
 
 A baseline of Gui et al. 2020, who leave the head open: here one linear layer on
-the flattened latent. All weights are trained, on the labelled images alone.
+the flattened latent, with dropout between the two if the config has any. All
+weights are trained, on the labelled images alone.
 """
 
 from functools import partial
@@ -11,8 +12,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from metaaux import embeddings, losses, optim, parallel
+from metaaux import embeddings, joint, losses, models, optim, parallel
 from metaaux.embeddings import encoders
+from metaaux.models import layers
 from metaaux.stage import (
   Array,
   Batch,
@@ -39,13 +41,17 @@ class Problem(NamedTuple):
   encoder: encoders.Encoder
   optimizer: optim.Optimizer
   gamma: float
+  dropout: float
   num_classes: int
   axis_name: str | None
 
 
-def logits(problem: Problem, params: Any, images: Array) -> Array:
-  """Primary logits [B, C]."""
+def logits(
+  problem: Problem, params: Any, images: Array, keys_B: Key | None = None
+) -> Array:
+  """Primary logits [B, C]; dropout of the features where there are keys."""
   features_BxD = problem.encoder.apply(params["encoder"], images)
+  features_BxD = layers.dropout(features_BxD, problem.dropout, keys_B, 0)
   return features_BxD @ params["kernel"] + params["bias"][None, :]
 
 
@@ -72,11 +78,11 @@ def update(
   step: Array,
 ) -> tuple[FineTuneState, Metrics]:
   """One step of encoder and head on the primary loss."""
-  del key
   batch = batches["train"]
+  keys_B = joint.example_keys(key, batch)
 
   def loss(params: Any) -> tuple[Array, Array]:
-    found = logits(problem, params, batch["image"])
+    found = logits(problem, params, batch["image"], keys_B)
     hits = found.argmax(-1) == batch["primary"]
     value = losses.focal_loss(found, batch["primary"], problem.gamma).mean()
     return value, jnp.mean(hits)
@@ -98,17 +104,20 @@ def make(
   """Stages that train the embedding, then the one that tunes it.
 
   Args:
-    config: `embedding`, `optimizer`, `gamma`, `num_steps`.
+    config: `embedding`, `optimizer`, `gamma`, `model.dropout`, `num_steps`.
     spec: the problem.
     axis_name: devices to average over, None on one device.
 
   Raises:
-    UserError: the embedding is not a trained network.
+    UserError: the embedding is not a trained network, or `model.block_dropout`
+      is set, whose blocks the encoder lacks.
   """
+  models.refuse_dropout(config, "block_dropout")
   problem = Problem(
     encoders.make(config, spec),
     optim.make(config.optimizer, config.num_steps),
     config.gamma,
+    config.model.dropout,
     spec.num_primary,
     axis_name,
   )

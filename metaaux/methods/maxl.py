@@ -280,7 +280,8 @@ def make(
 
 
 def _check(config: Any) -> None:
-  """Refuses options whose combination has no meaning."""
+  """Refuses options without an effect, or whose combination has no meaning."""
+  models.refuse_dropout(config, "dropout", "block_dropout")
   estimator, num_steps = config.inner.estimator, config.inner.num_steps
   try:
     hypergrad.check_estimator(estimator, 1.0, num_steps, neumann_terms=1)

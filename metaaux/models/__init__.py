@@ -14,7 +14,7 @@ from metaaux.models.convnet import ConvNet
 from metaaux.models.heads import DECODERS, is_head, trunk
 from metaaux.models.vgg import VGG16
 
-__all__ = ["MODELS", "Network", "is_head", "make", "trunk"]
+__all__ = ["MODELS", "Network", "is_head", "make", "refuse_dropout", "trunk"]
 
 Array = jax.Array
 Key = jax.Array
@@ -143,6 +143,25 @@ def _check_decoder(config: Any) -> None:
     rate = getattr(config, name)
     if not 0 <= rate < 1:
       raise UserError(f"model.{name} is {rate}; use a rate in [0, 1).")
+
+
+def refuse_dropout(config: Any, *names: str) -> None:
+  """For methods that have no dropout of some kind, in any of their networks.
+
+  Args:
+    config: `method` and `model`.
+    names: "dropout", "block_dropout".
+
+  Raises:
+    UserError: one of them is asked for, and would be without effect.
+  """
+  for name in names:
+    rate = config.model[name]
+    if rate:
+      raise UserError(
+        f"method={config.method!r} has no dropout of this kind, so that "
+        f"model.{name}={rate} would do nothing; set it to 0"
+      )
 
 
 def _find(name: str) -> Callable[..., nn.Module]:

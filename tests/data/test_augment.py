@@ -1,11 +1,14 @@
-"""Crops, flips and normalisation."""
+"""Crops, flips, greyscale and normalisation."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 
+from metaaux import feed
 from metaaux.data import augment
+from metaaux.errors import UserError
 
 SHAPE = (64, 6, 5, 3)
 INDEX = jnp.arange(SHAPE[0], dtype=jnp.int32)
@@ -114,6 +117,106 @@ def test_steps_differ():
     for k in (0, 1)
   )
   assert not np.array_equal(one, two)
+
+
+def _grey(images, probability, seed=0, index=None, **others):
+  others = {"pad": 0, "flip": False, **others}
+  index = jnp.arange(len(images)) if index is None else index
+  return augment.augment(
+    images, jax.random.key(seed), index, grayscale=probability, **others
+  )
+
+
+def test_grey_is_the_luminance_in_all_channels():
+  pixels = [[255, 0, 0], [0, 255, 0], [0, 0, 255], [10, 20, 30], [255] * 3]
+  raw = np.array(pixels, np.uint8).reshape(1, 5, 1, 3)
+  # 2.99 + 11.74 + 3.42 = 18.15
+  for images, expected in (
+    (jnp.asarray(raw), [76, 150, 29, 18, 255]),
+    (
+      jnp.asarray(raw / 255, jnp.float32),
+      [0.299, 0.587, 0.114, 18.15 / 255, 1],
+    ),
+  ):
+    found = np.asarray(_grey(images, 1.0))
+    assert found.dtype == images.dtype and found.shape == images.shape
+    for channel in range(3):
+      np.testing.assert_allclose(found[0, :, 0, channel], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_never_and_always_grey(dtype):
+  images = _images(dtype)
+  np.testing.assert_array_equal(_grey(images, 0.0), images)
+  found = np.asarray(_grey(images, 1.0))
+  for channel in (1, 2):
+    np.testing.assert_array_equal(found[..., channel], found[..., 0])
+
+
+def test_share_of_grey_images():
+  image = np.asarray(_images()[0])
+  images = jnp.asarray(np.broadcast_to(image, (4000, *image.shape)))
+  found = np.asarray(_grey(images, 0.1))
+  grey = (found != image).any(axis=(1, 2, 3))
+  assert (found[grey] == np.asarray(_grey(images[:1], 1.0))).all()
+  # Four standard errors of 4000 draws.
+  assert abs(grey.mean() - 0.1) < 4 * (0.1 * 0.9 / 4000) ** 0.5
+
+
+def test_grey_is_drawn_by_example():
+  images = _images()
+  whole = np.asarray(_grey(images, 0.5))
+  order = np.random.default_rng(0).permutation(SHAPE[0])[:16]
+  part = _grey(images[order], 0.5, index=INDEX[order])
+  np.testing.assert_array_equal(part, whole[order])
+  assert not np.array_equal(_grey(images, 0.5, seed=1), whole)
+  split = jax.pmap(lambda x, i: _grey(x, 0.5, index=i))(
+    images.reshape(4, -1, *SHAPE[1:]), INDEX.reshape(4, -1)
+  )
+  np.testing.assert_array_equal(np.asarray(split).reshape(SHAPE), whole)
+
+
+def test_crops_and_flips_are_the_same_with_grey():
+  images = _images()
+  both = _grey(images, 1.0, pad=2, flip=True)
+  moved = _grey(images, 0.0, pad=2, flip=True)
+  np.testing.assert_array_equal(both, _grey(moved, 1.0))
+
+
+def _rgb_run(tmp_path, channels=3, **changes):
+  """A run on 40 random images of two classes."""
+  rng = np.random.default_rng(0)
+  parts = {}
+  for split in ("train", "test"):
+    shape = (40, 8, 8, channels)
+    parts[f"x_{split}"] = rng.integers(1, 256, shape).astype(np.uint8)
+    parts[f"y_{split}"] = np.arange(40) % 2
+  path = tmp_path / "rgb.npz"
+  np.savez(path, **parts)
+  return feed.open_run(
+    tiny.config(
+      method="single", dataset=f"npz:{path}", labels_per_class=0, **changes
+    )
+  )
+
+
+def test_a_run_draws_grey_images_with_their_own_labels(tmp_path):
+  run = _rgb_run(tmp_path, **{"augment.grayscale": 1.0})
+  plain = feed.draw(run, run.pool, jnp.arange(40), None)
+  grey = feed.draw(run, run.pool, jnp.arange(40), jax.random.key(0))
+  assert np.ptp(np.asarray(grey["image"]), axis=-1).max() == 0
+  assert np.ptp(np.asarray(plain["image"]), axis=-1).max() > 0
+  for name in ("primary", "auxiliary", "index"):
+    np.testing.assert_array_equal(grey[name], plain[name])
+
+
+def test_grey_needs_three_channels(tmp_path):
+  with pytest.raises(
+    UserError,
+    match=r"augment\.grayscale=0\.1 .* 3 channels.* 8x8x1; set it to 0",
+  ):
+    _rgb_run(tmp_path, 1, **{"augment.grayscale": 0.1})
+  _rgb_run(tmp_path, 1)
 
 
 def test_normalise_bytes():

@@ -159,6 +159,28 @@ def test_labelled_images_alone_may_take_part():
   assert (clusters.assignments[:30] >= 0).all()
 
 
+@pytest.mark.parametrize(
+  ("images", "clusters", "message"),
+  [
+    ("all", 61, r"^embedding\.clusters: 61 .* 60 images .* 2 to 60$"),
+    ("train", 31, r"^embedding\.clusters: 31 .* 30 labelled .* 2 to 30$"),
+    # Asked for or not: 0 is 3 of the whole pool.
+    ("train", 0, r"^embedding\.clusters: 3 .* 2 labelled images .* 2 to 2$"),
+  ],
+)
+def test_more_clusters_than_images(images, clusters, message):
+  """The advice holds for methods that take labelled images alone, too."""
+  settings = config(clusters=clusters)
+  settings.partition.images = images
+  stages = deepcluster.make_stages(settings, spec())
+  pool = view(None, {})
+  if not clusters:
+    pool = pool._replace(train=np.arange(2))
+  with pytest.raises(UserError, match=message) as found:
+    stages[0].prepare.compute(pool)
+  assert "partition.images" not in str(found.value)
+
+
 def test_number_of_clusters():
   assert deepcluster.num_clusters(config(), spec()) == 5
   automatic = config(clusters=0)
@@ -167,14 +189,6 @@ def test_number_of_clusters():
     assert deepcluster.num_clusters(automatic, some) == k
 
 
-@pytest.mark.parametrize(
-  ("changes", "words"),
-  [
-    ({"num_steps": 1}, r"num_steps=1.*epochs=2"),
-    ({"clusters": 61}, r"clusters=61.*60 images"),
-  ],
-)
-def test_impossible_options(changes, words):
-  with pytest.raises(UserError, match=words):
-    stages = deepcluster.make_stages(config(**changes), spec())
-    stages[0].prepare.compute(view(None, {}))
+def test_each_turn_needs_a_step():
+  with pytest.raises(UserError, match=r"num_steps=1.*epochs=2"):
+    deepcluster.make_stages(config(num_steps=1), spec())

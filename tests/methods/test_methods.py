@@ -76,6 +76,40 @@ def test_four_devices_train_like_one(method, batch_norm):
   chex.assert_trees_all_close(*logs, rtol=1e-5)
 
 
+# What has no dropout of a kind refuses it, rather than do nothing.
+WITHOUT_DROPOUT = [
+  ("dropout", "maxl"),
+  ("dropout", "no_entropy"),
+  ("block_dropout", "maxl"),
+  ("block_dropout", "no_entropy"),
+  ("block_dropout", "fine_tune"),
+]
+
+
+@pytest.mark.parametrize(("kind", "method"), WITHOUT_DROPOUT)
+def test_dropout_is_refused(kind, method):
+  settings = tiny.config(method=method, **{f"model.{kind}": 0.5})
+  with pytest.raises(
+    UserError, match=rf"method='{method}'.* model\.{kind}=0\.5.*set it to 0$"
+  ):
+    tiny.run_steps(settings, 0)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_dropout_has_an_effect(method):
+  if ("dropout", method) in WITHOUT_DROPOUT:
+    return
+  settings = tiny.config(method=method, **{"model.dropout": 0.5})
+  plain, *_ = tiny.run_steps(tiny.config(method=method), 1)
+  dropped, *_ = tiny.run_steps(settings, 1)
+  assert any(
+    not np.array_equal(one, other)
+    for one, other in zip(
+      *map(jax.tree.leaves, (plain[0], dropped[0])), strict=True
+    )
+  )
+
+
 def test_replicas_stay_equal():
   settings = tiny.config(
     method="maxl", parallel="pmap", **{"model.batch_norm": True}
@@ -84,6 +118,22 @@ def test_replicas_stay_equal():
   for leaf in jax.tree.leaves(states):
     for replica in leaf[1:]:
       np.testing.assert_array_equal(leaf[0], replica)
+
+
+def test_dropout_of_fine_tuning_is_of_the_example():
+  final = []
+  for mode in ("none", "pmap"):
+    settings = tiny.config(
+      method="fine_tune", parallel=mode, **{"model.dropout": 0.5}
+    )
+    states, _, run, stage = tiny.run_steps(settings, 3)
+    final.append(parallel.to_host(states, run.plan))
+  chex.assert_trees_all_close(*final, rtol=1e-5, atol=1e-6)
+  # Predictions are without it.
+  state = jax.tree.map(lambda x: x[0], final[0])
+  images = np.ones((2, 8, 8, 1), np.float32)
+  first, second = stage.predict(state, images)
+  np.testing.assert_allclose(first, second, rtol=1e-5)
 
 
 @pytest.mark.parametrize("mode", ["none", "pmap"])

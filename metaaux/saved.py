@@ -1,0 +1,88 @@
+"""A run as its checkpoints have it, opened again on one device."""
+
+import os
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from metaaux import checkpoint, feed, methods, rundir
+from metaaux import states as states_lib
+from metaaux.errors import UserError
+from metaaux.feed import Run
+from metaaux.stage import Stage
+
+Seeded = Any
+
+
+class Restored(NamedTuple):
+  """A run as a checkpoint has it.
+
+  Attributes:
+    run: data and one device; other test sets are left out.
+    stage: that the checkpoint was written in.
+    states: of all seeds.
+    step: updates of the stage that they have seen.
+  """
+
+  run: Run
+  stage: Stage
+  states: Seeded
+  step: int
+
+
+def restore(workdir: str, name: str = "") -> Restored:
+  """Opens a run directory, finished or not; nothing is written.
+
+  Args:
+    workdir: of a run.
+    name: of a stage, whose newest checkpoint is read; "": the last one, which
+      trains the primary task.
+
+  Raises:
+    UserError: there is no run, no such stage or no checkpoint of it, or its
+      data is not at hand.
+  """
+  config = rundir.load_config(workdir)
+  directory = os.path.join(workdir, rundir.CHECKPOINTS)
+  if not os.path.isdir(directory):
+    raise UserError(f"{workdir!r} has no checkpoint yet; train the run first")
+  # On one device any batch size will do.
+  config.update(parallel="none", extra_test=())
+  with checkpoint.open_manager(directory) as manager:
+    saved = checkpoint.all_steps(manager)
+    if not saved:
+      raise UserError(f"{workdir!r} has no checkpoint yet; train the run first")
+    run = feed.open_run(config)
+    *before, stage = _until(methods.make(config, run.problem.spec), name)
+    shapes, offset = None, sum(each.num_steps for each in before)
+    for each in before:
+      shapes = states_lib.shapes(run, each, shapes)
+    done = _newest(saved, stage, offset, workdir)
+    states = states_lib.restore(run, stage, shapes, manager, done)
+  return Restored(run, stage, states, done - offset)
+
+
+def _until(stages: Sequence[Stage], name: str) -> Sequence[Stage]:
+  """The stages up to the one of this name."""
+  names = [stage.name for stage in stages]
+  if name and name not in names:
+    raise UserError(
+      f"the run has no stage {name!r}; its stages: {', '.join(names)}"
+    )
+  return stages[: names.index(name) + 1] if name else stages
+
+
+def _newest(saved: list[int], stage: Stage, offset: int, workdir: str) -> int:
+  """The newest of all saved steps that a stage wrote."""
+  end = offset + stage.num_steps
+  steps = [step for step in saved if offset < step <= end]
+  if steps:
+    return steps[-1]
+  if saved[-1] <= offset:
+    raise UserError(
+      f"the newest checkpoint of {workdir!r} is of step {saved[-1]}; stage "
+      f"{stage.name!r} is trained after step {offset}: resume the run first"
+    )
+  raise UserError(
+    f"stage {stage.name!r} of {workdir!r} was trained until step {end} and its "
+    "checkpoint was not kept; train the run again with --overwrite"
+  )
