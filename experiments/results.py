@@ -169,8 +169,9 @@ def labels(results: Sequence[Result], keys: Sequence[str] = ()) -> list[str]:
   """What to call each run: its method, and what sets it apart.
 
   Named are the keys that differ between the runs of its method, and those that
-  differ between any runs where this one leaves the default. Runs that still
-  have one name in one setting get that of their folder, too.
+  differ between any runs where this one leaves the default; of these none that
+  is empty. Runs that still have one name in one setting get that of their
+  folder, too.
 
   Args:
     results: of `load`.
@@ -190,11 +191,11 @@ def labels(results: Sequence[Result], keys: Sequence[str] = ()) -> list[str]:
     alike = [r for r in results if r["method"] == result["method"]]
     own, told = result["method"] + ".", []
     for key in sorted(differ, key=lambda k: (not k.startswith(own), k)):
-      if key in result["config"] and (
+      value = result["config"].get(key, "")
+      if value != "" and (
         len(_values(alike, key)) > 1 or _is_unusual(result, key, defaults)
       ):
-        value = shown(result["config"][key])
-        told.append(f"{key.removeprefix(own)}={value}")
+        told.append(f"{key.removeprefix(own)}={shown(value)}")
     names.append(" ".join([result["method"], *told]))
   cells = [
     (name, setting(r, keys)) for name, r in zip(names, results, strict=True)

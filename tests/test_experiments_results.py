@@ -162,3 +162,12 @@ def test_picture_of_many_runs(tmp_path, capsys, ending):
 def test_unknown_kind_of_picture(tmp_path):
   with pytest.raises(UserError, match="type 'xyz' are unknown"):
     output.figure(output.new_figure(1, 1), str(tmp_path / "a.xyz"))
+
+
+def test_labels_leave_out_what_is_empty():
+  of_file = {"embedding__name": "file", "embedding__path": "x.npz"}
+  found = [run("joint"), run("joint", **of_file)]
+  assert results.labels(found) == [
+    "joint embedding.name=spectral",
+    "joint embedding.name=file embedding.path=x.npz",
+  ]
