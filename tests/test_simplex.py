@@ -78,7 +78,8 @@ def test_nearest_point_by_enumeration(x64):
 def test_optimality_conditions(x64):
   for size in (2, 5, 39, 400):
     points = random_points(num=8, size=size)
-    for v, x in zip(points, simplex.project(points, total=size), strict=True):
+    projected = np.asarray(simplex.project(points, total=size))
+    for v, x in zip(points, projected, strict=True):
       np.testing.assert_allclose(x.sum(), size, rtol=1e-13)
       assert x.min() >= 0
       threshold = (v - x)[x > 0]
