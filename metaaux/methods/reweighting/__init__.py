@@ -1,0 +1,30 @@
+"""Weights of auxiliary tasks: one rule a file, behind one signature.
+
+  from metaaux.methods.reweighting import Tasks, arml
+
+  weighting = arml.make(eta=0.0125)
+  state = weighting.init(num_tasks)
+  tasks = Tasks(shared_params, primary_loss, auxiliary_losses)
+  weight_K, state, metrics = weighting.update(state, tasks, key)
+
+Nothing here knows a training loop, a config or a kind of network; see `Tasks`
+and `Weighting`.
+"""
+
+from collections.abc import Callable, Mapping
+
+from metaaux.methods.reweighting import (
+  arml,
+  qp_ema,
+  uniform,
+)
+from metaaux.methods.reweighting._core import Tasks, Weighting
+from metaaux.methods.reweighting._gradients import Gram, gram
+
+__all__ = ["WEIGHTINGS", "Gram", "Tasks", "Weighting", "gram"]
+
+WEIGHTINGS: Mapping[str, Callable[..., Weighting]] = {
+  "uniform": uniform.make,
+  "arml": arml.make,
+  "qp_ema": qp_ema.make,
+}
