@@ -14,8 +14,13 @@ and `Weighting`.
 from collections.abc import Callable, Mapping
 
 from metaaux.methods.reweighting import (
+  adaloss,
   arml,
+  dwa,
+  gradnorm,
   qp_ema,
+  rlw,
+  uncertainty,
   uniform,
 )
 from metaaux.methods.reweighting._core import Tasks, Weighting
@@ -27,4 +32,9 @@ WEIGHTINGS: Mapping[str, Callable[..., Weighting]] = {
   "uniform": uniform.make,
   "arml": arml.make,
   "qp_ema": qp_ema.make,
+  "adaloss": adaloss.make,
+  "gradnorm": gradnorm.make,
+  "uncertainty": uncertainty.make,
+  "dwa": dwa.make,
+  "rlw": rlw.make,
 }
