@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from metaaux.methods.reweighting import (
   adaloss,
   arml,
+  auto_lambda,
   cagrad,
   cosine_similarity,
   dwa,
@@ -51,4 +52,5 @@ WEIGHTINGS: Mapping[str, Callable[..., Weighting]] = {
   "imtl": imtl.make,
   "pcgrad": pcgrad.make,
   "nash_mtl": nash_mtl.make,
+  "auto_lambda": auto_lambda.make,
 }
