@@ -1,0 +1,186 @@
+"""Losses, gradients and their products: three routes, four devices, memory."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import toys
+
+from metaaux.methods.reweighting import Tasks, _gradients, arml, gram
+
+WEIGHTS = np.array([0.3, 1.7, 1.0])
+
+
+def explicit(tasks):
+  primary, columns = toys.dense_gradients(tasks)
+  return columns.T @ columns, columns.T @ primary, primary @ primary
+
+
+def explicit_slope(tasks, weight_K):
+  primary, columns = toys.dense_gradients(tasks)
+  return -2 * columns.T @ (primary - columns @ weight_K)
+
+
+def tasks_with(forward_mode=True, dtype=None):
+  params = toys.network_params()
+  batch = toys.network_batch()
+  params, batch = jax.tree.map(
+    lambda x: x.astype(dtype or x.dtype), (params, batch)
+  )
+  return toys.network(params, batch, forward_mode=forward_mode)
+
+
+@pytest.mark.parametrize("forward_mode", [True, False])
+def test_slope_of_the_mismatch(forward_mode, x64):
+  """One JVP, explicit gradients and differences give one slope."""
+  tasks = tasks_with(forward_mode)
+  primary, columns = toys.dense_gradients(tasks)
+
+  def mismatch(weight_K):
+    return np.sum((primary - columns @ weight_K) ** 2)
+
+  value, slope = jax.jit(lambda w: arml.weight_gradient(tasks, w))(WEIGHTS)
+  np.testing.assert_allclose(value, mismatch(WEIGHTS), rtol=1e-12)
+  np.testing.assert_allclose(slope, explicit_slope(tasks, WEIGHTS), rtol=1e-11)
+  differences = [
+    (mismatch(WEIGHTS + d) - mismatch(WEIGHTS - d)) / 2e-6
+    for d in 1e-6 * np.eye(3)
+  ]
+  np.testing.assert_allclose(slope, differences, rtol=1e-6)
+
+
+def test_slope_in_float32():
+  tasks = tasks_with()
+  _, slope = arml.weight_gradient(tasks, jnp.asarray(WEIGHTS))
+  assert slope.dtype == jnp.float32
+  np.testing.assert_allclose(slope, explicit_slope(tasks, WEIGHTS), rtol=1e-5)
+
+
+@pytest.mark.parametrize("forward_mode", [True, False])
+@pytest.mark.parametrize("num_tasks", [1, 3, 7])
+def test_gram(forward_mode, num_tasks, x64):
+  """Three tasks are unrolled, seven are in a loop."""
+  tasks = toys.network(
+    toys.network_params(num_tasks=num_tasks),
+    toys.network_batch(num_tasks=num_tasks),
+    forward_mode=forward_mode,
+  )
+  got = jax.jit(lambda: gram(tasks))()
+  for x, want in zip(got, explicit(tasks), strict=True):
+    np.testing.assert_allclose(x, want, rtol=1e-11, atol=1e-13)
+  np.testing.assert_array_equal(got.auxiliary, got.auxiliary.T)
+  primary, columns = toys.dense_gradients(tasks)
+  everything = np.concatenate([primary[:, None], columns], axis=1)
+  np.testing.assert_allclose(
+    got.of_all, everything.T @ everything, rtol=1e-11, atol=1e-13
+  )
+
+
+@pytest.mark.parametrize("forward_mode", [True, False])
+def test_products_with_any_direction_and_norms(forward_mode, x64):
+  tasks = tasks_with(forward_mode)
+  _, columns = toys.dense_gradients(tasks)
+  direction = toys.network_params(seed=5)
+  flat, _ = jax.flatten_util.ravel_pytree(direction)
+  got = jax.jit(lambda: _gradients.inner_products(tasks, direction))()
+  np.testing.assert_allclose(got, columns.T @ flat, rtol=1e-11)
+  loss, square = jax.jit(lambda: _gradients.squared_norms(tasks))()
+  np.testing.assert_allclose(square, (columns**2).sum(0), rtol=1e-11)
+  np.testing.assert_allclose(
+    loss, tasks.auxiliary_losses(tasks.params), rtol=1e-14
+  )
+
+
+def test_functions_with_only_a_reverse_rule():
+  @jax.custom_vjp
+  def double(x):
+    return 2 * x
+
+  double.defvjp(lambda x: (2 * x, None), lambda _, g: (2 * g,))
+
+  def make(forward_mode):
+    base = toys.linear(toys.basis(0)[:, 0], toys.basis(0, (3.0, 1)))
+    return base._replace(
+      auxiliary_losses=lambda params: base.auxiliary_losses(
+        jax.tree.map(double, params)
+      ),
+      forward_mode=forward_mode,
+    )
+
+  with pytest.raises(TypeError, match="custom_vjp"):
+    gram(make(True))
+  got = gram(make(False))
+  np.testing.assert_allclose(got.auxiliary, np.diag([4.0, 36.0]))
+  np.testing.assert_allclose(got.cross, [2.0, 0.0])
+
+
+def test_products_of_half_precision_gradients_are_single():
+  """The sum of 5001 ones is no bfloat16, and may even stop at 256."""
+  params = jnp.zeros(5001, jnp.bfloat16)
+  tasks = Tasks(params, jnp.sum, lambda x: jnp.stack([jnp.sum(x), -x[0]]))
+  got = gram(tasks._replace(forward_mode=False))
+  assert {x.dtype for x in got} == {jnp.dtype("float32")}
+  np.testing.assert_array_equal(got.primary, 5001)
+  np.testing.assert_array_equal(got.auxiliary, [[5001, -1], [-1, 1]])
+  _, square = _gradients.squared_norms(tasks)
+  np.testing.assert_array_equal(square, [5001, 1])
+
+
+def test_one_gradient_in_memory_at_a_time():
+  """16 gradients of 4 MB; the reverse route keeps them all."""
+  size, num_tasks = 1 << 20, 16
+  scale_K = jnp.arange(1.0, num_tasks + 1)
+
+  def needed(forward_mode):
+    def products(params):
+      return gram(
+        Tasks(
+          params,
+          lambda x: jnp.sum(x**2),
+          lambda x: scale_K * jnp.sum(jnp.sin(x)),
+          forward_mode=forward_mode,
+        )
+      )
+
+    compiled = jax.jit(products).lower(jnp.ones(size)).compile()
+    return compiled.memory_analysis().temp_size_in_bytes / (4 * size)
+
+  assert needed(True) < 8
+  assert needed(False) > num_tasks
+
+
+@pytest.mark.parametrize("runner", [toys.on_pmap, toys.on_shard_map])
+@pytest.mark.parametrize("forward_mode", [True, False])
+@pytest.mark.parametrize("num_tasks", [3, 6])
+def test_four_devices_equal_one(runner, forward_mode, num_tasks, x64):
+  params = toys.network_params(num_tasks=num_tasks)
+  batch = toys.network_batch(num_tasks=num_tasks)
+  weight_K = jnp.linspace(0.5, 1.5, num_tasks)
+
+  def everything(batch, axis_name=None):
+    tasks = toys.network(params, batch, axis_name, forward_mode=forward_mode)
+    return (
+      tuple(gram(tasks)),
+      arml.weight_gradient(tasks, weight_K),
+      _gradients.squared_norms(tasks),
+      _gradients.primary_loss(tasks),
+      _gradients.auxiliary_losses(tasks),
+    )
+
+  want = jax.jit(everything)(batch)
+  got = runner(lambda batch: everything(batch, "devices"), batch)
+  for x, y in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+    np.testing.assert_allclose(x, y, rtol=1e-10)
+
+
+def test_mean_of_the_devices_products_is_larger(x64):
+  """Trap 9: what the test above would catch."""
+  params, batch = toys.network_params(), toys.network_batch()
+  parts = jax.tree.map(lambda x: x.reshape(4, -1, *x.shape[1:]), batch)
+  biased = jax.jit(
+    lambda: jnp.mean(
+      jax.vmap(lambda b: gram(toys.network(params, b)).auxiliary)(parts), axis=0
+    )
+  )()
+  right = gram(toys.network(params, batch)).auxiliary
+  assert np.all(np.diag(biased) > 1.05 * np.diag(right))
