@@ -2,6 +2,7 @@
 
   python -m metaaux.main --config=configs/meta_mtl_cifar10.py
   python -m metaaux.main --config=configs/meta_mtl_cifar10.py:method=single
+  python -m metaaux.main --config=configs/meta_mtl_cifar10.py:preset=code
 
 Gui et al. 2020, Table 3; its augmented rows are `flip,grayscale=0.1`, the value
 of the official code, without crops, since pseudo-labels are of whole images.
@@ -10,6 +11,10 @@ prepare it).
 
 Arguments, after the colon and separated by commas:
   runlocal         one seed, 200 steps, a small embedding
+  preset=          paper, or code: network, rates, momentum, weight decay and
+                   clipping of the official code, and with it, unless they are
+                   given, variant=code_torch1, num_tasks=3, num_classes=15,
+                   flip and grayscale=0.1
   flip             random horizontal flips
   grayscale=       share of grey training images
   method=          meta_mtl | single | joint | pta | fine_tune |
@@ -21,11 +26,12 @@ Arguments, after the colon and separated by commas:
   num_tasks=       T; decoders of pta
   num_classes=     k of each auxiliary task; 0: that of the primary one
   label_fraction=  share of the training images that have labels
-  decoder=         hidden: as in the paper; linear: the hidden layer is shared
+  decoder=         hidden: as in the paper; linear: the hidden layer is shared;
+                   preset=code has no hidden layer
   dropout=         on the flattened features; of every method
   seeds=           number of seeds
 
-Full size: not yet run.
+Full size: not yet run, with either preset.
 """
 
 import ml_collections
@@ -36,13 +42,23 @@ from metaaux import recipes
 
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
   """See the module's docstring."""
-  arg = config_lib.parse_argument(
-    arg, **recipes.META_MTL_PAPER_ARGUMENTS, flip=False, grayscale=0.0
+  arg = recipes.meta_mtl_preset(
+    arg,
+    code={
+      "num_tasks": 3,
+      "num_classes": 15,
+      "flip": True,
+      "grayscale": 0.1,
+    },
+    flip=False,
+    grayscale=0.0,
   )
   config = config_lib.base()
   config.dataset = "tfds:cifar10"
   config.psi = (1,)
   recipes.meta_mtl_paper(config, arg, class_size=5000)
+  if arg.preset == "code":
+    recipes.meta_mtl_code(config, arg.variant)
   config.augment.flip = arg.flip
   config.augment.grayscale = arg.grayscale
   return config

@@ -128,6 +128,11 @@ def _clusters() -> dict[str, Any]:
       "variant": "paper_second_order",
       "always_main": False,
       "decoder_learning_rate": 0.0,  # 0: inner.learning_rate
+      # code_torch1 and code_torch2: of all their updates but the last, which
+      # is by `optimizer`. All 0: plain SGD.
+      "code_momentum": 0.0,
+      "code_weight_decay": 0.0,  # L2, added to the gradient
+      "code_clip_norm": 0.0,  # of each gradient, the main one's too; 0: none
     },
     "pseudo_labels": {"rounds": 5, "confidence": 0.95},
   }

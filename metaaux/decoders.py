@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from metaaux import joint, losses, models
 from metaaux.errors import UserError
-from metaaux.stage import Array, Batch, Key, Spec
+from metaaux.stage import Array, Batch, Batches, Key, Spec
 
 Tree = Any
 
@@ -136,6 +136,39 @@ def main_loss(
   hits = found_BxC.argmax(-1) == batch["primary"]
   loss = losses.focal_loss(found_BxC, batch["primary"], net.gamma).mean()
   return loss, jnp.mean(hits)
+
+
+def task_loss(
+  net: Decoders,
+  shared: Tree,
+  params: Params,
+  t: Array,
+  batches: Batches,
+  labels_TxN: Array,
+  key: Key | None,
+) -> Array:
+  """L_t, where t = 0 is the main task on its own batch.
+
+  Args:
+    net: the network.
+    shared: F, in place of `params.shared`.
+    params: decoders.
+    t: which task, int32 scalar in 0 .. T.
+    batches: `inner` (main task) and `pool` (auxiliary tasks).
+    labels_TxN: auxiliary labels of all examples.
+    key: of dropout.
+  """
+  params = task(params._replace(shared=shared), jnp.maximum(t, 1))
+  main, pool = batches["inner"], batches["pool"]
+  label_B = labels_TxN[jnp.maximum(t, 1) - 1, pool["index"]]
+  batch = {
+    name: jnp.where(t == 0, main[name], pool[name])
+    for name in ("image", "index")
+  }
+  main_logits, found_1xBxK = logits(net, params, batch, key)
+  of_main = losses.focal_loss(main_logits, main["primary"], net.gamma).mean()
+  of_task = losses.focal_loss(found_1xBxK[0], label_B, net.gamma).mean()
+  return jnp.where(t == 0, of_main, of_task)
 
 
 def auxiliary_losses(

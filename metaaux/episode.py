@@ -1,8 +1,8 @@
 """An episode: a virtual step on a drawn task, judged by the main task.
 
-Gui et al. 2020, equations 5 and 6, with the variants that the official code and
-later findings give rise to. Losses are functions and parameters any pytree, so
-that nothing here knows of networks or data.
+Gui et al. 2020, equations 5 and 6, and the variant that later findings give
+rise to; `episode_code` has those of the official code. Losses are functions and
+parameters any pytree, so that nothing here knows of networks or data.
 """
 
 from collections.abc import Callable
@@ -29,14 +29,17 @@ class Rule(NamedTuple):
   """How an episode and the outer step update.
 
   Attributes:
-    variant: "paper_second_order"; "first_order" leaves H_t out; "code_torch1"
-      and "code_torch2" are what the official code does on PyTorch 1 and on 2
-      (by plain SGD); "alternating" is a real step on task t, then one on the
-      main task.
+    variant: "paper_second_order"; "first_order" leaves H_t out; "alternating"
+      is a real step on task t, then one on the main task; "code_torch1" and
+      "code_torch2" are what the official code does on PyTorch 1 and on 2.
     alpha: rate of the inner steps of F.
     alpha_d: rate of the decoders.
     num_steps: inner steps, all on one batch.
     axis_name: devices that share a batch, or None.
+    momentum: of the official code's SGD, except for its last step of F; 0 is
+      plain SGD. This and the next two have no effect on other variants.
+    weight_decay: likewise; L2, added to the gradient.
+    clip_norm: largest norm of its gradients, 0: any.
   """
 
   variant: str
@@ -44,6 +47,9 @@ class Rule(NamedTuple):
   alpha_d: float
   num_steps: int = 1
   axis_name: str | None = None
+  momentum: float = 0.0
+  weight_decay: float = 0.0
+  clip_norm: float = 0.0
 
 
 class Episode(NamedTuple):
@@ -79,9 +85,8 @@ def episode(
       decoders' tree is to be ignored.
     main_loss: (F, D_0) -> L_0 of a fresh batch, and anything beside it.
     params: before the episode.
-    rule: what to do.
+    rule: what to do; not a variant of the official code.
   """
-  is_code = rule.variant.startswith("code")
 
   def gradients(shared: Tree, at: Params) -> tuple[Tree, Params]:
     """Of F and of the decoders, from one pass at the old parameters."""
@@ -90,22 +95,20 @@ def episode(
 
   start, ahead, visited, inner = params, params.shared, [], None
   for i in range(rule.num_steps):
-    at = params if is_code else start
-    g_f, g_d = gradients(ahead, at)
-    visited.append((ahead, at))
-    inner = g_f if inner is None else inner
-    if i == 0 or is_code:
-      params = _step_decoders(params, g_d, rule.alpha_d)
+    g_f, g_d = gradients(ahead, start)
+    visited.append(ahead)
+    if i == 0:
+      inner, params = g_f, _step_decoders(params, g_d, rule.alpha_d)
     ahead = descend(ahead, g_f, rule.alpha)
   after = jax.value_and_grad(main_loss, argnums=(0, 1), has_aux=True)
   (value, extra), (outer, g_main) = parallel.pmean(
     after(ahead, params.main), rule.axis_name
   )
   if rule.variant == "paper_second_order":
-    for point, at in reversed(visited):  # the newest step comes first
+    for point in reversed(visited):  # the newest step comes first
       # Forward over reverse; nested `jax.grad` takes longer on a CPU.
       _, along = jax.jvp(
-        lambda shared, at=at: gradients(shared, at)[0], (point,), (outer,)
+        lambda shared: gradients(shared, start)[0], (point,), (outer,)
       )
       outer = descend(outer, along, rule.alpha)
   if rule.variant == "alternating":
@@ -113,21 +116,16 @@ def episode(
   return Episode(params, inner, outer, ahead, value, extra)
 
 
-def before_outer_step(
-  shared: Tree, inner: Tree, outer: Tree, rule: Rule
-) -> Tree:
+def before_outer_step(shared: Tree, inner: Tree, rule: Rule) -> Tree:
   """F where the outer optimiser takes its step from.
 
   Args:
     shared: F.
     inner: mean of the episodes' first inner gradients.
-    outer: mean of their outer directions.
-    rule: what to do.
+    rule: what to do; not a variant of the official code.
   """
-  if rule.variant in ("code_torch2", "alternating"):
+  if rule.variant == "alternating":
     return descend(shared, inner, rule.alpha)
-  if rule.variant == "code_torch1":
-    return descend(shared, outer, rule.alpha)
   return shared
 
 

@@ -3,11 +3,13 @@
 import ast
 import pathlib
 
+import jax
+import numpy as np
 import pytest
 from test_train import CONFIGS, load_config
 
 from metaaux import config as config_lib
-from metaaux import config_rules
+from metaaux import config_rules, models
 from metaaux.errors import UserError
 
 NAMES = sorted(path.stem for path in CONFIGS.glob("*.py"))
@@ -64,6 +66,55 @@ def test_augmented_cifar10_of_meta_mtl():
   assert not any(plain.values())
   augmented = load_config("meta_mtl_cifar10", "flip,grayscale=0.1").augment
   assert augmented.to_dict() == {"pad": 0, "flip": True, "grayscale": 0.1}
+
+
+@pytest.mark.parametrize(
+  ("name", "tasks", "classes"),
+  [("meta_mtl_cifar10", 3, 15), ("meta_mtl_cifar100", 7, 100)],
+)
+def test_meta_mtl_preset_of_the_official_code(name, tasks, classes):
+  config = load_config(name, "preset=code")
+  config_lib.validate(config)
+  assert config.meta_mtl.variant == "code_torch1"
+  assert config.inner.num_steps == 3 and config.batch_size == 100
+  for momentum, decay, rate in (
+    (
+      config.meta_mtl.code_momentum,
+      config.meta_mtl.code_weight_decay,
+      config.inner.learning_rate,
+    ),
+    (
+      config.optimizer.momentum,
+      config.optimizer.weight_decay,
+      config.optimizer.learning_rate,
+    ),
+  ):
+    assert (momentum, decay, rate) == (0.9, 5e-4, 0.001)
+  assert config.meta_mtl.decoder_learning_rate == 0  # that of inner steps
+  assert config.meta_mtl.code_clip_norm == 5.0
+  assert config.optimizer.clip_norm == 0  # has been done then
+  assert config.partition.num_tasks == tasks
+  assert config.partition.num_classes == classes and config.augment.flip
+  assert config.augment.grayscale == 0.1
+  # F of 75,648 weights, and a decoder of 81,930 for ten classes.
+  network = models.make(config.model, {"primary": 10})
+  images = np.zeros((1, 32, 32, 3), np.float32)
+  params, _ = jax.eval_shape(network.init, jax.random.key(0), images)
+  decoder = sum(x.size for x in jax.tree.leaves(params["head_primary"]))
+  assert decoder == 81_930
+  assert sum(x.size for x in jax.tree.leaves(params)) == 75_648 + decoder
+
+
+def test_meta_mtl_preset_and_other_arguments():
+  name = "meta_mtl_cifar10"
+  config = load_config(name, "preset=code,num_tasks=4,flip=False")
+  assert config.partition.num_tasks == 4 and not config.augment.flip
+  # The keys of the official code have no effect on other variants.
+  config = load_config(name, "preset=code,variant=first_order")
+  assert config.meta_mtl.code_momentum == config.meta_mtl.code_clip_norm == 0
+  assert load_config(name, "preset=paper") == load_config(name, "")
+  with pytest.raises(UserError, match=r"preset='papr' .* paper or code"):
+    load_config(name, "preset=papr")
 
 
 @pytest.mark.parametrize("name", NAMES)

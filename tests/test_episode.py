@@ -7,24 +7,45 @@ import numpy as np
 import pytest
 
 from metaaux import episode as episode_lib
+from metaaux import episode_code
 from metaaux.decoders import Params
 from metaaux.episode import Rule, before_outer_step, episode
 
 A, B, RATE = 1.0, -2.0, 0.1
 
 
+def _take(task_loss, main_loss, params, t, rule):
+  """An episode of task t, and F after the outer step by plain SGD."""
+  if rule.variant in episode_code.VARIANTS:
+    found, code = episode_code.episode(
+      task_loss,
+      main_loss,
+      params,
+      jnp.int32(t),
+      episode_code.init(params, rule),
+      rule,
+    )
+    start, _ = episode_code.first_outer_step(
+      params.shared, found.inner, found.outer, code, rule
+    )
+  else:
+    found = episode(task_loss, main_loss, params, rule)
+    start = before_outer_step(params.shared, found.inner, rule)
+  return found, start - RATE * found.outer
+
+
 def _quadratics(theta, variant, num_steps=1):
   """One update of toy A: two parabolas, the auxiliary one always drawn."""
   rule = Rule(variant, RATE, RATE, num_steps)
   params = Params(jnp.asarray(theta), jnp.zeros(()), jnp.zeros((1,)))
-  found = episode(
+  _, theta = _take(
     lambda shared, at: 0.5 * (shared - B) ** 2,
     lambda shared, main: (0.5 * (shared - A) ** 2, ()),
     params,
+    1,
     rule,
   )
-  start = before_outer_step(params.shared, found.inner, found.outer, rule)
-  return start - RATE * found.outer
+  return theta
 
 
 @pytest.mark.parametrize(
@@ -70,9 +91,8 @@ def _bilinear(variant, drawn):
 
   rule = Rule(variant, RATE, RATE)
   params = Params(*(jnp.asarray(x) for x in (1.0, 1.0, [0.5])))
-  found = episode(task_loss, main_loss, params, rule)
-  start = before_outer_step(params.shared, found.inner, found.outer, rule)
-  return start - RATE * found.outer, found
+  found, w = _take(task_loss, main_loss, params, drawn, rule)
+  return w, found
 
 
 @pytest.mark.parametrize(

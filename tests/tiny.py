@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from metaaux import config as config_lib
-from metaaux import feed, methods, parallel, train
-from metaaux.methods import maxl
+from metaaux import feed, host, methods, parallel, train
+from metaaux.methods import maxl, meta_mtl
 
 # What a method needs beside the common settings.
 _OF_METHOD = {
@@ -19,6 +19,14 @@ _OF_METHOD = {
     "embedding.width": 4,
     "embedding.batch_size": 16,
   },
+}
+
+# What only the variants of Meta-MTL's official code read.
+OFFICIAL_CODE = {
+  "inner.num_steps": 2,
+  "meta_mtl.code_momentum": 0.9,
+  "meta_mtl.code_weight_decay": 0.01,
+  "meta_mtl.code_clip_norm": 1.0,
 }
 
 
@@ -93,3 +101,29 @@ def maxl_problem(settings, *, float64=True):
 
     state, batch = jax.tree.map(wide, (state, batch))
   return problem, state, batch
+
+
+def meta_mtl_problem(**changes):
+  """Meta-MTL's fixed parts, a state and a batch of each stream, in float64."""
+  settings = config(method="meta_mtl", gamma=0.0, **changes)
+  run = feed.open_run(settings)
+  problem = meta_mtl.assemble(settings, run.problem.spec)
+  (stage,) = meta_mtl.make(settings, run.problem.spec)
+  labels = stage.prepare.compute(host.view(run, stage, None, 0, ""))
+  train = run.problem.train[0]
+  batches = {
+    name: feed.draw(run, run.pool, jnp.asarray(index), None)
+    for name, index in (
+      ("train", train[:16]),
+      ("inner", train[16:32]),
+      ("pool", np.arange(16)),
+    )
+  }
+  state = meta_mtl.init_state(
+    problem, jax.random.key(0), batches["train"], (None, jnp.asarray(labels))
+  )
+
+  def wide(x):
+    return x.astype(jnp.float64) if x.dtype == jnp.float32 else x
+
+  return problem, *jax.tree.map(wide, (state, batches))

@@ -7,7 +7,8 @@ the shared layers F take a virtual one,
   F* = F - alpha grad_F L_t(F, D_t),
 
 and F moves by the gradient of the main loss after that step, L_0(F*, D_0),
-which is (I - alpha H_t) grad L_0(F*) with the Hessian H_t of L_t.
+which is (I - alpha H_t) grad L_0(F*) with the Hessian H_t of L_t. Variants of
+this are in `episode`, those of the official code in `episode_code`.
 """
 
 from functools import partial
@@ -17,9 +18,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from metaaux import auxiliary_tasks, decoders, losses, optim, parallel
+from metaaux import auxiliary_tasks, decoders, episode_code, optim, parallel
 from metaaux.decoders import Decoders, Params
 from metaaux.episode import Episode, Rule, before_outer_step, episode
+from metaaux.episode_code import CodeState
 from metaaux.errors import UserError
 from metaaux.stage import (
   Array,
@@ -36,11 +38,15 @@ Tree = Any
 
 
 class MetaMTLState(NamedTuple):
-  """The network, the outer optimiser of F, and the auxiliary labels [T, n]."""
+  """The network, the outer optimiser of F, and the auxiliary labels [T, n].
+
+  `code` has the other optimisers of the official code, None in other variants.
+  """
 
   params: Params
   optimizer: Tree
   labels: Array
+  code: CodeState | None
 
 
 class Problem(NamedTuple):
@@ -52,59 +58,37 @@ class Problem(NamedTuple):
   rule: Rule
 
 
-def task_loss(
-  net: Decoders,
-  shared: Tree,
-  params: Params,
-  t: Array,
-  batches: Batches,
-  labels_TxN: Array,
-  key: Key | None,
-) -> Array:
-  """L_t, where t = 0 is the main task on its own batch.
-
-  Args:
-    net: the network.
-    shared: F, in place of `params.shared`.
-    params: decoders.
-    t: which task, int32 scalar in 0 .. T.
-    batches: `inner` (main task) and `pool` (auxiliary tasks).
-    labels_TxN: auxiliary labels of all examples.
-    key: of dropout.
-  """
-  params = decoders.task(params._replace(shared=shared), jnp.maximum(t, 1))
-  main, pool = batches["inner"], batches["pool"]
-  label_B = labels_TxN[jnp.maximum(t, 1) - 1, pool["index"]]
-  batch = {
-    name: jnp.where(t == 0, main[name], pool[name])
-    for name in ("image", "index")
-  }
-  main_logits, found_1xBxK = decoders.logits(net, params, batch, key)
-  main_loss = losses.focal_loss(main_logits, main["primary"], net.gamma).mean()
-  loss = losses.focal_loss(found_1xBxK[0], label_B, net.gamma).mean()
-  return jnp.where(t == 0, main_loss, loss)
-
-
 def run_episode(
-  problem: Problem,
-  params: Params,
-  t: Array,
-  labels_TxN: Array,
-  batches: Batches,
-  key: Key,
-) -> Episode:
-  """The episode of task t on batches `train` (outer), `inner` and `pool`."""
-  net = problem.net
+  problem: Problem, state: MetaMTLState, t: Array, batches: Batches, key: Key
+) -> tuple[Episode, MetaMTLState]:
+  """The episode of task t on batches `train` (outer), `inner` and `pool`.
+
+  Returns:
+    The episode, and the state with its decoders; F is that of before.
+  """
+  net, rule, params = problem.net, problem.rule, state.params
   inner_key, outer_key = jax.random.split(key)
+  is_code = rule.variant in episode_code.VARIANTS
 
   def inner_loss(shared: Tree, at: Params) -> Array:
-    return task_loss(net, shared, at, t, batches, labels_TxN, inner_key)
+    return decoders.task_loss(
+      net, shared, at, t, batches, state.labels, inner_key
+    )
 
   def main_loss(shared: Tree, main: Tree) -> tuple[Array, Array]:
     at = params._replace(shared=shared, main=main)
-    return decoders.main_loss(net, at, batches["train"], outer_key)
+    # The official code judges in evaluation mode.
+    main_key = None if is_code else outer_key
+    return decoders.main_loss(net, at, batches["train"], main_key)
 
-  return episode(inner_loss, main_loss, params, problem.rule)
+  code = state.code
+  if is_code:
+    found, code = episode_code.episode(
+      inner_loss, main_loss, params, t, code, rule
+    )
+  else:
+    found = episode(inner_loss, main_loss, params, rule)
+  return found, state._replace(params=found.params, code=code)
 
 
 def update(
@@ -122,19 +106,23 @@ def update(
   lowest = 1 if always_main or rule.variant == "alternating" else 0
   drawn = jax.random.randint(task_key, (), lowest, problem.net.num_tasks + 1)
   tasks = [jnp.int32(0), drawn] if always_main else [drawn]
-  params, episodes = state.params, []
+  episodes = []
   for t, one_key in zip(tasks, keys, strict=False):
-    episodes.append(
-      run_episode(problem, params, t, state.labels, batches, one_key)
-    )
-    params = episodes[-1].params
+    found, state = run_episode(problem, state, t, batches, one_key)
+    episodes.append(found)
 
   def mean(*trees: Tree) -> Tree:
     return jax.tree.map(lambda *x: sum(x) / len(x), *trees)
 
   outer = mean(*[e.outer for e in episodes])
   inner = mean(*[e.inner for e in episodes])
-  shared = before_outer_step(params.shared, inner, outer, rule)
+  shared, code = state.params.shared, state.code
+  if code is None:
+    shared = before_outer_step(shared, inner, rule)
+  else:
+    shared, code = episode_code.first_outer_step(
+      shared, inner, outer, code, rule
+    )
   shared, optimizer = problem.optimizer.update(
     outer, state.optimizer, shared, step
   )
@@ -144,8 +132,8 @@ def update(
     "gradient_norm": optax.tree.norm(outer),
     "main_drawn": jnp.mean(jnp.stack([t == 0 for t in tasks])),
   }
-  params = params._replace(shared=shared)
-  return MetaMTLState(params, optimizer, state.labels), metrics
+  params = state.params._replace(shared=shared)
+  return MetaMTLState(params, optimizer, state.labels, code), metrics
 
 
 def probe(
@@ -165,7 +153,7 @@ def probe(
 
   def of_task(t: Array) -> Metrics:
     def inner_loss(shared: Tree, at: Params) -> Array:
-      return task_loss(net, shared, at, t, batches, state.labels, None)
+      return decoders.task_loss(net, shared, at, t, batches, state.labels, None)
 
     def main_loss(shared: Tree, main: Tree) -> tuple[Array, Array]:
       at = state.params._replace(shared=shared, main=main)
@@ -214,8 +202,26 @@ def assemble(
   config: Any, spec: Spec, *, axis_name: str | None = None
 ) -> Problem:
   """Network and optimiser of a config; arguments as of `make`."""
-  variant = config.meta_mtl.variant
-  if config.meta_mtl.always_main and variant == "alternating":
+  _check(config)
+  net = auxiliary_tasks.network(config, spec, axis_name)
+  optimizer = optim.make(config.optimizer, config.num_steps)
+  options = config.meta_mtl
+  rule = Rule(
+    variant=options.variant,
+    alpha=config.inner.learning_rate,
+    alpha_d=options.decoder_learning_rate or config.inner.learning_rate,
+    num_steps=config.inner.num_steps,
+    axis_name=axis_name,
+    momentum=options.code_momentum,
+    weight_decay=options.code_weight_decay,
+    clip_norm=options.code_clip_norm,
+  )
+  return Problem(config, net, optimizer, rule)
+
+
+def _check(config: Any) -> None:
+  options = config.meta_mtl
+  if options.always_main and options.variant == "alternating":
     raise UserError(
       "meta_mtl.always_main=True and variant='alternating' exclude each other: "
       "alternating trains the main decoder in every step already"
@@ -225,16 +231,13 @@ def assemble(
       f"inner.learning_rate={config.inner.learning_rate}: method 'meta_mtl' "
       "needs a positive rate of the virtual step, such as 0.1"
     )
-  net = auxiliary_tasks.network(config, spec, axis_name)
-  optimizer = optim.make(config.optimizer, config.num_steps)
-  rule = Rule(
-    variant=variant,
-    alpha=config.inner.learning_rate,
-    alpha_d=config.meta_mtl.decoder_learning_rate or config.inner.learning_rate,
-    num_steps=config.inner.num_steps,
-    axis_name=axis_name,
-  )
-  return Problem(config, net, optimizer, rule)
+  for name in ("code_momentum", "code_weight_decay", "code_clip_norm"):
+    if options[name] and options.variant not in episode_code.VARIANTS:
+      raise UserError(
+        f"meta_mtl.{name}={options[name]} has no effect with "
+        f"meta_mtl.variant={options.variant!r}; set it to 0, or the variant to "
+        f"{' or '.join(episode_code.VARIANTS)}"
+      )
 
 
 def init_state(
@@ -242,8 +245,14 @@ def init_state(
 ) -> MetaMTLState:
   """Random weights; of what was prepared only the labels are used."""
   _, labels_TxN = given
-  params = decoders.init(problem.net, key, batch["image"])
-  return MetaMTLState(params, problem.optimizer.init(params.shared), labels_TxN)
+  params, rule = decoders.init(problem.net, key, batch["image"]), problem.rule
+  is_code = rule.variant in episode_code.VARIANTS
+  return MetaMTLState(
+    params,
+    problem.optimizer.init(params.shared),
+    labels_TxN,
+    episode_code.init(params, rule) if is_code else None,
+  )
 
 
 def make(

@@ -7,43 +7,17 @@ import numpy as np
 import pytest
 import tiny
 
-from metaaux import decoders, feed, host
+from metaaux import decoders
 from metaaux import episode as episode_lib
 from metaaux.errors import UserError
 from metaaux.methods import meta_mtl
-
-
-def _problem(**changes):
-  """Fixed parts, a state and batches of every stream, in float64."""
-  settings = tiny.config(method="meta_mtl", gamma=0.0, **changes)
-  run = feed.open_run(settings)
-  problem = meta_mtl.assemble(settings, run.problem.spec)
-  (stage,) = meta_mtl.make(settings, run.problem.spec)
-  labels = stage.prepare.compute(host.view(run, stage, None, 0, ""))
-  train = run.problem.train[0]
-  batches = {
-    name: feed.draw(run, run.pool, jnp.asarray(index), None)
-    for name, index in (
-      ("train", train[:16]),
-      ("inner", train[16:32]),
-      ("pool", np.arange(16)),
-    )
-  }
-  state = meta_mtl.init_state(
-    problem, jax.random.key(0), batches["train"], (None, jnp.asarray(labels))
-  )
-
-  def wide(x):
-    return x.astype(jnp.float64) if x.dtype == jnp.float32 else x
-
-  return problem, *jax.tree.map(wide, (state, batches))
 
 
 def _losses(problem, state, batches, t):
   """L_t of F and the decoders, and L_0 of F and D_0."""
 
   def inner(shared, at):
-    return meta_mtl.task_loss(
+    return decoders.task_loss(
       problem.net, shared, at, jnp.int32(t), batches, state.labels, None
     )
 
@@ -57,15 +31,20 @@ def _losses(problem, state, batches, t):
 @pytest.mark.parametrize("decoder", ["hidden", "linear"])
 @pytest.mark.parametrize("t", [0, 2])
 def test_second_order_equals_nested_grad(x64, t, decoder):
-  problem, state, batches = _problem(**{"model.decoder": decoder})
+  problem, state, batches = tiny.meta_mtl_problem(**{"model.decoder": decoder})
   inner, main = _losses(problem, state, batches, t)
   start = state.params
 
   @jax.jit
   def by_episode(params):
-    return meta_mtl.run_episode(
-      problem, params, jnp.int32(t), state.labels, batches, jax.random.key(3)
+    found, _ = meta_mtl.run_episode(
+      problem,
+      state._replace(params=params),
+      jnp.int32(t),
+      batches,
+      jax.random.key(3),
     )
+    return found
 
   @jax.jit
   def nested(shared):
@@ -102,24 +81,21 @@ def test_second_order_equals_nested_grad(x64, t, decoder):
 
 
 def test_no_virtual_step_is_the_main_step_of_the_shared_layers(x64):
-  problem, state, batches = _problem()
+  problem, state, batches = tiny.meta_mtl_problem()
   problem = problem._replace(rule=problem.rule._replace(alpha=0.0))
   _, main = _losses(problem, state, batches, 0)
   want, _ = jax.grad(main, has_aux=True)(state.params.shared, state.params.main)
   for t in (1, 3):
-    found = meta_mtl.run_episode(
-      problem,
-      state.params,
-      jnp.int32(t),
-      state.labels,
-      batches,
-      jax.random.key(3),
+    found, _ = meta_mtl.run_episode(
+      problem, state, jnp.int32(t), batches, jax.random.key(3)
     )
     chex.assert_trees_all_close(found.outer, want, rtol=1e-12)
 
 
 def test_alternating_is_a_step_on_the_task_then_one_on_the_main_task(x64):
-  problem, state, batches = _problem(**{"meta_mtl.variant": "alternating"})
+  problem, state, batches = tiny.meta_mtl_problem(
+    **{"meta_mtl.variant": "alternating"}
+  )
   new, _ = meta_mtl.update(
     problem, state, batches, jax.random.key(5), jnp.int32(0)
   )
@@ -166,7 +142,7 @@ def test_every_variant_learns(variant):
 
 
 def test_probe(x64):
-  problem, state, batches = _problem()
+  problem, state, batches = tiny.meta_mtl_problem()
   found = jax.jit(lambda s, b: meta_mtl.probe(problem, s, b, 0))(state, batches)
   assert -1 <= found["gradient_cosine_lowest"] <= found["gradient_cosine"] <= 1
   assert found["second_order_ratio"] > 0
@@ -176,13 +152,15 @@ def test_probe(x64):
 
 def test_options_that_exclude_each_other():
   with pytest.raises(UserError, match="always_main=True"):
-    _problem(
+    tiny.meta_mtl_problem(
       **{"meta_mtl.variant": "alternating", "meta_mtl.always_main": True}
     )
   with pytest.raises(UserError, match=r"inner\.learning_rate=0"):
-    _problem(**{"inner.learning_rate": 0.0})
+    tiny.meta_mtl_problem(**{"inner.learning_rate": 0.0})
 
 
 def test_human_tasks_need_human_labels():
   with pytest.raises(UserError, match=r"config\.aux"):
-    _problem(**{"partition.labels": "human", "primary": "2", "psi": (3, 3)})
+    tiny.meta_mtl_problem(
+      **{"partition.labels": "human", "primary": "2", "psi": (3, 3)}
+    )

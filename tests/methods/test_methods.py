@@ -6,13 +6,20 @@ import numpy as np
 import pytest
 import tiny
 
-from metaaux import checkpoint, decoders, methods, parallel
+from metaaux import checkpoint, decoders, episode_code, methods, parallel
 from metaaux import states as states_lib
 from metaaux.errors import UserError
 from metaaux.methods import multi_task
 
 METHODS = sorted(methods.METHODS)
 WITHOUT_BATCH_NORM = ("joint", "meta_mtl", "pta")
+# Methods, and variants with a state of their own.
+CASES = [pytest.param(method, {}, id=method) for method in METHODS] + [
+  pytest.param(
+    "meta_mtl", {**tiny.OFFICIAL_CODE, "meta_mtl.variant": variant}, id=variant
+  )
+  for variant in episode_code.VARIANTS
+]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -25,23 +32,23 @@ def test_loss_falls_and_stays_finite(method):
   assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:5])
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_same_seed_same_bits(method):
-  settings = tiny.config(method=method)
+@pytest.mark.parametrize(("method", "changes"), CASES)
+def test_same_seed_same_bits(method, changes):
+  settings = tiny.config(method=method, **changes)
   first, second = (tiny.run_steps(settings, 3)[0] for _ in range(2))
   chex.assert_trees_all_equal(first, second)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_update_keeps_structure_shapes_and_dtypes(method):
-  settings = tiny.config(method=method)
+@pytest.mark.parametrize(("method", "changes"), CASES)
+def test_update_keeps_structure_shapes_and_dtypes(method, changes):
+  settings = tiny.config(method=method, **changes)
   before, after = (tiny.run_steps(settings, n)[0] for n in (0, 1))
   chex.assert_trees_all_equal_shapes_and_dtypes(before, after)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_state_is_restored_as_it_was_saved(method, tmp_path):
-  settings = tiny.config(method=method)
+@pytest.mark.parametrize(("method", "changes"), CASES)
+def test_state_is_restored_as_it_was_saved(method, changes, tmp_path):
+  settings = tiny.config(method=method, **changes)
   states, _, run, stage = tiny.run_steps(settings, 1)
   previous = None
   for before in methods.make(settings, run.problem.spec)[:-1]:
@@ -53,20 +60,17 @@ def test_state_is_restored_as_it_was_saved(method, tmp_path):
   chex.assert_trees_all_equal(parallel.to_host(restored, run.plan), host)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("method", "changes"), CASES)
 @pytest.mark.parametrize("batch_norm", [False, True])
-def test_four_devices_train_like_one(method, batch_norm):
+def test_four_devices_train_like_one(method, changes, batch_norm):
+  changes = {**changes, "model.batch_norm": batch_norm}
   if batch_norm and method in WITHOUT_BATCH_NORM:
     with pytest.raises(UserError, match="batch norm"):
-      tiny.run_steps(
-        tiny.config(method=method, **{"model.batch_norm": True}), 0
-      )
+      tiny.run_steps(tiny.config(method=method, **changes), 0)
     return
   final, logs = [], []
   for mode in ("none", "pmap"):
-    settings = tiny.config(
-      method=method, parallel=mode, **{"model.batch_norm": batch_norm}
-    )
+    settings = tiny.config(method=method, parallel=mode, **changes)
     states, metrics, run, _ = tiny.run_steps(settings, 3)
     assert run.plan.num_shards == (4 if mode == "pmap" else 1)
     final.append(parallel.to_host(states, run.plan))
