@@ -7,7 +7,11 @@ from typing import Any
 from experiments import pooled
 from experiments.paper_tables import ONE_PERCENT, Published, find
 
-_NETWORK = {"model.dropout": (0.0,), "model.block_dropout": (0.0,)}
+_NETWORK = {
+  "shrink": (1,),
+  "model.dropout": (0.0,),
+  "model.block_dropout": (0.0,),
+}
 _HEADS = {"model.decoder": ("hidden",)}
 _CLUSTERS = {
   "embedding.name": ("acai", "deepcluster"),
@@ -121,7 +125,9 @@ def departures(method: str, config: Mapping[str, Any]) -> list[str]:
     method: of the config.
     config: dotted key -> value.
   """
-  paper = _PAPER.get(method, _NETWORK)
+  paper = {**_PAPER.get(method, _NETWORK)}
+  if dataset_of(config.get("dataset", "")) == "omniglot":
+    paper["model.block_dropout"] = (0.5,)
   return [
     f"{key}={config[key]}"
     for key, values in paper.items()
