@@ -126,7 +126,9 @@ def departures(method: str, config: Mapping[str, Any]) -> list[str]:
     config: dotted key -> value.
   """
   paper = {**_PAPER.get(method, _NETWORK)}
-  if dataset_of(config.get("dataset", "")) == "omniglot":
+  # Fine-tuning trains the embedding's encoder, which has no such blocks.
+  of_omniglot = dataset_of(config.get("dataset", "")) == "omniglot"
+  if of_omniglot and method != "fine_tune":
     paper["model.block_dropout"] = (0.5,)
   return [
     f"{key}={config[key]}"
