@@ -25,9 +25,9 @@ Arguments, after the colon and separated by commas:
   seeds=           number of seeds
 
 Expected with --config.num_steps=1000, five seeds, two x86-64 cores (mean test
-accuracy and 95% interval): paper_second_order 95.35 ± 0.46 (5 minutes),
-alternating 96.17 ± 0.22, joint 96.19 ± 0.30, single 95.56 ± 0.54 (95 seconds);
-docs/results has the controls. The default 2,000 steps: not yet run.
+accuracy and 95% interval): paper_second_order 95.34 ± 0.42 (5 minutes),
+alternating 96.18 ± 0.36, joint 96.19 ± 0.52, single 95.54 ± 0.48 (95 seconds);
+docs/results has the controls and other embeddings. The default 2,000 steps: not yet run.
 """
 
 import ml_collections
