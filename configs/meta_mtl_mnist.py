@@ -27,7 +27,8 @@ Arguments, after the colon and separated by commas:
 Expected with --config.num_steps=1000, five seeds, two x86-64 cores (mean test
 accuracy and 95% interval): paper_second_order 95.34 ± 0.42 (5 minutes),
 alternating 96.18 ± 0.36, joint 96.19 ± 0.52, single 95.54 ± 0.48 (95 seconds);
-docs/results has the controls and other embeddings. The default 2,000 steps: not yet run.
+docs/results has the controls and other embeddings. The default 2,000 steps: not
+yet run.
 """
 
 import ml_collections

@@ -28,9 +28,9 @@ Arguments, after the colon and separated by commas:
   dropout=         on the flattened features; of every method
   seeds=           number of seeds
 
-Full size: not yet run. With `shrink,seeds=1` and 500 steps, one CPU core, Greek:
-single 67.4 (2 to 4 minutes), meta_mtl 50.0 (6 to 9 minutes), both still rising;
-docs/results has five alphabets.
+Full size: not yet run. Greek with `shrink,seeds=1` and 500 steps on one CPU
+core: single 67.4 (2 to 4 minutes), meta_mtl 50.0 (6 to 9 minutes), both still
+rising; docs/results has five alphabets.
 """
 
 import ml_collections
