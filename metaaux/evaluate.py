@@ -120,8 +120,19 @@ def summarise(
     if name != "test"
   }
   final = [r for r in rows if r["split"] == "meta"][-len(run.seeds) :]
-  of_groups = {k for k in final[0] if k.startswith(groups.PREFIX)}
-  known = final[0].keys() - _ROW_KEYS - of_groups
+  known = {
+    key
+    for key in final[0].keys() - _ROW_KEYS
+    if not key.startswith(groups.PREFIX)
+  }
+  # Of the test split, since a part of another may lack some groups.
+  of_groups = {
+    key
+    for row in rows
+    if row["split"] == "test"
+    for key in row
+    if key.startswith(groups.PREFIX)
+  }
   return {
     "method": config.method,
     "dataset": config.dataset,

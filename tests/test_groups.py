@@ -70,6 +70,7 @@ FLAGS = (
   "--config.within=2",
   "--config.psi=(1,)",
   "--config.labels_per_class=4",
+  "--config.eval_examples=1",
 )
 
 
