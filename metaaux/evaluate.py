@@ -108,16 +108,15 @@ def summarise(
       for seed in run.seeds
     ]
 
-  def last(values: list[float]) -> float:
-    return float(np.mean(values[-config.average_last :]))
+  def averages(split: str, name: str) -> list[float]:
+    values = of_seeds(split, name)
+    return [float(np.mean(of[-config.average_last :])) for of in values]
 
   test = of_seeds("test", "accuracy")
-  per_seed = [last(values) for values in test]
+  per_seed = averages("test", "accuracy")
   mean, ci95 = metrics.mean_ci(per_seed)
   extra = {
-    name: [last(values) for values in of_seeds(name, "accuracy")]
-    for name in run.tests
-    if name != "test"
+    name: averages(name, "accuracy") for name in run.tests if name != "test"
   }
   final = [r for r in rows if r["split"] == "meta"][-len(run.seeds) :]
   known = {
@@ -126,13 +125,8 @@ def summarise(
     if not key.startswith(groups.PREFIX)
   }
   # Of the test split, since a part of another may lack some groups.
-  of_groups = {
-    key
-    for row in rows
-    if row["split"] == "test"
-    for key in row
-    if key.startswith(groups.PREFIX)
-  }
+  tested = next(row for row in rows if row["split"] == "test")
+  of_groups = [key for key in tested if key.startswith(groups.PREFIX)]
   return {
     "method": config.method,
     "dataset": config.dataset,
@@ -145,9 +139,7 @@ def summarise(
     "averaged_evaluations": min(config.average_last, len(test[0])),
     "extra_tests": extra,
     "groups": {
-      name.removeprefix(groups.PREFIX): [
-        last(values) for values in of_seeds("test", name)
-      ]
+      name.removeprefix(groups.PREFIX): averages("test", name)
       for name in sorted(of_groups)
     },
     "meta_split": {key: [row[key] for row in final] for key in sorted(known)},
