@@ -19,7 +19,7 @@ def _optimizer(learning_rate: float) -> dict[str, Any]:
 
 def defaults() -> dict[str, Any]:
   """All keys, nested; what `config.base()` is made of."""
-  return {**_run(), **_training(), **_clusters()}
+  return {**_run(), **_training(), **_clusters(), **_weighted()}
 
 
 def _run() -> dict[str, Any]:
@@ -135,4 +135,36 @@ def _clusters() -> dict[str, Any]:
       "code_clip_norm": 0.0,  # of each gradient, the main one's too; 0: none
     },
     "pseudo_labels": {"rounds": 5, "confidence": 0.95},
+  }
+
+
+def _weighted() -> dict[str, Any]:
+  return {
+    # Weighted auxiliary losses.
+    "setting": "semi_supervised",  # what the auxiliary tasks are
+    "primary_weight": 1.0,  # 0: the primary task only guides the weights
+    "weighting": {
+      "name": "arml",
+      "every": 0,  # steps between two updates; 0: as in the papers
+      "until": 1.0,  # share of the steps in which weights move
+      "layer": "auto",  # all | last: shared parameters that are looked at
+      "skip_step": False,  # no step of the network where weights move
+      "values": (),  # of "fixed", one for each task
+      "eta": 0.0125,  # rate of arml
+      "eta_mode": "absolute",  # relative: in terms of the gradients
+      "projection": "exact",
+      "learning_rate": 0.05,  # of gradnorm and ol_aux
+      "gamma": 1.5,  # of gradnorm
+      "epoch": 100,  # steps of an epoch of dwa
+      "algorithm": "merged",  # two_stage: with Langevin noise
+      "share": 0.25,  # two_stage: of the steps, for the first stage
+      "temperature": 0.0,  # two_stage: of the noise; 0: 1 / images
+    },
+    "semi_supervised": {
+      "tasks": ("rotation", "exemplar"),  # and useless
+      "useless_classes": 10,
+      "flip": True,  # views of exemplar are mirrored
+      "exemplar_noise": 0.03,  # deviation in terms of half the range
+      "flip_after_rotation": False,
+    },
   }

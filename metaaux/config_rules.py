@@ -23,6 +23,28 @@ METHODS = (
   "no_entropy",
   "maxl",
   "meta_mtl",
+  "arml",
+)
+
+# In the order of tables; a test holds them to `methods.reweighting`.
+WEIGHTINGS = (
+  "uniform",
+  "fixed",
+  "rlw",
+  "adaloss",
+  "uncertainty",
+  "dwa",
+  "gradnorm",
+  "cosine_similarity",
+  "ol_aux",
+  "mgda",
+  "cagrad",
+  "imtl",
+  "pcgrad",
+  "nash_mtl",
+  "auto_lambda",
+  "qp_ema",
+  "arml",
 )
 
 _CHOICES: Mapping[str, tuple[str, ...]] = {
@@ -55,6 +77,13 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "code_torch2",
     "alternating",
   ),
+  "setting": ("semi_supervised",),
+  "weighting.name": WEIGHTINGS,
+  "weighting.layer": ("auto", "all", "last"),
+  "weighting.eta_mode": ("absolute", "relative"),
+  "weighting.projection": ("exact", "shift_clamp"),
+  "weighting.algorithm": ("merged", "two_stage"),
+  "semi_supervised.tasks": ("rotation", "exemplar", "useless"),
   "maxl.entropy_mean": ("batch", "running"),
   "maxl.inner_batch": ("meta", "train"),
 }
@@ -65,6 +94,8 @@ ITEMS: Mapping[str, type] = {
   "psi": int,
   "model.widths": int,
   "model.kernels": int,
+  "weighting.values": float,
+  "semi_supervised.tasks": str,
 }
 
 # Smallest and largest value, of a tuple's items too; None: no largest.
@@ -116,6 +147,18 @@ _RANGES: Mapping[str, tuple[float, float | None]] = {
   "pseudo_labels.confidence": (0.0, 1.0),
   "maxl.entropy_weight": (0.0, None),
   "maxl.alternate_every": (0, None),
+  "primary_weight": (0.0, None),
+  "weighting.every": (0, None),
+  "weighting.until": (0.0, 1.0),
+  "weighting.values": (0.0, None),
+  "weighting.eta": (0.0, None),
+  "weighting.learning_rate": (0.0, None),
+  "weighting.gamma": (0.0, None),
+  "weighting.epoch": (1, None),
+  "weighting.share": (0.0, 1.0),
+  "weighting.temperature": (0.0, None),
+  "semi_supervised.useless_classes": (2, None),
+  "semi_supervised.exemplar_noise": (0.0, None),
 }
 _OPTIMIZER_RANGES: Mapping[str, tuple[float, float | None]] = {
   "learning_rate": (0.0, None),
@@ -143,11 +186,12 @@ def check_type(key: str, value: Any, default: Any) -> None:
 
 def check_value(key: str, value: Any) -> None:
   """Raises UserError unless `value` is a known word or inside its range."""
-  if key in _CHOICES and value not in _CHOICES[key]:
-    raise UserError(
-      f"{key}={value!r} is unknown{did_you_mean(value, _CHOICES[key])}; "
-      f"use one of {', '.join(_CHOICES[key])}"
-    )
+  for word in _words(key, value):
+    if word not in _CHOICES[key]:
+      raise UserError(
+        f"{key}={word!r} is unknown{did_you_mean(word, _CHOICES[key])}; "
+        f"use one of {', '.join(_CHOICES[key])}"
+      )
   limits = _RANGES.get(key)
   if limits is None and "optimizer." in key:
     limits = _OPTIMIZER_RANGES.get(key.rpartition(".")[2])
@@ -162,6 +206,13 @@ def check_value(key: str, value: Any) -> None:
       raise UserError(
         f"{key}={value!r} is out of range; it must be at least {low:g}{upper}"
       )
+
+
+def _words(key: str, value: Any) -> tuple[Any, ...]:
+  """What has to be among the choices of a key."""
+  if key not in _CHOICES:
+    return ()
+  return value if isinstance(value, tuple) else (value,)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -88,6 +88,11 @@ def pmean(tree: Tree, axis_name: str | None) -> Tree:
   return tree if axis_name is None else jax.lax.pmean(tree, axis_name)
 
 
+def pmax(tree: Tree, axis_name: str | None) -> Tree:
+  """Maximum of every leaf over the devices; the tree itself on one device."""
+  return tree if axis_name is None else jax.lax.pmax(tree, axis_name)
+
+
 def shard(index_B: jax.Array, run: Plan) -> jax.Array:
   """This device's part of a global batch's indices, inside the mapped step."""
   if not run.use_pmap:

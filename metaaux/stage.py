@@ -154,6 +154,8 @@ class Stage(NamedTuple):
       what `losses.label_statistics` says of them.
     probe: (state, batches, step) -> metrics that are too dear for every step,
       or None; logged at every evaluation.
+    attributes: (state, images) -> logits [B, K] of binary auxiliary tasks, for
+      problems whose batches have `attributes`; or None.
     alarms: metrics of an evaluation -> warnings for the user, one line each.
   """
 
@@ -167,4 +169,5 @@ class Stage(NamedTuple):
   phase: Callable[[int], str] = _one_phase
   targets: Callable[[State, Batch], Array] | None = None
   probe: Callable[[State, Batches, Array], Metrics] | None = None
+  attributes: Callable[[State, Array], Array] | None = None
   alarms: Callable[[Mapping[str, float]], tuple[str, ...]] = _no_alarms

@@ -6,6 +6,7 @@ from typing import Any
 
 from metaaux.errors import UserError
 from metaaux.methods import (
+  arml,
   cluster_labels,
   co_training,
   fine_tune,
@@ -36,6 +37,7 @@ METHODS: Mapping[str, Constructor] = {
   "no_entropy": partial(maxl.make, entropy=False),
   "maxl": maxl.make,
   "meta_mtl": meta_mtl.make,
+  "arml": arml.make,
 }
 
 

@@ -83,7 +83,8 @@ def make(
       `block_dropout` and `kernel_init`; for VGG-16 `width`; for the small
       network `widths`, `kernels`, `padding`, `hidden`, `batch_norm`.
     heads: number of classes by head; head NAME has its parameters under
-      "head_NAME" at the top of the tree.
+      "head_NAME" at the top of the tree. 0 classes stand for the features
+      that the heads receive, without parameters.
     kernel_init: "glorot_uniform", "glorot_normal" or "he_normal"; None: that
       of `config`. Biases start at 0, batch norm at scale 1 and shift 0.
     axis_name: devices over which batch statistics are averaged, or None.

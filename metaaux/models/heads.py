@@ -42,7 +42,7 @@ def apply_heads(
 
   Args:
     features_BxD: what the trunk gives.
-    heads: number of classes by head.
+    heads: number of classes by head; 0: the features as they come, [B, D].
     hidden: width of the hidden layer; 0: there is none.
     decoder: "hidden": each head has a hidden layer of its own; "linear": all
       heads share one, which belongs to the trunk, and each is one Dense.
@@ -51,7 +51,11 @@ def apply_heads(
     features_BxD = nn.relu(nn.Dense(hidden, name="hidden")(features_BxD))
     hidden = 0
   return {
-    name: Head(hidden, size, name=PREFIX + name)(features_BxD)
+    name: (
+      Head(hidden, size, name=PREFIX + name)(features_BxD)
+      if size
+      else features_BxD
+    )
     for name, size in heads.items()
   }
 

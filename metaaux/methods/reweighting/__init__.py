@@ -20,6 +20,7 @@ from metaaux.methods.reweighting import (
   cagrad,
   cosine_similarity,
   dwa,
+  fixed,
   gradnorm,
   imtl,
   mgda,
@@ -38,6 +39,7 @@ __all__ = ["WEIGHTINGS", "Gram", "Tasks", "Weighting", "gram"]
 
 WEIGHTINGS: Mapping[str, Callable[..., Weighting]] = {
   "uniform": uniform.make,
+  "fixed": fixed.make,
   "arml": arml.make,
   "qp_ema": qp_ema.make,
   "adaloss": adaloss.make,

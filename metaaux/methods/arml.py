@@ -1,0 +1,309 @@
+"""ARML: train on weighted auxiliary tasks, whose weights are learned.
+
+Shi et al. 2020, "Auxiliary Task Reweighting for Minimum-data Learning"
+(arXiv:2010.08244). With U = L_m + sum_k a_k L_k over shared parameters theta
+and heads phi (arml, section 3):
+
+  Algorithm 2 (merged, the default)        Algorithm 1 (two stages)
+    every M-th step:                         stage "weights", a quarter:
+      a <- weighting of the gradients          every M-th step: a as on the left
+          at theta, this batch                 theta <- theta - e dU + noise
+    theta, phi <- optimiser step on U          phi <- phi - e dU
+                                             stage "train": a stays, its mean
+                                               over the last tenth; theta and
+                                               phi go on from where they are
+
+Any rule of `methods/reweighting` can take the place of ARML's own, and any set
+of tasks given as pure functions that of the settings.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from metaaux import optim, settings
+from metaaux import tasks as tasks_lib
+from metaaux.methods import arml_weights
+from metaaux.methods.arml_weights import Rule
+from metaaux.stage import (
+  Array,
+  Batch,
+  Batches,
+  Key,
+  Metrics,
+  Spec,
+  Stage,
+  State,
+  StreamSpec,
+)
+from metaaux.tasks import TaskSet
+
+Tree = Any
+
+
+class ArmlState(NamedTuple):
+  """Everything that a resume needs.
+
+  Attributes:
+    params: theta and phi.
+    stats: running statistics.
+    optimizer: state of the optimiser.
+    extra: of the tasks.
+    weighting: state of the rule, with `weight_K`.
+    total_K: sum of the weights that stage "train" will average (algorithm 1).
+    count: float32, how many they are.
+  """
+
+  params: Tree
+  stats: Tree
+  optimizer: Tree
+  extra: Tree
+  weighting: Any
+  total_K: Array
+  count: Array
+
+
+class Problem(NamedTuple):
+  """What does not change while training."""
+
+  config: Any
+  tasks: TaskSet
+  rule: Rule
+  optimizer: optim.Optimizer
+  axis_name: str | None
+  num_examples: int
+
+
+def reweigh(
+  problem: Problem, state: ArmlState, batches: Batches, key: Key
+) -> tuple[ArmlState, Metrics]:
+  """a <- the rule's weights at theta, on this batch."""
+  tasks = arml_weights.tasks_at(
+    problem.rule, problem.tasks, state, batches, key, problem.axis_name
+  )
+  weight_key = jax.random.fold_in(key, 1)
+  _, weighting, metrics = problem.rule.weighting.update(
+    state.weighting, tasks, weight_key
+  )
+  return state._replace(weighting=weighting), metrics
+
+
+def gradient(
+  problem: Problem, state: ArmlState, batches: Batches, key: Key
+) -> tuple[Tree, Tree, Metrics]:
+  """Gradient of U, new statistics, and metrics."""
+  return tasks_lib.gradient(
+    problem.tasks,
+    state.params,
+    state.stats,
+    state.extra,
+    batches,
+    key,
+    state.weighting.weight_K,
+    primary_weight=problem.config.primary_weight,
+    axis_name=problem.axis_name,
+  )
+
+
+def update(
+  problem: Problem,
+  state: ArmlState,
+  batches: Batches,
+  key: Key,
+  step: Array,
+  *,
+  due: bool,
+) -> tuple[ArmlState, Metrics]:
+  """One step of algorithm 2: of the weights if they are due, then of U."""
+  about = {}
+  if due:
+    state, about = reweigh(problem, state, batches, key)
+  grads, stats, metrics = gradient(problem, state, batches, key)
+  metrics = {**metrics, **about, **weight_metrics(problem, state)}
+  if due and problem.config.weighting.skip_step:
+    return state, metrics
+  params, optimizer = problem.optimizer.update(
+    grads, state.optimizer, state.params, step
+  )
+  extra = problem.tasks.advance(state.extra, params)
+  state = state._replace(
+    params=params, stats=stats, optimizer=optimizer, extra=extra
+  )
+  return state, metrics
+
+
+def langevin_update(
+  problem: Problem,
+  state: ArmlState,
+  batches: Batches,
+  key: Key,
+  step: Array,
+  *,
+  due: bool,
+) -> tuple[ArmlState, Metrics]:
+  """One step of algorithm 1's first stage: plain SGD, and noise on theta."""
+  about = {}
+  if due:
+    state, about = reweigh(problem, state, batches, key)
+  grads, stats, metrics = gradient(problem, state, batches, key)
+  metrics = {**metrics, **about, **weight_metrics(problem, state)}
+  rate = problem.config.optimizer.learning_rate
+  params = jax.tree.map(lambda x, g: x - rate * g, state.params, grads)
+  temperature = problem.config.weighting.temperature
+  shared, heads = tasks_lib.split(params)
+  shared = langevin_noise(
+    jax.random.fold_in(key, 2),
+    shared,
+    rate,
+    temperature or 1 / problem.num_examples,
+  )
+  late = step >= int(0.9 * num_weight_steps(problem.config))
+  weight_K = state.weighting.weight_K
+  state = state._replace(
+    params={**shared, **heads},
+    stats=stats,
+    extra=problem.tasks.advance(state.extra, {**shared, **heads}),
+    total_K=state.total_K + jnp.where(late, weight_K, 0),
+    count=state.count + late,
+  )
+  return state, metrics
+
+
+def langevin_noise(
+  key: Key, params: Tree, rate: float, temperature: float
+) -> Tree:
+  """params + N(0, 2 rate temperature), independent for each entry.
+
+  Note: with losses that are means over N examples the temperature of the
+  posterior is 1 / N; 1 is right for a summed loss (arml, section 3).
+  """
+  deviation = (2 * rate * temperature) ** 0.5
+  leaves, structure = jax.tree.flatten(params)
+  keys = jax.random.split(key, len(leaves))
+  noisy = [
+    x + deviation * jax.random.normal(k, x.shape, x.dtype)
+    for k, x in zip(keys, leaves, strict=True)
+  ]
+  return jax.tree.unflatten(structure, noisy)
+
+
+def weight_metrics(problem: Problem, state: ArmlState) -> Metrics:
+  """`weight_NAME` of each task."""
+  weight_K = state.weighting.weight_K
+  return {
+    f"weight_{name}": weight_K[k] for k, name in enumerate(problem.tasks.names)
+  }
+
+
+def init_state(
+  problem: Problem, key: Key, batch: Batch, previous: State | None
+) -> ArmlState:
+  """Random parameters and the rule's first weights."""
+  del previous
+  params, stats, extra = problem.tasks.init(key, batch)
+  weighting = problem.rule.weighting.init(len(problem.tasks.names))
+  return ArmlState(
+    params,
+    stats,
+    problem.optimizer.init(params),
+    extra,
+    weighting,
+    0 * weighting.weight_K,
+    jnp.float32(0),
+  )
+
+
+def frozen_state(
+  problem: Problem, key: Key, batch: Batch, previous: ArmlState
+) -> ArmlState:
+  """Algorithm 1's second stage: mean weights, theta and phi as they are."""
+  del key, batch
+  weight_K = previous.total_K / jnp.maximum(previous.count, 1)
+  return previous._replace(
+    optimizer=problem.optimizer.init(previous.params),
+    weighting=previous.weighting._replace(weight_K=weight_K),
+  )
+
+
+def num_weight_steps(config: Any) -> int:
+  """Steps of algorithm 1's first stage; the second has the rest."""
+  return max(1, round(config.weighting.share * config.num_steps))
+
+
+def assemble(
+  config: Any, spec: Spec, *, axis_name: str | None = None
+) -> Problem:
+  """Tasks, rule and optimiser of a config; arguments as of `make`."""
+  tasks = settings.make(config, spec, axis_name=axis_name)
+  return Problem(
+    config,
+    tasks,
+    arml_weights.from_config(config, tasks),
+    optim.make(config.optimizer, config.num_steps),
+    axis_name,
+    spec.num_examples,
+  )
+
+
+def make(
+  config: Any, spec: Spec, *, axis_name: str | None = None
+) -> tuple[Stage, ...]:
+  """The stage of algorithm 2, or both of algorithm 1.
+
+  Args:
+    config: `setting` and what it reads; `weighting`, `primary_weight`,
+      `optimizer`, `num_steps`.
+    spec: the problem.
+    axis_name: devices to average over, None on one device.
+
+  Raises:
+    UserError: options that do not fit the data or exclude each other.
+  """
+  problem = assemble(config, spec, axis_name=axis_name)
+  if config.weighting.algorithm == "merged":
+    until = round(config.weighting.until * config.num_steps)
+    return (_stage(problem, "train", update, init_state, until),)
+  steps = num_weight_steps(config)
+  first = _stage(problem, "weights", langevin_update, init_state, steps)
+  second = _stage(problem, "train", update, frozen_state, 0)
+  rest = config.num_steps - steps
+  return first._replace(num_steps=steps), second._replace(num_steps=rest)
+
+
+def _stage(
+  problem: Problem,
+  name: str,
+  update: Callable[..., tuple[ArmlState, Metrics]],
+  init: Callable[..., ArmlState],
+  until: int,
+) -> Stage:
+  """A stage whose weights move at every M-th step before `until`."""
+  tasks, every = problem.tasks, problem.rule.every
+
+  def phase(step: int) -> str:
+    due = every > 0 and step < until and step % every == 0
+    return "reweigh" if due else "update"
+
+  streams = dict(tasks.streams)
+  if problem.rule.held_out:
+    streams["held_out"] = StreamSpec(split="train", augment=True)
+  attributes = tasks.attributes
+  return Stage(
+    name=name,
+    num_steps=problem.config.num_steps,
+    streams=streams,
+    init=partial(init, problem),
+    updates={
+      "update": partial(update, problem, due=False),
+      "reweigh": partial(update, problem, due=True),
+    },
+    predict=lambda state, images: tasks.predict(
+      state.params, state.stats, images
+    ),
+    phase=phase,
+    attributes=attributes
+    and (lambda state, images: attributes(state.params, state.stats, images)),
+  )

@@ -1,0 +1,171 @@
+"""The rule for task weights that a config names, and what it looks at."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+
+from metaaux.errors import UserError
+from metaaux.methods.reweighting import WEIGHTINGS, Tasks, Weighting
+from metaaux.stage import Array, Batches, Key
+from metaaux.tasks import TaskSet, split
+
+Tree = Any
+
+# Rules that are defined on the last shared layer, as ARML's code has them.
+_ON_LAST_LAYER = ("gradnorm", "cosine_similarity")
+# Rules that ARML's code applies at every 20th step; all others at every step.
+_SELDOM = (
+  "arml",
+  "qp_ema",
+  "gradnorm",
+  "cosine_similarity",
+  "ol_aux",
+)
+_SELDOM_EVERY = 20
+_NEVER = ("uniform", "fixed")
+
+
+class Rule(NamedTuple):
+  """A weighting and its timetable.
+
+  Attributes:
+    weighting: the rule.
+    every: it is applied at steps 0, every, 2 every ...; 0: never.
+    last_layer: whether it looks at the last shared layer alone.
+    held_out: whether it needs a second batch of the primary task.
+  """
+
+  weighting: Weighting
+  every: int
+  last_layer: bool
+  held_out: bool
+
+
+def from_config(config: Any, tasks: TaskSet) -> Rule:
+  """The rule of `config.weighting`.
+
+  Args:
+    config: `weighting` and `optimizer.learning_rate`.
+    tasks: whose weights they will be.
+
+  Raises:
+    UserError: an option does not fit the rule or the tasks.
+  """
+  options, name = config.weighting, config.weighting.name
+  shift = tasks.shifts or 0.0
+  arguments: Mapping[str, Mapping[str, Any]] = {
+    "fixed": {"values": options["values"]},
+    "arml": {
+      "eta": options.eta,
+      "eta_mode": options.eta_mode,
+      "projection": options.projection,
+    },
+    "gradnorm": {
+      "learning_rate": options.learning_rate,
+      "gamma": options.gamma,
+      "shift": shift,
+    },
+    "ol_aux": {"learning_rate": options.learning_rate},
+    "adaloss": {"shift": shift},
+    "uncertainty": {"shift": shift},
+    "dwa": {"updates_per_epoch": options.epoch, "shift": shift},
+    "auto_lambda": {"inner_lr": config.optimizer.learning_rate},
+  }
+  try:
+    weighting = WEIGHTINGS[name](**arguments.get(name, {}))
+    jax.eval_shape(lambda: weighting.init(len(tasks.names)))
+  except ValueError as error:
+    raise UserError(f"weighting.name={name!r}: {error}") from error
+  every = _SELDOM_EVERY if name in _SELDOM else 1
+  layer = "last" if name in _ON_LAST_LAYER else "all"
+  return Rule(
+    weighting,
+    0 if name in _NEVER else options.every or every,
+    last_layer=(options.layer if options.layer != "auto" else layer) == "last",
+    held_out=name == "auto_lambda",
+  )
+
+
+def tasks_at(
+  rule: Rule,
+  tasks: TaskSet,
+  state: Any,
+  batches: Batches,
+  key: Key,
+  axis_name: str | None,
+) -> Tasks:
+  """The losses as functions of the shared parameters (arml, section 3).
+
+  The same batch, keys and statistics as in training, so that one compiled step
+  shares the forward pass between both; new statistics are dropped.
+
+  Args:
+    rule: the rule.
+    tasks: the tasks.
+    state: with `params`, `stats` and `extra`.
+    batches: of the streams, and "held_out" if the rule needs it.
+    key: that training uses.
+    axis_name: devices, or None.
+  """
+  shared, heads = split(state.params)
+  point, put = last_layer(shared) if rule.last_layer else (shared, _itself)
+
+  def losses(point: Tree, batches: Batches) -> Any:
+    params = {**put(point), **heads}
+    return tasks.losses(params, state.stats, state.extra, batches, key)
+
+  held_out = None
+  if rule.held_out:
+    other = {**batches, "train": batches["held_out"]}
+
+    def held_out(point: Tree) -> Array:
+      return losses(point, other).primary
+
+  return Tasks(
+    point,
+    lambda point: losses(point, batches).primary,
+    lambda point: losses(point, batches).auxiliary,
+    held_out_loss=held_out,
+    axis_name=axis_name,
+  )
+
+
+def _itself(tree: Tree) -> Tree:
+  return tree
+
+
+def last_layer(shared: Tree) -> tuple[Array, Callable[[Array], Tree]]:
+  """Kernel of the last shared convolution, and how to put another there.
+
+  The last by the names of its path, numbers by their size; convolutions of 1x1
+  (shortcuts) count only where there is no other, dense layers likewise.
+  """
+  leaves, structure = jax.tree_util.tree_flatten_with_path(shared)
+  kernels = [i for i, (path, _) in enumerate(leaves) if _name(path) == "kernel"]
+
+  def rank(i: int) -> tuple[bool, bool, list[Any]]:
+    path, leaf = leaves[i]
+    is_convolution = leaf.ndim == 4
+    is_wide = is_convolution and max(leaf.shape[:2]) > 1
+    return is_wide, is_convolution, _natural(jax.tree_util.keystr(path))
+
+  chosen = max(kernels, key=rank)
+
+  def put(kernel: Array) -> Tree:
+    values = [kernel if i == chosen else x for i, (_, x) in enumerate(leaves)]
+    return jax.tree.unflatten(structure, values)
+
+  return leaves[chosen][1], put
+
+
+def _name(path: tuple[Any, ...]) -> str:
+  return str(getattr(path[-1], "key", path[-1]))
+
+
+def _natural(text: str) -> list[Any]:
+  return [
+    (int(part), "") if part.isdigit() else (-1, part)
+    for part in re.split(r"(\d+)", text)
+  ]
