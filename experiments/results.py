@@ -8,7 +8,7 @@ from typing import Any
 
 from metaaux import config as config_lib
 from metaaux import metrics, rundir
-from metaaux.config_rules import METHODS, did_you_mean
+from metaaux.config_rules import METHODS, WEIGHTINGS, did_you_mean
 from metaaux.errors import UserError
 
 Result = dict[str, Any]
@@ -30,6 +30,7 @@ NOT_MEASURED = (
   "extra_test",
   "cache",
   "model.lowering",
+  "weighting.name",  # the method's name has it
 )
 # The data of a run: differences between runs mean nothing across these.
 _DATA = (
@@ -44,6 +45,7 @@ _DATA = (
 # What single-task training does not read.
 _AUXILIARY = re.compile(
   r"(aux|psi|auxiliary_weight)$|(generator|inner|embedding|partition|pseudo_labels)\.|"
+  r"(weighting|semi_supervised|consistency)\.|setting$|primary_weight$|"
   rf"({'|'.join(METHODS)})\."
 )
 
@@ -68,7 +70,8 @@ def load(folder: str) -> list[Result]:
   ]
   if not found:
     raise UserError(f"{folder!r} holds no finished run (no */{rundir.RESULT})")
-  order = {method: i for i, method in enumerate(METHODS)}
+  labels = *METHODS[:-1], *(f"weights:{rule}" for rule in WEIGHTINGS), "arml"
+  order = {method: i for i, method in enumerate(labels)}
   return sorted(
     found,
     key=lambda run: (

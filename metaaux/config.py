@@ -108,6 +108,17 @@ def set_variant(
     raise UserError(f"variant={variant!r} is unknown; use paper or code")
 
 
+def label(config: Mapping[str, Any]) -> str:
+  """What results and tables call a config's method.
+
+  The method's name; where another rule than the method's own sets the weights
+  of the tasks, that rule's, such as `weights:gradnorm`.
+  """
+  if config["method"] != "arml" or config["weighting"]["name"] == "arml":
+    return config["method"]
+  return f"weights:{config['weighting']['name']}"
+
+
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
   """Dotted key -> value of a nested config."""
   flat = {}

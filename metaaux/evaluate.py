@@ -128,7 +128,7 @@ def summarise(
   tested = next(row for row in rows if row["split"] == "test")
   of_groups = [key for key in tested if key.startswith(groups.PREFIX)]
   return {
-    "method": config.method,
+    "method": config_lib.label(config),
     "dataset": config.dataset,
     "metric": "accuracy",
     "mean": mean,

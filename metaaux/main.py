@@ -76,7 +76,7 @@ def _train(
   # JAX is imported only once the command is known to be right.
   import jax
 
-  from metaaux import train
+  from metaaux import pictures, train
 
   if flags.compilation_cache:
     folder = os.path.expanduser(flags.compilation_cache)
@@ -86,7 +86,7 @@ def _train(
     except OSError as error:
       metrics.warn(f"no compilation cache in {folder}: {error.strerror}")
   try:
-    return train.train_and_evaluate(
+    result = train.train_and_evaluate(
       config,
       workdir,
       overwrite=flags.overwrite,
@@ -96,6 +96,10 @@ def _train(
     raise NonFiniteError(
       f"{error}; checkpoints written before that are kept in {workdir}"
     ) from error
+  drawn = pictures.draw_weights(workdir)
+  if drawn:
+    print(f"task weights over time: {drawn}")
+  return result
 
 
 def _run(argv: Sequence[str], received: Mapping[str, int]) -> None:

@@ -14,6 +14,10 @@ _OF_METHOD = {
   "prototypical": {"embedding.name": "pixels"},
   "joint": {"auxiliary_weight": 0.25},
   "meta_mtl": {"inner.learning_rate": 0.1},
+  "arml": {
+    "semi_supervised.tasks": ("rotation", "exemplar", "useless"),
+    "weighting.every": 2,
+  },
   "fine_tune": {
     "embedding.name": "acai",
     "embedding.width": 4,

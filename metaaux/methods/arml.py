@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from metaaux import optim, settings
+from metaaux import langevin, optim, settings
 from metaaux import tasks as tasks_lib
 from metaaux.methods import arml_weights
 from metaaux.methods.arml_weights import Rule
@@ -154,7 +154,7 @@ def langevin_update(
   params = jax.tree.map(lambda x, g: x - rate * g, state.params, grads)
   temperature = problem.config.weighting.temperature
   shared, heads = tasks_lib.split(params)
-  shared = langevin_noise(
+  shared = langevin.noise(
     jax.random.fold_in(key, 2),
     shared,
     rate,
@@ -170,24 +170,6 @@ def langevin_update(
     count=state.count + late,
   )
   return state, metrics
-
-
-def langevin_noise(
-  key: Key, params: Tree, rate: float, temperature: float
-) -> Tree:
-  """params + N(0, 2 rate temperature), independent for each entry.
-
-  Note: with losses that are means over N examples the temperature of the
-  posterior is 1 / N; 1 is right for a summed loss (arml, section 3).
-  """
-  deviation = (2 * rate * temperature) ** 0.5
-  leaves, structure = jax.tree.flatten(params)
-  keys = jax.random.split(key, len(leaves))
-  noisy = [
-    x + deviation * jax.random.normal(k, x.shape, x.dtype)
-    for k, x in zip(keys, leaves, strict=True)
-  ]
-  return jax.tree.unflatten(structure, noisy)
 
 
 def weight_metrics(problem: Problem, state: ArmlState) -> Metrics:

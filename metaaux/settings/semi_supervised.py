@@ -234,11 +234,10 @@ def _range(images: Array, axis_name: str | None) -> Array:
 
 def _keys(key: Key, train: Batch, pool: Batch) -> Array:
   """[2 B] keys; an image that is in both halves gets two of them."""
-  keys = jax.random.split(key)
   return jnp.concatenate(
     [
-      joint.example_keys(half, batch)
-      for half, batch in zip(keys, (train, pool), strict=True)
+      joint.example_keys(jax.random.fold_in(key, half), batch)
+      for half, batch in enumerate((train, pool))
     ]
   )
 

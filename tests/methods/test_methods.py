@@ -20,6 +20,9 @@ CASES = [pytest.param(method, {}, id=method) for method in METHODS] + [
   )
   for variant in episode_code.VARIANTS
 ]
+CASES.append(
+  pytest.param("arml", {"weighting.algorithm": "two_stage"}, id="two_stage")
+)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -1,0 +1,48 @@
+"""ARML on scikit-learn's digits: rotation, exemplar and a task without use.
+
+  python -m metaaux.main --config=configs/arml_digits.py
+  python -m metaaux.main --config=configs/arml_digits.py:weighting=uniform
+  python -m metaaux.main --config=configs/arml_digits.py:method=single
+
+Primary task: the digit, 50 labelled images of 1,000. Auxiliary tasks: which
+way an image is turned; to have features like those of a moving average of the
+network on another view; and random labels, which a good rule leaves alone.
+weights.png in the run directory shows the weights over time.
+
+Arguments, after the colon and separated by commas:
+  runlocal         one seed, 200 steps
+  method=          arml | single
+  weighting=       arml | uniform | fixed | rlw | adaloss | uncertainty | dwa |
+                   gradnorm | cosine_similarity | ol_aux | mgda | cagrad |
+                   imtl | pcgrad | nash_mtl | auto_lambda | qp_ema
+  labels=          labelled images of all digits together, a multiple of 10
+  algorithm=       merged: weights and network together; two_stage: weights
+                   first, with Langevin noise
+  dropout=         on the flattened features; of every method
+  seeds=           number of seeds
+"""
+
+import ml_collections
+
+from metaaux import config as config_lib
+from metaaux import recipes_arml
+
+
+def get_config(arg: str = "") -> ml_collections.ConfigDict:
+  """See the module's docstring."""
+  arg = config_lib.parse_argument(
+    arg,
+    runlocal=False,
+    method="arml",
+    weighting="arml",
+    labels=50,
+    algorithm="merged",
+    dropout=0.0,
+    seeds=5,
+  )
+  config = config_lib.base()
+  config.dataset = "digits"
+  config.primary = "10"
+  config.psi = (1,)
+  recipes_arml.digits(config, arg)
+  return config
