@@ -37,7 +37,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     weighting="arml",
     labels=50,
     algorithm="merged",
-    dropout=0.0,
+    dropout=0.5,
     seeds=5,
   )
   config = config_lib.base()
