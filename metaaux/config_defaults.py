@@ -65,6 +65,8 @@ def _training() -> dict[str, Any]:
     "model": {
       "name": "convnet",
       "width": 1.0,
+      "depth": 28,  # of a wide_resnet: 6 n + 4
+      "stem": "auto",  # of resnet18: imagenet | small
       "lowering": "auto",
       "widths": (32, 64),  # of a ConvNet; width multiplies them
       "kernels": (3, 3),

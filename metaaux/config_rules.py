@@ -58,7 +58,13 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
   "generator.optimizer.name": ("sgd", "adam"),
   "generator.optimizer.schedule": ("constant", "step", "cosine"),
   "model.decoder": ("hidden", "linear"),
-  "model.kernel_init": ("glorot_uniform", "glorot_normal", "he_normal"),
+  "model.kernel_init": (
+    "glorot_uniform",
+    "glorot_normal",
+    "he_normal",
+    "he_fan_out",
+  ),
+  "model.stem": ("auto", "imagenet", "small"),
   "embedding.name": (
     "pixels",
     "pca",
@@ -119,6 +125,7 @@ _RANGES: Mapping[str, tuple[float, float | None]] = {
   "augment.pad": (0, 1000),
   "augment.grayscale": (0.0, 1.0),
   "model.width": (1e-3, 100.0),
+  "model.depth": (10, 1000),
   "model.widths": (1, None),
   "model.kernels": (1, None),
   "model.hidden": (0, None),

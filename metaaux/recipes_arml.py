@@ -54,6 +54,97 @@ def digits(
     config.eval_every = 100
 
 
+# Arguments of the configs for semi-supervised learning, with their defaults.
+SSL_ARGUMENTS = {
+  "runlocal": False,
+  "method": "arml",
+  "weighting": "arml",
+  "labels": 4000,
+  "algorithm": "merged",
+  "preset": "paper",
+  "dropout": 0.0,
+  "seeds": 0,
+}
+
+# Learning rates of Adam (arml, section 5.4).
+_SSL_RATES = {
+  "pi_model": 3e-4,
+  "mean_teacher": 7e-4,
+  "vat": 3e-3,
+  "vat_entmin": 3e-3,
+  "pseudo_label": 3e-4,
+}
+
+
+def semi_supervised(
+  config: ml_collections.ConfigDict,
+  arg: ml_collections.ConfigDict,
+  *,
+  num_classes: int,
+) -> None:
+  """Shi et al. 2020, section 5.1: WRN-28-2, Adam, 200,000 iterations.
+
+  Args:
+    config: set in place; `dataset` and `augment` stay.
+    arg: parsed arguments, with the names of `SSL_ARGUMENTS`.
+    num_classes: of the primary task.
+
+  Raises:
+    UserError: `labels` cannot be divided among the classes, or the preset is
+      unknown.
+  """
+  if arg.labels < num_classes or arg.labels % num_classes:
+    raise UserError(
+      f"labels={arg.labels} cannot be divided among {num_classes} classes; use "
+      f"a multiple of {num_classes}"
+    )
+  if arg.preset not in ("paper", "code"):
+    raise UserError(f"preset={arg.preset!r} is unknown; use paper or code")
+  config.method = arg.method
+  config.num_seeds = arg.seeds or (1 if arg.runlocal else 3)
+  config.labels_per_class = arg.labels // num_classes
+  config.gamma = 0.0
+  config.batch_size = 128
+  config.num_steps = 200_000
+  config.log_every = 500
+  config.eval_every = 10_000
+  config.checkpoint_every = 10_000
+  config.average_last = 1
+  config.model.name = "wide_resnet"
+  config.model.kernel_init = "he_fan_out"
+  config.model.dropout = arg.dropout
+  config.optimizer.name = "adam"
+  config.optimizer.learning_rate = _SSL_RATES.get(arg.method, 5e-3)
+  config.optimizer.schedule = "step"
+  config.optimizer.decay_every = 160_000
+  config.optimizer.decay_factor = 0.2
+  weighting(config, arg.weighting)
+  config.weighting.algorithm = arg.algorithm
+  if arg.preset == "code":
+    config.weighting.projection = "shift_clamp"
+    config.weighting.skip_step = True
+    config.semi_supervised.flip_after_rotation = True
+  if arg.runlocal:
+    _semi_supervised_local(config)
+
+
+def _semi_supervised_local(config: ml_collections.ConfigDict) -> None:
+  """A size that a laptop finishes in minutes."""
+  config.batch_size = 32
+  config.num_steps = 600
+  config.log_every = 20
+  config.eval_every = 200
+  config.eval_examples = 1000
+  config.checkpoint_every = 200
+  config.model.name = "convnet"
+  config.model.decoder = "linear"
+  config.model.kernel_init = "he_normal"
+  config.optimizer.learning_rate = 1e-3
+  config.optimizer.schedule = "constant"
+  config.weighting.eta_mode = "relative"
+  config.weighting.eta = 0.3
+
+
 def weighting(config: ml_collections.ConfigDict, name: str) -> None:
   """A rule for the weights, as the code of ARML has it (arml, section 4.1).
 

@@ -12,7 +12,9 @@ from metaaux.errors import UserError
 from metaaux.models import initial, layers
 from metaaux.models.convnet import ConvNet
 from metaaux.models.heads import DECODERS, is_head, trunk
+from metaaux.models.resnet import ResNet18
 from metaaux.models.vgg import VGG16
+from metaaux.models.wide_resnet import WideResNet
 
 __all__ = ["MODELS", "Network", "is_head", "make", "refuse_dropout", "trunk"]
 
@@ -66,7 +68,39 @@ def _convnet(config: Any, **common: Any) -> nn.Module:
   )
 
 
-MODELS = {"vgg16": _vgg16, "convnet": _convnet}
+def _residual(config: Any, common: dict[str, Any]) -> dict[str, Any]:
+  """Options of a residual network, which has one linear layer for a head.
+
+  Raises:
+    UserError: dropout between blocks is asked for.
+  """
+  common.pop("decoder")
+  rate = common.pop("block_dropout")
+  if rate:
+    raise UserError(
+      f"model.name={config.name!r} has no dropout between blocks, so that "
+      f"model.block_dropout={rate} would do nothing; set it to 0"
+    )
+  if common["lowering"] == "auto":
+    # Measured on CPU, training: 120 against 147 ms (WRN), 304 against 565 ms.
+    common["lowering"] = "native"
+  return {**common, "width": config.width}
+
+
+def _wide_resnet(config: Any, **common: Any) -> nn.Module:
+  return WideResNet(depth=config.depth, **_residual(config, common))
+
+
+def _resnet18(config: Any, **common: Any) -> nn.Module:
+  return ResNet18(stem=config.stem, **_residual(config, common))
+
+
+MODELS = {
+  "vgg16": _vgg16,
+  "convnet": _convnet,
+  "wide_resnet": _wide_resnet,
+  "resnet18": _resnet18,
+}
 
 
 def make(
@@ -80,13 +114,14 @@ def make(
 
   Args:
     config: has attributes `name`, `lowering`, `decoder`, `dropout`,
-      `block_dropout` and `kernel_init`; for VGG-16 `width`; for the small
+      `block_dropout` and `kernel_init`; for VGG-16 and the residual networks
+      `width`, and `depth` (wide_resnet) or `stem` (resnet18); for the small
       network `widths`, `kernels`, `padding`, `hidden`, `batch_norm`.
     heads: number of classes by head; head NAME has its parameters under
       "head_NAME" at the top of the tree. 0 classes stand for the features
       that the heads receive, without parameters.
-    kernel_init: "glorot_uniform", "glorot_normal" or "he_normal"; None: that
-      of `config`. Biases start at 0, batch norm at scale 1 and shift 0.
+    kernel_init: of `initial.values`; None: that of `config`. Biases start at
+      0, batch norm at scale 1 and shift 0.
     axis_name: devices over which batch statistics are averaged, or None.
 
   Raises:

@@ -31,6 +31,7 @@ _DRAWS = {
   "glorot_uniform": _uniform,
   "glorot_normal": _normal,
   "he_normal": _normal,
+  "he_fan_out": _normal,
 }
 
 
@@ -46,8 +47,9 @@ def values(key: Key, shapes: Any, kernel_init: str) -> Any:
   """Variables of a Linen network, drawn by the names of their leaves.
 
   Kernels have variance 2 / (fan in + fan out) (Glorot & Bengio 2010) or, with
-  "he_normal", 2 / fan in (He et al. 2015); normal draws are cut off at two
-  deviations and scaled back to that variance. Scales and variances are 1,
+  "he_normal", 2 / fan in (He et al. 2015), or, with "he_fan_out", 2 / fan out
+  for convolutions and the first for dense layers; normal draws are cut off at
+  two deviations and scaled back to that variance. Scales and variances are 1,
   everything else is 0.
 
   The trunk and each head have keys of their own, so that a network with one
@@ -59,7 +61,7 @@ def values(key: Key, shapes: Any, kernel_init: str) -> Any:
   Args:
     key: a typed key.
     shapes: a tree of dicts of `jax.ShapeDtypeStruct`.
-    kernel_init: "glorot_uniform", "glorot_normal" or "he_normal".
+    kernel_init: "glorot_uniform", "glorot_normal", "he_normal" or "he_fan_out".
 
   Returns:
     A tree of arrays of these shapes and dtypes.
@@ -101,4 +103,6 @@ def _deviation(shape: tuple[int, ...], kernel_init: str) -> float:
   field, (fan_in, fan_out) = math.prod(shape[:-2]), shape[-2:]
   if kernel_init == "he_normal":
     return math.sqrt(2 / (field * fan_in))
+  if kernel_init == "he_fan_out" and len(shape) == 4:
+    return math.sqrt(2 / (field * fan_out))
   return math.sqrt(2 / (field * (fan_in + fan_out)))

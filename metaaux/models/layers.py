@@ -70,19 +70,30 @@ def max_pool_2x2(x_BxHxWxC: Array) -> Array:
   return jnp.maximum(rows[:, :, :, 0], rows[:, :, :, 1])
 
 
-def batch_norm(train: bool, axis_name: str | None) -> nn.BatchNorm:
-  """Batch norm with PyTorch's constants: eps 1e-5, running = 0.9 old + 0.1 new.
+def batch_norm(
+  train: bool,
+  axis_name: str | None,
+  *,
+  momentum: float = 0.9,
+  epsilon: float = 1e-5,
+  name: str | None = None,
+) -> nn.BatchNorm:
+  """Batch norm, by default with PyTorch's constants.
 
   Args:
     train: normalise by the batch's statistics and update the running ones.
     axis_name: devices over which the batch's statistics are averaged.
+    momentum: share of the old in the new running statistics.
+    epsilon: added to the variance.
+    name: of the module.
   """
   return nn.BatchNorm(
     use_running_average=not train,
-    momentum=0.9,
-    epsilon=1e-5,
+    momentum=momentum,
+    epsilon=epsilon,
     use_fast_variance=False,
     axis_name=axis_name,
+    name=name,
   )
 
 

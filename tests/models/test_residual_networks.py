@@ -1,0 +1,134 @@
+"""WRN-28-2 and ResNet-18: sizes, order of layers, batch norm, init."""
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import pytest
+
+from metaaux import config as config_lib
+from metaaux import models
+from metaaux.errors import UserError
+from metaaux.methods import arml_weights
+
+HEADS = {"primary": 10, "rotation": 4}
+
+
+def options(name, **changes):
+  config = config_lib.base().model
+  config.update(
+    {"name": name, "kernel_init": "he_fan_out", "lowering": "short", **changes}
+  )
+  return ml_collections.ConfigDict(config)
+
+
+def shapes(name, side=32, heads=HEADS, **changes):
+  network = models.make(options(name, **changes), heads)
+  images = jnp.zeros((1, side, side, 3))
+  return jax.eval_shape(network.init, jax.random.key(0), images)
+
+
+def count(tree):
+  return sum(x.size for x in jax.tree.leaves(tree))
+
+
+@pytest.mark.parametrize(
+  ("name", "side", "backbone", "first_head"),
+  [
+    ("wide_resnet", 32, 1_466_320, 1_290),
+    ("resnet18", 224, 11_176_512, 5_130),
+  ],
+)
+def test_number_of_parameters(name, side, backbone, first_head):
+  params, _ = shapes(name, side)
+  assert count(models.trunk(params)) == backbone
+  assert count(params["head_primary"]) == first_head
+
+
+def test_attribute_and_domain_heads_of_resnet18():
+  params, _ = shapes("resnet18", 178, {"primary": 1, "attributes": 39})
+  assert count(params) == 11_197_032
+  params, _ = shapes("resnet18", 224, {"primary": 7})
+  assert count(params) == 11_180_103
+
+
+@pytest.mark.parametrize(
+  ("name", "shape"),
+  [("wide_resnet", (3, 3, 128, 128)), ("resnet18", (3, 3, 512, 512))],
+)
+def test_last_layer_is_the_last_convolution(name, shape):
+  params, _ = shapes(name)
+  marked = jax.tree.map(lambda x: jnp.zeros(x.shape), params)
+  kernel, put = arml_weights.last_layer(models.trunk(marked))
+  assert kernel.shape == shape
+  changed = put(kernel + 1)
+  (touched,) = [
+    module
+    for module, leaves in changed.items()
+    if any((x == 1).any() for x in jax.tree.leaves(leaves))
+  ]
+  last_block = {"wide_resnet": "stage_3_block_4", "resnet18": "stage_4_block_2"}
+  assert touched == f"{last_block[name]}_conv_2"
+
+
+@pytest.mark.parametrize("name", ["wide_resnet", "resnet18"])
+def test_trains_and_predicts(name):
+  network = models.make(options(name, width=0.125, depth=10), HEADS)
+  images = jax.random.normal(jax.random.key(1), (8, 16, 16, 3))
+  params, stats = network.init(jax.random.key(0), images)
+
+  def loss(params):
+    logits, new = network.apply(params, stats, images, train=True)
+    return (logits["primary"] ** 2).mean(), new
+
+  grads, new = jax.grad(loss, has_aux=True)(params)
+  assert all(bool((g != 0).any()) for g in jax.tree.leaves(models.trunk(grads)))
+  assert all(
+    bool((a != b).any())
+    for a, b in zip(jax.tree.leaves(new), jax.tree.leaves(stats), strict=True)
+  )
+  # In evaluation mode an image does not depend on its batch.
+  one, _ = network.apply(params, new, images[:1], train=False)
+  many, _ = network.apply(params, new, images, train=False)
+  np.testing.assert_allclose(
+    one["primary"], many["primary"][:1], rtol=1e-4, atol=1e-5
+  )
+
+
+def test_running_statistics_of_a_wide_resnet_are_slow():
+  network = models.make(options("wide_resnet", width=0.125, depth=10), HEADS)
+  images = jax.random.normal(jax.random.key(1), (8, 16, 16, 3))
+  params, stats = network.init(jax.random.key(0), images)
+  _, new = network.apply(params, stats, images, train=True)
+  var = new["stage_1_block_1_norm_1"]["var"]
+  assert ((var > 0.99) & (var < 1.01)).all()
+
+
+def test_fan_out_initial_values():
+  network = models.make(options("wide_resnet", depth=10), HEADS)
+  params, _ = network.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+  kernel = params["stage_3_block_1_conv_1"]["kernel"]  # 64 to 128 channels
+  np.testing.assert_allclose(kernel.std(), (2 / (9 * 128)) ** 0.5, rtol=0.02)
+  assert "bias" not in params["stage_3_block_1_conv_1"]
+
+
+@pytest.mark.parametrize(
+  ("name", "changes", "match"),
+  [
+    ("wide_resnet", {"depth": 12}, "depth=12.*use 10"),
+    ("wide_resnet", {"block_dropout": 0.5}, "block_dropout=0.5.*set it to 0"),
+    ("resnet18", {"stem": "large"}, "stem='large'"),
+  ],
+)
+def test_wrong_options(name, changes, match):
+  with pytest.raises(UserError, match=match):
+    shapes(name, **changes)
+
+
+@pytest.mark.parametrize(
+  ("side", "stem", "kernel"),
+  [(32, "auto", 3), (64, "auto", 7), (32, "imagenet", 7), (64, "small", 3)],
+)
+def test_stem_follows_the_size_of_images(side, stem, kernel):
+  params, _ = shapes("resnet18", side, stem=stem)
+  assert params["conv_stem"]["kernel"].shape[0] == kernel
