@@ -38,6 +38,7 @@ _DATA = (
   "hierarchy",
   "select",
   "primary",
+  "target_domain",
   "train_split",
   "test_split",
   "labels_per_class",
@@ -70,7 +71,9 @@ def load(folder: str) -> list[Result]:
   ]
   if not found:
     raise UserError(f"{folder!r} holds no finished run (no */{rundir.RESULT})")
-  labels = *METHODS[:-1], *(f"weights:{rule}" for rule in WEIGHTINGS), "arml"
+  weighed = [f"weights:{rule}" for rule in WEIGHTINGS]
+  labels = "baseline", "baseline:arml", *METHODS[:-2], *weighed, "arml"
+  labels = *labels, "fada", "fada:arml"
   order = {method: i for i, method in enumerate(labels)}
   return sorted(
     found,

@@ -112,11 +112,17 @@ def label(config: Mapping[str, Any]) -> str:
   """What results and tables call a config's method.
 
   The method's name; where another rule than the method's own sets the weights
-  of the tasks, that rule's, such as `weights:gradnorm`.
+  of the tasks, that rule's, such as `weights:gradnorm` or `fada:arml`. A
+  "baseline" trains on the auxiliary tasks alone.
   """
-  if config["method"] != "arml" or config["weighting"]["name"] == "arml":
-    return config["method"]
-  return f"weights:{config['weighting']['name']}"
+  method, rule = config["method"], config["weighting"]["name"]
+  if method == "fada":
+    return method if rule == "uniform" else f"{method}:{rule}"
+  if method != "arml":
+    return method
+  if config["primary_weight"] == 0:
+    return "baseline" if rule == "uniform" else f"baseline:{rule}"
+  return method if rule == "arml" else f"weights:{rule}"
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -35,6 +35,7 @@ def _run() -> dict[str, Any]:
     "extra_test": (),  # more sources to test on, skipped when not at hand
     "primary": "",  # label level of the primary task; "" chooses
     "aux": "",  # label level of the human auxiliary task
+    "target_domain": "",  # of the level "domain": its few labels are primary
     "within": "",  # level whose class is known: only its classes compete
     "psi": (),  # auxiliary classes of each primary class; one int: for each
     "labels_per_class": 0,  # training examples a primary class; 0: all
@@ -161,6 +162,12 @@ def _weighted() -> dict[str, Any]:
       "algorithm": "merged",  # two_stage: with Langevin noise
       "share": 0.25,  # two_stage: of the steps, for the first stage
       "temperature": 0.0,  # two_stage: of the noise; 0: 1 / images
+    },
+    "domains": {
+      "batch_size": 0,  # of each source domain; 0: batch_size
+      # Of method "fada".
+      "adversarial_weight": 0.2,
+      "hidden": 64,  # width of the pair discriminator
     },
     "semi_supervised": {
       "tasks": ("rotation", "exemplar"),  # and useless

@@ -23,6 +23,7 @@ METHODS = (
   "no_entropy",
   "maxl",
   "meta_mtl",
+  "fada",
   "arml",
 )
 
@@ -83,7 +84,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "code_torch2",
     "alternating",
   ),
-  "setting": ("semi_supervised",),
+  "setting": ("semi_supervised", "domains"),
   "weighting.name": WEIGHTINGS,
   "weighting.layer": ("auto", "all", "last"),
   "weighting.eta_mode": ("absolute", "relative"),
@@ -164,6 +165,9 @@ _RANGES: Mapping[str, tuple[float, float | None]] = {
   "weighting.epoch": (1, None),
   "weighting.share": (0.0, 1.0),
   "weighting.temperature": (0.0, None),
+  "domains.batch_size": (0, None),
+  "domains.adversarial_weight": (0.0, None),
+  "domains.hidden": (1, None),
   "semi_supervised.useless_classes": (2, None),
   "semi_supervised.exemplar_noise": (0.0, None),
 }

@@ -69,8 +69,8 @@ def make(stage: Stage, run: Run) -> Callable[[Seeded, int], Rows]:
       else on_split(states, run.pool, meta, labels)
     )
     for name, (examples, labels) in run.tests.items():
-      everything = np.tile(np.arange(len(labels)), (len(run.seeds), 1))
-      found[name] = on_split(states, examples, everything, labels)
+      tested = problem.tested() if name == "test" else _all(run, len(labels))
+      found[name] = on_split(states, examples, tested, labels)
     more = zip(label_report(states), probe(states, step), strict=True)
     for row, (statistics, probed) in zip(found["meta"], more, strict=True):
       row.update(statistics | probed)
@@ -81,6 +81,11 @@ def make(stage: Stage, run: Run) -> Callable[[Seeded, int], Rows]:
     ]
 
   return evaluate
+
+
+def _all(run: Run, count: int) -> np.ndarray:
+  """Every position of a test set, for each seed."""
+  return np.tile(np.arange(count, dtype=np.int32), (len(run.seeds), 1))
 
 
 def summarise(
@@ -171,15 +176,14 @@ def on_split(
   run, problem = restored.run, restored.run.problem
   if split in ("train", "meta") and not dataset:
     examples, labels = run.pool, problem.pool["primary"]
-    positions = getattr(problem, split)
+    positions = problem.positions(split)
+  elif split == "test" and not dataset:
+    (examples, labels), positions = run.tests["test"], problem.tested()
   else:
-    if split == "test" and not dataset:
-      examples, labels = run.tests["test"]
-    else:
-      source = dataset or run.config.dataset
-      host = data.load_test(run.config, source, split, problem)
-      examples, labels = parallel.replicate(host, run.plan), host["primary"]
-    positions = np.tile(np.arange(len(labels)), (len(run.seeds), 1))
+    source = dataset or run.config.dataset
+    host = data.load_test(run.config, source, split, problem)
+    examples, labels = parallel.replicate(host, run.plan), host["primary"]
+    positions = _all(run, len(labels))
   predict = scoring.make_predictor(restored.stage, run)
   logits = predict(restored.states, examples, positions)
   return [

@@ -101,7 +101,7 @@ def _stream_key(key: Key, name: str) -> Key:
 
 def steps_per_epoch(run: Run, spec: StreamSpec) -> int:
   """Whole batches in one pass over the split of a stream."""
-  return getattr(run.problem, spec.split).shape[1] // batch_size(run, spec)
+  return run.problem.positions(spec.split).shape[1] // batch_size(run, spec)
 
 
 def batch_size(run: Run, spec: StreamSpec) -> int:
@@ -119,7 +119,7 @@ def check_batches(run: Run, stages: Sequence[Stage]) -> None:
   for stage in stages:
     for spec in stage.streams.values():
       size, parts = batch_size(run, spec), run.plan.num_shards
-      found = getattr(run.problem, spec.split).shape[1]
+      found = run.problem.positions(spec.split).shape[1]
       what = f"batch_size={size} of stage {stage.name!r}"
       # Only embeddings have streams of a size of their own.
       key = "embedding.batch_size" if spec.batch_size else "batch_size"
@@ -184,7 +184,7 @@ def inputs_at(
           batch_size=batch_size(run, spec),
         )
         for seed, positions in zip(
-          run.seeds, getattr(run.problem, spec.split), strict=True
+          run.seeds, run.problem.positions(spec.split), strict=True
         )
       ]
     )

@@ -169,7 +169,7 @@ def make_probe(
   compiled = parallel.compile_step(probe, run.plan)
   size = run.config.batch_size
   splits = {
-    name: getattr(run.problem, spec.split)
+    name: run.problem.positions(spec.split)
     for name, spec in stage.streams.items()
   }
   number = min(

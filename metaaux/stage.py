@@ -32,6 +32,8 @@ class Spec(NamedTuple):
       the array is there and is -1 everywhere.
     groups: group of each primary class, where classes compete only within
       their group; (): all compete.
+    domain_names: of the source domains, whose splits are domain_0, domain_1
+      ...; (): the data has no target domain.
   """
 
   image_shape: tuple[int, int, int]
@@ -39,6 +41,7 @@ class Spec(NamedTuple):
   num_examples: int
   has_auxiliary: bool
   groups: tuple[int, ...] = ()
+  domain_names: tuple[str, ...] = ()
 
   @property
   def num_primary(self) -> int:
@@ -59,8 +62,9 @@ class StreamSpec(NamedTuple):
   (position in the training pool).
 
   Attributes:
-    split: "train", "meta" or "all": every image of the training pool, labelled
-      or not. Batches of "all" have -1 for labels, so that none can be used.
+    split: "train", "meta", "domain_K" or "all": every image of the training
+      pool, labelled or not. Batches of "all" have -1 for labels, so that none
+      can be used.
     augment: whether the images are augmented.
     batch_size: over all devices; 0: that of the config.
     draw: (state, key, B) -> int32 [B], positions of a batch that depends on

@@ -1,12 +1,49 @@
 """Small real problems that several tests share: digits and little networks."""
 
+import functools
+import os
+import tempfile
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from metaaux import config as config_lib
 from metaaux import feed, host, methods, parallel, train
+from metaaux.data import digits, slices
 from metaaux.methods import maxl, meta_mtl
+
+_FOLDER = tempfile.TemporaryDirectory(prefix="metaaux-tests-")
+
+
+@functools.cache
+def domains_file():
+  """Digits in three domains: as they are, as negatives, and transposed."""
+  source = digits.load("", slices.Slice("train"))
+  x, y = source.images[:600], source.labels["10"][:600]
+  domain = np.arange(600) % 3
+  x = np.where((domain == 1)[:, None, None, None], x.max() - x, x)
+  turned = np.swapaxes(x, 1, 2)
+  x = np.where((domain == 2)[:, None, None, None], turned, x)
+  path = os.path.join(_FOLDER.name, "domains.npz")
+  names = np.array(["plain", "negative", "transposed"])
+  np.savez(path, x=x, y=y, domain=domain, domain_names=names)
+  return path
+
+
+def of_domains():
+  """Settings of a problem with a target domain."""
+  return {
+    "dataset": f"npz:{domains_file()}",
+    "train_split": "all",
+    "test_split": "all",
+    "target_domain": "negative",
+    "setting": "domains",
+    "labels_per_class": 2,
+    "weighting.every": 2,
+    "domains.batch_size": 12,
+  }
+
 
 # What a method needs beside the common settings.
 _OF_METHOD = {
@@ -56,6 +93,7 @@ def config(**changes):
       "partition.num_classes": 5,
       "pseudo_labels.rounds": 1,
       **_OF_METHOD.get(changes.get("method"), {}),
+      **(of_domains() if changes.get("method") == "fada" else {}),
       **changes,
     }
   )

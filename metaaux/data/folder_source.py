@@ -22,6 +22,7 @@ class _Files(NamedTuple):
 
   paths: list[pathlib.Path]
   ids: np.ndarray
+  domains: np.ndarray | None = None
 
 
 def load(where: str, part: slices.Slice) -> arrays.Source:
@@ -31,6 +32,9 @@ def load(where: str, part: slices.Slice) -> arrays.Source:
   a class; or PATH itself holds the class folders, and 20% of each class are the
   test split. The order of examples and that division depend on the names of the
   files alone. The level is named after the number of classes, such as "10".
+
+  PATH may also hold a folder for each domain, and these the class folders; the
+  domains are then a level `domain`, and the one split is `all`.
 
   Args:
     where: path of the folder.
@@ -43,21 +47,48 @@ def load(where: str, part: slices.Slice) -> arrays.Source:
   root = pathlib.Path(where).expanduser()
   if not root.is_dir():
     raise UserError(f"folder:{where}: no such folder; check the path")
-  names, splits = _list(root)
+  domains = _domain_names(root)
+  names, splits = _list_domains(root, domains) if domains else _list(root)
   slices.check_name(part, splits, f"folder:{where}")
   everything = [path for files in splits.values() for path in files.paths]
   num_channels = _num_channels(everything)
-  paths, ids = splits[part.name]
+  paths, ids, domain_ids = splits[part.name]
   start, stop = part.bounds(len(paths))
   pixels = images.in_threads(
     lambda path: images.decode(path, num_channels), paths[start:stop]
   )
   level = str(len(names))
-  return arrays.Source(
-    images=np.stack(pixels),
-    labels={level: ids[start:stop]},
-    names={level: names},
+  labels, all_names = {level: ids[start:stop]}, {level: names}
+  if domains:
+    labels["domain"] = domain_ids[start:stop]
+    all_names["domain"] = domains
+  return arrays.Source(np.stack(pixels), labels, all_names)
+
+
+def _domain_names(root: pathlib.Path) -> tuple[str, ...]:
+  """Domains, if the folders of `root` hold class folders; else ()."""
+  folders = _folders(root)
+  nested = [name for name in folders if _folders(root / name)]
+  if len(nested) < 2 or "train" in folders:
+    return ()
+  return tuple(nested)
+
+
+def _list_domains(
+  root: pathlib.Path, domains: tuple[str, ...]
+) -> tuple[tuple[str, ...], dict[str, _Files]]:
+  """Class names, and the files of all domains as the split `all`."""
+  names = tuple(
+    sorted({name for domain in domains for name in _folders(root / domain)})
   )
+  parts = [_files(root / domain, names) for domain in domains]
+  sizes = [len(part.paths) for part in parts]
+  everything = _Files(
+    [path for part in parts for path in part.paths],
+    np.concatenate([part.ids for part in parts]),
+    np.repeat(np.arange(len(domains), dtype=np.int32), sizes),
+  )
+  return names, {"all": everything}
 
 
 def _list(root: pathlib.Path) -> tuple[tuple[str, ...], dict[str, _Files]]:

@@ -1,4 +1,4 @@
-"""NumPy archives: `npz:PATH` with x_train, y_train, x_test and y_test."""
+"""NumPy archives: `npz:PATH`, divided into splits or one set with domains."""
 
 import pathlib
 import pickle
@@ -12,6 +12,9 @@ from metaaux.data import arrays, slices
 from metaaux.errors import UserError
 
 _SPLITS = ("train", "test")
+# Of an archive that is not divided.
+_ALL = "all"
+_IMAGES, _LABELS, _NAMES = ("x", "image"), ("y", "label"), "_names"
 # What NumPy raises on archives that are cut short or are something else.
 _BROKEN = (
   ValueError,
@@ -31,15 +34,18 @@ def load(where: str, part: slices.Slice) -> arrays.Source:
   after the number of classes, such as "10". Further levels NAME come from
   `y_train_NAME` with `y_test_NAME`.
 
+  An archive that is not divided has `x` (or `image`) and `y` (or `label`), and
+  its split is `all`. Each further array of n integers is a level, such as
+  `domain`; `y_names`, `domain_names` and so on may name the classes.
+
   Args:
     where: path of the archive.
-    part: the split, `train` or `test`, or a part of it.
+    part: the split, `train`, `test` or `all`, or a part of it.
 
   Raises:
     UserError: the file or an array is missing, broken or of the wrong kind.
   """
   path = pathlib.Path(where).expanduser()
-  slices.check_name(part, _SPLITS, f"npz:{where}")
   if not path.is_file():
     raise UserError(f"npz:{where}: no such file; check the path")
   try:
@@ -48,7 +54,10 @@ def load(where: str, part: slices.Slice) -> arrays.Source:
       archive = np.load(file, allow_pickle=False)
       if not isinstance(archive, Mapping):
         raise UserError(f"npz:{where} is one array; write it with numpy.savez")
-      return _read(archive, where, part)
+      undivided = any(key in archive for key in _IMAGES)
+      known = (_ALL,) if undivided else _SPLITS
+      slices.check_name(part, known, f"npz:{where}")
+      return (_read_all if undivided else _read)(archive, where, part)
   except UserError:
     raise
   except _BROKEN as error:
@@ -74,6 +83,33 @@ def _read(
       )
     labels[level] = ids[part.name]
     names[level] = tuple(map(str, range(num_classes)))
+  origin = f"npz:{where}, split '{part}'"
+  whole = arrays.check(arrays.Source(images, labels, names), origin)
+  return arrays.cut(whole, part)
+
+
+def _read_all(
+  archive: Mapping[str, np.ndarray], where: str, part: slices.Slice
+) -> arrays.Source:
+  """An archive with one set of images."""
+  images_key = next(key for key in _IMAGES if key in archive)
+  labels_key = next((key for key in _LABELS if key in archive), _LABELS[0])
+  images = archive[images_key]
+  labels, names = {}, {}
+  keys = [key for key in archive if key != images_key]
+  for key in dict.fromkeys((labels_key, *keys)):
+    if key.endswith(_NAMES):
+      continue
+    ids = _labels(archive, key, where)
+    count = _num_classes({_ALL: ids}, key, where)
+    own = archive.get(key + _NAMES, np.arange(count)).tolist()
+    if len(own) < count:
+      raise UserError(
+        f"npz:{where}: '{key}{_NAMES}' has {len(own)} names, but '{key}' has "
+        f"the label {count - 1}; name every class"
+      )
+    level = str(len(own)) if key == labels_key else key
+    labels[level], names[level] = ids, tuple(map(str, own))
   origin = f"npz:{where}, split '{part}'"
   whole = arrays.check(arrays.Source(images, labels, names), origin)
   return arrays.cut(whole, part)
@@ -113,17 +149,20 @@ def _labels(
 def _num_classes(ids: Mapping[str, np.ndarray], suffix: str, where: str) -> int:
   """Classes are numbered 0 .. C - 1 over both splits together."""
   everything = np.concatenate(list(ids.values()))
+  what = f"y_train{suffix} and y_test{suffix}"
+  what = f"'{suffix}'" if _ALL in ids else what
   num_labels = len(everything)
   num_classes = 1 + int(everything.max(initial=0))
   if num_labels and everything.min() > 0:
     raise UserError(
-      f"npz:{where}: the labels of y_train{suffix} and y_test{suffix} start at "
-      f"{everything.min()}; number the classes from 0"
+      f"npz:{where}: the labels of {what} start at {everything.min()}; number the classes "
+      "from 0"
     )
   if num_classes > max(num_labels, 1):
     raise UserError(
-      f"npz:{where}: y_train{suffix} and y_test{suffix} hold {num_labels} "
-      f"labels, but one is {num_classes - 1}; number the classes from 0"
+      f"npz:{where}: {what} hold {num_labels} labels, but one is "
+      f"{num_classes - 1}; "
+      "number the classes from 0"
     )
   return num_classes
 

@@ -1,11 +1,12 @@
 """From a configuration to the arrays and splits that training runs on."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from metaaux import stage
-from metaaux.data import arrays, sources, splits
+from metaaux.data import arrays, domains, sources, splits
 from metaaux.data import levels as levels_lib
 from metaaux.errors import UserError
 
@@ -27,6 +28,9 @@ class Problem(NamedTuple):
     auxiliary_names: of the human sub-classes, by column; () without them.
     levels: names of the primary and the auxiliary level ("": none).
     group_names: of the groups that classes compete within; () without them.
+    test_positions: int32 [S, n], the examples of `test` that each seed is
+      tested on; None: all.
+    more: int32 [S, n] by name, further splits of the pool.
   """
 
   pool: dict[str, np.ndarray]
@@ -39,6 +43,19 @@ class Problem(NamedTuple):
   auxiliary_names: tuple[str, ...]
   levels: tuple[str, str]
   group_names: tuple[str, ...] = ()
+  test_positions: np.ndarray | None = None
+  more: Mapping[str, np.ndarray] = {}
+
+  def positions(self, split: str) -> np.ndarray:
+    """Positions in the pool of a split that streams draw from: [S, n]."""
+    return self.more[split] if split in self.more else getattr(self, split)
+
+  def tested(self) -> np.ndarray:
+    """Positions in `test` that each seed is tested on: [S, n]."""
+    if self.test_positions is not None:
+      return self.test_positions
+    everything = np.arange(len(self.test["primary"]), dtype=np.int32)
+    return np.tile(everything, (len(self.train), 1))
 
 
 def build(config: Any) -> Problem:
@@ -54,12 +71,14 @@ def build(config: Any) -> Problem:
 
   Args:
     config: has the attributes dataset, hierarchy, select, shrink, train_split,
-      test_split, primary, aux, within, psi, labels_per_class, meta_fraction,
-      seed, num_seeds and batch_size.
+      test_split, target_domain, primary, aux, within, psi, labels_per_class,
+      meta_fraction, seed, num_seeds and batch_size.
 
   Raises:
     UserError: the data or one of these is wrong; the message names it.
   """
+  if config.target_domain:
+    return _build_domains(config)
   pool, test = (
     _load(config, config.dataset, split)
     for split in (config.train_split, config.test_split)
@@ -90,6 +109,36 @@ def build(config: Any) -> Problem:
     auxiliary_names=_in_block_order(pool, aux, columns),
     levels=levels,
     group_names=pool.names[config.within] if groups else (),
+  )
+
+
+def _build_domains(config: Any) -> Problem:
+  """The problem of `target_domain`, see `domains.divide`."""
+  source = _load(config, config.dataset, config.train_split)
+  primary, found = domains.divide(config, source)
+  _check_batch_size(config.batch_size, found.train, found.train)
+  examples = _examples(source, primary, "", None)
+  names = source.names[primary]
+  return Problem(
+    pool=examples,
+    test=examples,
+    train=found.train,
+    meta=found.validation,
+    all=np.tile(
+      np.arange(len(source.images), dtype=np.int32), (config.num_seeds, 1)
+    ),
+    spec=stage.Spec(
+      image_shape=source.images.shape[1:],
+      psi=(1,) * len(names),
+      num_examples=len(source.images),
+      has_auxiliary=False,
+      domain_names=found.names,
+    ),
+    primary_names=names,
+    auxiliary_names=(),
+    levels=(primary, ""),
+    test_positions=found.test,
+    more={f"domain_{k}": rows for k, rows in enumerate(found.sources)},
   )
 
 

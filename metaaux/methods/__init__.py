@@ -37,6 +37,7 @@ METHODS: Mapping[str, Constructor] = {
   "no_entropy": partial(maxl.make, entropy=False),
   "maxl": maxl.make,
   "meta_mtl": meta_mtl.make,
+  "fada": arml.make,  # the setting has the adversarial term
   "arml": arml.make,
 }
 

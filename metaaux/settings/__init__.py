@@ -7,12 +7,14 @@ A new setting is a file with `make(config, spec, *, axis_name)` and a line in
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from metaaux.settings import semi_supervised
+from metaaux.errors import UserError
+from metaaux.settings import domains, semi_supervised
 from metaaux.stage import Spec
 from metaaux.tasks import TaskSet
 
 SETTINGS: Mapping[str, Callable[..., TaskSet]] = {
   "semi_supervised": semi_supervised.make,
+  "domains": domains.make,
 }
 
 
@@ -27,4 +29,9 @@ def make(config: Any, spec: Spec, *, axis_name: str | None = None) -> TaskSet:
   Raises:
     UserError: the setting does not fit the data.
   """
+  if config.method == "fada" and config.setting != "domains":
+    raise UserError(
+      f"method='fada' needs setting='domains', not {config.setting!r}; see "
+      "configs/arml_pacs.py"
+    )
   return SETTINGS[config.setting](config, spec, axis_name=axis_name)

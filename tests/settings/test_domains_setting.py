@@ -1,0 +1,153 @@
+"""Domains as tasks, and the pairs of FADA."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+
+from metaaux import feed, losses, settings
+from metaaux.errors import UserError
+from metaaux.settings import domains
+
+
+def setting(method="arml", **changes):
+  config = tiny.config(
+    **{**tiny.of_domains(), "method": method, "gamma": 0.0, **changes}
+  )
+  run = feed.open_run(config)
+  tasks = settings.make(config, run.problem.spec)
+  batches = {
+    name: feed.draw(
+      run, run.pool, jnp.asarray(run.problem.positions(name)[0][:8]), None
+    )
+    for name in tasks.streams
+  }
+  params, stats, extra = tasks.init(jax.random.key(0), batches["train"])
+  return tasks, params, stats, extra, batches
+
+
+def test_a_loss_of_each_domain():
+  tasks, params, stats, extra, batches = setting()
+  assert tasks.names == ("plain", "transposed")
+  found = tasks.losses(params, stats, extra, batches, jax.random.key(1))
+
+  def wanted(name):
+    logits = tasks.predict(params, stats, batches[name]["image"])
+    return losses.softmax_cross_entropy(logits, batches[name]["primary"]).mean()
+
+  np.testing.assert_allclose(found.primary, wanted("train"), rtol=1e-5)
+  np.testing.assert_allclose(
+    found.auxiliary, [wanted("domain_0"), wanted("domain_1")], rtol=1e-5
+  )
+  assert found.other == 0
+
+
+def test_sizes_of_batches():
+  tasks, *_ = setting()
+  assert {k: s.batch_size for k, s in tasks.streams.items()} == {
+    "train": 0,
+    "domain_0": 12,
+    "domain_1": 12,
+  }
+
+
+def _pairs(seed=0, hidden=5, width=3):
+  rng = np.random.default_rng(seed)
+  return {
+    "first": jnp.asarray(rng.normal(size=(2 * width, hidden))),
+    "first_bias": jnp.asarray(rng.normal(size=hidden)),
+    "second": jnp.asarray(rng.normal(size=(hidden, 4))),
+    "second_bias": jnp.asarray(rng.normal(size=4)),
+  }
+
+
+def _cross_entropy(pairs, a, b, group):
+  """Of one pair, in NumPy."""
+  pairs = jax.tree.map(np.asarray, pairs)
+  x = np.concatenate([a, b])
+  hidden = np.maximum(x @ pairs["first"] + pairs["first_bias"], 0)
+  logits = hidden @ pairs["second"] + pairs["second_bias"]
+  return np.log(np.exp(logits).sum()) - logits[group]
+
+
+def test_pairs_by_hand(x64):
+  """Two sources and the target, two images each; C = 3."""
+  rng = np.random.default_rng(1)
+  target, one, two = rng.normal(size=(3, 2, 3))
+  labels = [np.array([0, 1]), np.array([0, 2]), np.array([0, 1])]
+  pairs = _pairs()
+  told, confused = domains.pair_losses(
+    pairs,
+    [jnp.asarray(x) for x in (target, one, two)],
+    [jnp.asarray(y) for y in labels],
+    3,
+  )
+  # (first, second, group, weight): same class within 0, across 1, else 2, 3.
+  rows = [
+    (one[0], two[0], 0, 2),
+    (one[1], two[1], 2, 1),
+    (one[0], target[0], 1, 2),
+    (one[1], target[1], 3, 1),
+    (two[0], one[0], 0, 2),
+    (two[1], one[1], 2, 1),
+    (two[0], target[0], 1, 2),
+    (two[1], target[1], 1, 2),
+  ]
+  wanted = np.mean([w * _cross_entropy(pairs, a, b, g) for a, b, g, w in rows])
+  np.testing.assert_allclose(told, wanted, rtol=1e-12)
+  across = [
+    w * _cross_entropy(pairs, a, b, g - 1) for a, b, g, w in rows if g % 2
+  ]
+  np.testing.assert_allclose(confused, np.mean(across), rtol=1e-12)
+
+
+def test_discriminator_and_features_learn_from_their_own_term(x64):
+  rng = np.random.default_rng(1)
+  features = [jnp.asarray(x) for x in rng.normal(size=(3, 4, 3))]
+  labels = [jnp.asarray(y) for y in rng.integers(0, 2, (3, 4))]
+
+  def of(which):
+    return jax.grad(
+      lambda pairs, f: domains.pair_losses(pairs, f, labels, 2)[which], (0, 1)
+    )(_pairs(), features)
+
+  told_pairs, told_features = of(0)
+  confused_pairs, confused_features = of(1)
+  for leaf in jax.tree.leaves((told_features, confused_pairs)):
+    np.testing.assert_array_equal(leaf, 0)
+  for leaf in jax.tree.leaves((told_pairs["first"], confused_features)):
+    assert (leaf != 0).any()
+
+
+def test_without_its_weight_fada_trains_like_joint_training():
+  final = []
+  for method in ("arml", "fada"):
+    changes = tiny.of_domains() | {
+      "method": method,
+      "weighting.name": "uniform",
+      "domains.adversarial_weight": 0.0,
+    }
+    states, *_ = tiny.run_steps(tiny.config(**changes), 3)
+    final.append(dict(states[0].params))
+  final[1].pop("head_pairs")
+  chex.assert_trees_all_close(*final, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+  ("changes", "match"),
+  [
+    (
+      {"target_domain": "", "dataset": "digits", "labels_per_class": 40},
+      "config.target_domain",
+    ),
+    ({"method": "fada", "setting": "semi_supervised"}, "setting='domains'"),
+  ],
+)
+def test_wrong_options(changes, match):
+  changes = {"train_split": "train", "test_split": "test", **changes}
+  if "method" in changes:
+    changes |= {"train_split": "all", "test_split": "all"}
+  with pytest.raises(UserError, match=match):
+    setting(**changes)
