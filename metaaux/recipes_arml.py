@@ -222,6 +222,8 @@ def pacs(
   weighting(config, arg.weighting or default)
   if arg.runlocal:
     _pacs_local(config)
+  if arg.method == "fada":
+    config.domains.batch_size = 0  # pairs are of one size
 
 
 def _pacs_local(config: ml_collections.ConfigDict) -> None:

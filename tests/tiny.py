@@ -41,7 +41,7 @@ def of_domains():
     "setting": "domains",
     "labels_per_class": 2,
     "weighting.every": 2,
-    "domains.batch_size": 12,
+    "domains.batch_size": 0,
   }
 
 

@@ -155,8 +155,8 @@ def _num_classes(ids: Mapping[str, np.ndarray], suffix: str, where: str) -> int:
   num_classes = 1 + int(everything.max(initial=0))
   if num_labels and everything.min() > 0:
     raise UserError(
-      f"npz:{where}: the labels of {what} start at {everything.min()}; number the classes "
-      "from 0"
+      f"npz:{where}: the labels of {what} start at "
+      f"{everything.min()}; number the classes from 0"
     )
   if num_classes > max(num_labels, 1):
     raise UserError(

@@ -52,19 +52,24 @@ def make(config: Any, spec: Spec, *, axis_name: str | None = None) -> TaskSet:
     axis_name: devices to average over, None on one device.
 
   Raises:
-    UserError: the data has no target domain, or one source and `fada`, which
-      pairs sources.
+    UserError: the data has no target domain; or, with `fada`, one source, or
+      batches of two sizes, whose images cannot be paired.
   """
   if not spec.domain_names:
     raise UserError(
       "setting='domains' needs a target domain; set config.target_domain to a "
       "domain of the data"
     )
-  adversarial = config.method == "fada"
+  adversarial, size = config.method == "fada", config.domains.batch_size
   if adversarial and len(spec.domain_names) < 2:
     raise UserError(
       "method='fada' pairs images of two source domains, and the data has "
       f"{spec.domain_names[0]} alone; use method='arml'"
+    )
+  if adversarial and size not in (0, config.batch_size):
+    raise UserError(
+      f"domains.batch_size={size}: method='fada' pairs the target's and the "
+      f"sources' images, so that it must be batch_size={config.batch_size}, or 0"
     )
   network = models.make(
     config.model,
@@ -72,7 +77,6 @@ def make(config: Any, spec: Spec, *, axis_name: str | None = None) -> TaskSet:
     axis_name=axis_name if config.sync_batch_norm else None,
   )
   problem = Problem(config, spec, network, adversarial)
-  size = config.domains.batch_size
   return TaskSet(
     names=spec.domain_names,
     streams={
@@ -160,8 +164,8 @@ def pair_losses(
 
   Args:
     pairs: the discriminator.
-    features: [B_k, D] of the target and of each source.
-    labels: int [B_k] likewise.
+    features: [B, D] of the target and of each source.
+    labels: int [B] likewise.
     num_classes: C.
 
   Returns:
@@ -174,10 +178,9 @@ def pair_losses(
   for k, (source, label) in enumerate(sources):
     following = sources[(k + 1) % len(sources)]
     for across, (other, other_label) in enumerate((following, target)):
-      size = min(len(source), len(other))
-      same = label[:size] == other_label[:size]
-      firsts.append(source[:size])
-      seconds.append(other[:size])
+      same = label == other_label
+      firsts.append(source)
+      seconds.append(other)
       groups.append(jnp.where(same, 0, 2) + across)
       weights.append(jnp.where(same, num_classes - 1.0, 1.0))
   both = jnp.concatenate(

@@ -45,7 +45,7 @@ def test_a_loss_of_each_domain():
 
 
 def test_sizes_of_batches():
-  tasks, *_ = setting()
+  tasks, *_ = setting(**{"domains.batch_size": 12})
   assert {k: s.batch_size for k, s in tasks.streams.items()} == {
     "train": 0,
     "domain_0": 12,
@@ -142,6 +142,7 @@ def test_without_its_weight_fada_trains_like_joint_training():
       {"target_domain": "", "dataset": "digits", "labels_per_class": 40},
       "config.target_domain",
     ),
+    ({"method": "fada", "domains.batch_size": 12}, "batch_size=16, or 0"),
     ({"method": "fada", "setting": "semi_supervised"}, "setting='domains'"),
   ],
 )
