@@ -69,7 +69,8 @@ def make(config: Any, spec: Spec, *, axis_name: str | None = None) -> TaskSet:
   if adversarial and size not in (0, config.batch_size):
     raise UserError(
       f"domains.batch_size={size}: method='fada' pairs the target's and the "
-      f"sources' images, so that it must be batch_size={config.batch_size}, or 0"
+      f"sources' images, so that it must be "
+      f"batch_size={config.batch_size}, or 0"
     )
   network = models.make(
     config.model,
