@@ -169,6 +169,16 @@ def _weighted() -> dict[str, Any]:
       "adversarial_weight": 0.2,
       "hidden": 64,  # width of the pair discriminator
     },
+    # pi_model, mean_teacher, vat, vat_entmin and pseudo_label.
+    "consistency": {
+      "weight": 0.0,  # of the unlabelled images; 0: the published one
+      "noise": 0.15,  # deviation of the views' noise
+      "flip": True,  # views are mirrored
+      "ema": 0.95,  # highest decay of the mean teacher
+      "epsilon": 6.0,  # length of vat's perturbation
+      "entropy_weight": 0.06,  # of vat_entmin
+      "threshold": 0.95,  # from which pseudo_label takes a label
+    },
     "semi_supervised": {
       "tasks": ("rotation", "exemplar"),  # and useless
       "useless_classes": 10,

@@ -12,11 +12,15 @@ from metaaux.methods import (
   fine_tune,
   joint_tasks,
   maxl,
+  mean_teacher,
   meta_mtl,
   multi_task,
+  pi_model,
+  pseudo_label,
   pta,
   self_training,
   single_task,
+  vat,
 )
 from metaaux.stage import Spec, Stage
 
@@ -27,6 +31,11 @@ METHODS: Mapping[str, Constructor] = {
   "fine_tune": fine_tune.make,
   "self_training": self_training.make,
   "co_training": co_training.make,
+  "pi_model": pi_model.make,
+  "mean_teacher": mean_teacher.make,
+  "vat": vat.make,
+  "vat_entmin": partial(vat.make, entropy=True),
+  "pseudo_label": pseudo_label.make,
   "pta": pta.make,
   "joint": joint_tasks.make,
   "uniform": partial(multi_task.make, labels="uniform"),

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from metaaux import joint, losses, models, parallel, views
+from metaaux import teacher as teacher_lib
 from metaaux.stage import Array, Batch, Batches, Key, Spec, StreamSpec
 from metaaux.tasks import Losses, TaskSet
 
@@ -26,12 +27,10 @@ class Extra(NamedTuple):
 
   Attributes:
     teacher: moving average of the parameters, () without the exemplar task.
-    steps: int32, how many parameters have been averaged.
     labels: int32 [n], of the useless task, or () without it.
   """
 
-  teacher: Tree
-  steps: Array
+  teacher: Any
   labels: Any
 
 
@@ -91,7 +90,7 @@ def make(config: Any, spec: Spec, *, axis_name: str | None = None) -> TaskSet:
 def init(problem: Problem, key: Key, batch: Batch) -> tuple[Tree, Tree, Extra]:
   """Random weights, a teacher that is a copy of them, random labels."""
   params, stats = problem.network.init(key, batch["image"])
-  teacher = params if "exemplar" in problem.names else ()
+  teacher = teacher_lib.start(params) if "exemplar" in problem.names else ()
   labels = ()
   if "useless" in problem.names:
     labels = jax.random.randint(
@@ -101,23 +100,15 @@ def init(problem: Problem, key: Key, batch: Batch) -> tuple[Tree, Tree, Extra]:
       problem.config.semi_supervised.useless_classes,
       jnp.int32,
     )
-  # A copy, since the parameters' memory is reused by the next step.
-  teacher = jax.tree.map(jnp.copy, teacher)
-  return params, stats, Extra(teacher, jnp.int32(0), labels)
+  return params, stats, Extra(teacher, labels)
 
 
 def advance(problem: Problem, extra: Extra, params: Tree) -> Extra:
-  """The teacher follows: a teacher + (1 - a) params, a = 1 - 1 / (t + 1)."""
-  steps = extra.steps + 1
-  if extra.teacher == ():
-    return extra._replace(steps=steps)
-  decay = jnp.minimum(1 - 1 / (steps + 1), _HIGHEST_DECAY)
-  teacher = jax.tree.map(
-    lambda a, b: (decay * a + (1 - decay) * b).astype(a.dtype),
-    extra.teacher,
-    params,
-  )
-  return extra._replace(teacher=teacher, steps=steps)
+  """The teacher follows."""
+  if "exemplar" not in problem.names:
+    return extra
+  followed = teacher_lib.follow(extra.teacher, params, _HIGHEST_DECAY)
+  return extra._replace(teacher=followed)
 
 
 def predict(
@@ -158,7 +149,7 @@ def all_losses(
     metrics["rotation_accuracy"] = hits
   if "exemplar" in problem.names:
     auxiliary["exemplar"] = exemplar_loss(
-      problem, params, new_stats, extra.teacher, images, keys
+      problem, params, new_stats, extra.teacher.params, images, keys
     )
   in_order = jnp.stack([auxiliary[name] for name in problem.names])
   return Losses(primary.mean(), in_order, new_stats, metrics)

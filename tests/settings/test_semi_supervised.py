@@ -66,11 +66,11 @@ def test_teacher_follows_by_half_at_first_and_by_a_twentieth_later():
   _, tasks, params, _, extra, _ = setting()
   zero = jax.tree.map(jnp.zeros_like, params)
   ones = jax.tree.map(jnp.ones_like, params)
-  extra = extra._replace(teacher=zero)
+  extra = extra._replace(teacher=extra.teacher._replace(params=zero))
   found = []
   for _ in range(30):
     extra = tasks.advance(extra, ones)
-    found.append(float(jax.tree.leaves(extra.teacher)[0].ravel()[0]))
+    found.append(float(jax.tree.leaves(extra.teacher.params)[0].ravel()[0]))
   # 1 - 1/2, 1 - 1/2 * 2/3 = 2/3, 3/4 ...: the mean of all, zero included.
   np.testing.assert_allclose(
     found[:18], [t / (t + 1) for t in range(1, 19)], rtol=1e-5
@@ -83,12 +83,12 @@ def test_no_gradient_reaches_the_teacher_or_its_statistics():
   _, tasks, params, stats, extra, batches = setting()
 
   def exemplar(teacher):
-    other = extra._replace(teacher=teacher)
+    other = extra._replace(teacher=extra.teacher._replace(params=teacher))
     found = tasks.losses(params, stats, other, batches, jax.random.key(1))
     return found.auxiliary[tasks.names.index("exemplar")]
 
-  assert float(exemplar(extra.teacher)) != 0
-  for leaf in jax.tree.leaves(jax.grad(exemplar)(extra.teacher)):
+  assert float(exemplar(extra.teacher.params)) != 0
+  for leaf in jax.tree.leaves(jax.grad(exemplar)(extra.teacher.params)):
     np.testing.assert_array_equal(leaf, 0)
 
 

@@ -1,0 +1,197 @@
+"""Training on labelled and unlabelled images: what its baselines share.
+
+The comparators of Shi et al. 2020 (arml, section 5.4). A step takes B labelled
+images and B of the whole pool; the primary loss is a mean over the first, the
+consistency loss over the second, as the published code weighs them against each
+other. Both halves pass the network together.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from metaaux import joint, losses, models, optim, views
+from metaaux import tasks as tasks_lib
+from metaaux import teacher as teacher_lib
+from metaaux.stage import Array, Batch, Batches, Key, Spec, Stage, StreamSpec
+from metaaux.tasks import Losses, TaskSet
+
+Tree = Any
+
+
+class Pass(NamedTuple):
+  """One look at a batch, from which a method makes its losses.
+
+  Attributes:
+    logits: (params, images, number) -> logits [2 B, C] of a training-mode pass
+      whose dropout is that of this number and whose statistics are dropped.
+    params: of the network.
+    teacher: averaged parameters, or () without a teacher.
+    images: [2 B, H, W, C], the labelled ones first.
+    keys: [2 B].
+    first: logits [2 B, C] of the pass that the primary loss is taken of.
+    half: B.
+  """
+
+  logits: Callable[[Tree, Array, int], Array]
+  params: Tree
+  teacher: Tree
+  images: Array
+  keys: Array
+  first: Array
+  half: int
+
+
+class State(NamedTuple):
+  """The network, its optimiser and its teacher."""
+
+  params: Tree
+  stats: Tree
+  optimizer: Tree
+  extra: Any
+
+
+def stage(
+  config: Any,
+  spec: Spec,
+  auxiliary: Callable[[Pass], tuple[Array, ...]],
+  weights: dict[str, float],
+  *,
+  teacher: bool = False,
+  axis_name: str | None = None,
+) -> Stage:
+  """A stage that trains on the primary loss and on fixed multiples of others.
+
+  Args:
+    config: `consistency`, `model`, `optimizer`, `gamma`, `num_steps`,
+      `sync_batch_norm`.
+    spec: the problem.
+    auxiliary: the other losses, scalars in the order of `weights`.
+    weights: their names and weights; `consistency.weight`, if it is not 0,
+      takes the place of the first.
+    teacher: whether there is one.
+    axis_name: devices to average over, None on one device.
+  """
+  network = models.make(
+    config.model,
+    {"primary": spec.num_primary},
+    axis_name=axis_name if config.sync_batch_norm else None,
+  )
+  highest = config.consistency.ema
+  tasks = TaskSet(
+    names=tuple(weights),
+    streams={
+      "train": StreamSpec(split="train", augment=True),
+      "pool": StreamSpec(split="all", augment=True),
+    },
+    init=partial(_init, network, teacher),
+    losses=partial(_losses, network, config, auxiliary),
+    predict=lambda params, stats, images: network.apply(
+      params, stats, images, train=False
+    )[0]["primary"],
+    advance=lambda extra, params: (
+      teacher_lib.follow(extra, params, highest) if teacher else extra
+    ),
+  )
+  optimizer = optim.make(config.optimizer, config.num_steps)
+  first, *rest = weights.values()
+  weight_K = jnp.array([config.consistency.weight or first, *rest])
+
+  def init(key: Key, batch: Batch, previous: Any) -> State:
+    del previous
+    params, stats, extra = tasks.init(key, batch)
+    return State(params, stats, optimizer.init(params), extra)
+
+  return Stage(
+    name="train",
+    num_steps=config.num_steps,
+    streams=tasks.streams,
+    init=init,
+    updates={
+      "update": tasks_lib.fixed_update(tasks, optimizer, weight_K, axis_name)
+    },
+    predict=lambda state, images: tasks.predict(
+      state.params, state.stats, images
+    ),
+  )
+
+
+def perturbed(config: Any, look: Pass, number: int) -> Array:
+  """Another view of the images: mirrored or not, with noise.
+
+  Args:
+    config: `consistency`.
+    look: the images.
+    number: of the view.
+  """
+  options = config.consistency
+  mirror, noise = (fold(look.keys, 10 * number + i) for i in (1, 2))
+  images = views.mirror(look.images, mirror) if options.flip else look.images
+  return views.add_noise(images, noise, options.noise)
+
+
+def unlabelled(look: Pass, values_Bx: Array) -> Array:
+  """The half that has no labels."""
+  return values_Bx[look.half :]
+
+
+def squared_difference(a_BxC: Array, b_BxC: Array) -> Array:
+  """Of two softmax outputs, mean over the classes: [B]."""
+  gap_BxC = jax.nn.softmax(a_BxC) - jax.nn.softmax(b_BxC)
+  return (gap_BxC**2).mean(-1)
+
+
+def fold(keys_B: Array, number: int) -> Array:
+  """Keys of one purpose."""
+  return jax.vmap(jax.random.fold_in, (0, None))(keys_B, number)
+
+
+def _init(
+  network: models.Network, teacher: bool, key: Key, batch: Batch
+) -> tuple[Tree, Tree, Tree]:
+  params, stats = network.init(key, batch["image"])
+  return params, stats, teacher_lib.start(params) if teacher else ()
+
+
+def _losses(
+  network: models.Network,
+  config: Any,
+  auxiliary: Callable[[Pass], tuple[Array, ...]],
+  params: Tree,
+  stats: Tree,
+  extra: Any,
+  batches: Batches,
+  key: Key,
+) -> Losses:
+  train, pool = batches["train"], batches["pool"]
+  images = jnp.concatenate([train["image"], pool["image"]])
+  keys = jnp.concatenate(
+    [
+      joint.example_keys(jax.random.fold_in(key, i), batch)
+      for i, batch in enumerate((train, pool))
+    ]
+  )
+
+  def apply(params: Tree, images: Array, number: int) -> tuple[Array, Tree]:
+    found, new = network.apply(
+      params, stats, images, train=True, key=fold(keys, number)
+    )
+    return found["primary"], new
+
+  first, new_stats = apply(params, images, 0)
+  look = Pass(
+    logits=lambda params, images, number: apply(params, images, number)[0],
+    params=params,
+    teacher=extra.params if isinstance(extra, teacher_lib.Teacher) else (),
+    images=images,
+    keys=keys,
+    first=first,
+    half=len(train["image"]),
+  )
+  own = first[: look.half]
+  primary = losses.focal_loss(own, train["primary"], config.gamma).mean()
+  metrics = {"accuracy": jnp.mean(own.argmax(-1) == train["primary"])}
+  return Losses(primary, jnp.stack(auxiliary(look)), new_stats, metrics)

@@ -1,0 +1,154 @@
+"""Pi-model, Mean Teacher, VAT and pseudo-labels: their losses by hand."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+
+from metaaux import consistency, feed, methods
+from metaaux.methods import pseudo_label, vat
+
+
+def test_squared_difference(x64):
+  a = jnp.log(jnp.array([[0.5, 0.5], [0.9, 0.1]]))
+  b = jnp.log(jnp.array([[0.5, 0.5], [0.4, 0.6]]))
+  np.testing.assert_allclose(
+    consistency.squared_difference(a, b), [0, 0.25], atol=1e-15
+  )
+
+
+def test_divergence(x64):
+  a = jnp.log(jnp.array([[0.5, 0.5], [0.9, 0.1]]))
+  b = jnp.log(jnp.array([[0.5, 0.5], [0.4, 0.6]]))
+  wanted = 0.9 * np.log(0.9 / 0.4) + 0.1 * np.log(0.1 / 0.6)
+  np.testing.assert_allclose(vat.divergence(a, b), [0, wanted], atol=1e-15)
+
+
+def test_power_step_is_the_hessian_of_the_divergence(x64):
+  rng = np.random.default_rng(0)
+  w = jnp.asarray(rng.normal(size=(4, 3)))
+  x, d = jnp.asarray(rng.normal(size=(2, 5, 4)))
+
+  def logits(x):
+    return jnp.tanh(x) @ w
+
+  clean = logits(x)
+
+  def total(r):
+    return vat.divergence(logits(x + r), clean).sum()
+
+  _, wanted = jax.jvp(jax.grad(total), (jnp.zeros_like(x),), (d,))
+  found = vat.power_step(logits, x, d)
+  np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-14)
+  # The published finite difference, at a distance that float64 resolves.
+  near = jax.grad(total)(1e-6 * d) / 1e-6
+  np.testing.assert_allclose(found, near, rtol=1e-4, atol=1e-6)
+
+
+def test_unit_of_small_and_of_zero_images():
+  x = jnp.array([[3e-30, 4e-30], [0.0, 0.0]])[:, :, None, None]
+  found = np.asarray(vat.unit(x)).reshape(2, 2)
+  np.testing.assert_allclose(found, [[0.6, 0.8], [0, 0]], rtol=1e-6)
+  grads = jax.grad(lambda x: vat.unit(x).sum())(jnp.zeros((1, 2, 1, 1)))
+  assert np.isfinite(grads).all()
+
+
+def test_pseudo_labels(x64):
+  p = np.array([[0.96, 0.04], [0.7, 0.3]])
+  found = pseudo_label.pseudo_loss(jnp.log(jnp.asarray(p)), 0.95)
+  wanted = [-10 * np.log(0.96), -(p[1] * np.log(p[1])).sum()]
+  np.testing.assert_allclose(found, wanted, rtol=1e-12)
+  # Labels are constant: where they are soft, nothing is left to learn.
+  grads = jax.grad(lambda z: pseudo_label.pseudo_loss(z, 0.95).sum())(
+    jnp.log(jnp.asarray(p))
+  )
+  np.testing.assert_allclose(grads[1], 0, atol=1e-12)
+  np.testing.assert_allclose(grads[0], [-0.4, 0.4], rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+  ("method", "name", "weight"),
+  [
+    ("pi_model", "consistency", 20),
+    ("mean_teacher", "consistency", 8),
+    ("vat", "vat", 0.3),
+    ("pseudo_label", "pseudo_label", 1),
+  ],
+)
+def test_published_weights(method, name, weight):
+  _, metrics, *_ = tiny.run_steps(tiny.config(method=method), 1)
+  row = metrics[0]
+  np.testing.assert_allclose(
+    row["loss"], row["primary_loss"] + weight * row[f"loss_{name}"], rtol=1e-5
+  )
+  assert row[f"loss_{name}"] > 0
+  changed = tiny.config(method=method, **{"consistency.weight": 0.5})
+  _, metrics, *_ = tiny.run_steps(changed, 1)
+  np.testing.assert_allclose(
+    metrics[0]["loss"],
+    metrics[0]["primary_loss"] + 0.5 * metrics[0][f"loss_{name}"],
+    rtol=1e-5,
+  )
+
+
+def test_entropy_minimisation_adds_its_term():
+  _, metrics, *_ = tiny.run_steps(tiny.config(method="vat_entmin"), 1)
+  row = metrics[0]
+  np.testing.assert_allclose(
+    row["loss"],
+    row["primary_loss"] + 0.3 * row["loss_vat"] + 0.06 * row["loss_entropy"],
+    rtol=1e-5,
+  )
+  assert 0 < row["loss_entropy"] < np.log(2) + 1e-6  # of two classes
+
+
+def test_a_teacher_follows_its_student():
+  settings = tiny.config(method="mean_teacher")
+  before, *_ = tiny.run_steps(settings, 0)
+  after, *_ = tiny.run_steps(settings, 1)
+  chex.assert_trees_all_equal(before[0].extra.params, before[0].params)
+  halfway = jax.tree.map(
+    lambda a, b: (a + b) / 2, before[0].params, after[0].params
+  )
+  chex.assert_trees_all_close(after[0].extra.params, halfway, rtol=1e-5)
+
+
+def test_adversarial_images_are_worse_than_random_ones():
+  settings = tiny.config(method="vat", num_steps=60)
+  states, _, run, _ = tiny.run_steps(settings, 60)
+  state = states[0]
+  (stage,) = methods.make(settings, run.problem.spec)
+  images = feed.draw(run, run.pool, jnp.arange(64), None)["image"]
+
+  def logits(params, images, number):
+    del params, number
+    return stage.predict(state, images)
+
+  first = logits(None, images, 0)
+  keys = jax.random.split(jax.random.key(1), 64)
+  look = consistency.Pass(logits, state.params, (), images, keys, first, 32)
+  found = vat.adversarial_divergence(look, 1.0).mean()
+  noise = vat.unit(jax.random.normal(jax.random.key(2), images.shape))
+  random = vat.divergence(stage.predict(state, images + noise), first).mean()
+  assert found > 2 * random
+
+
+def test_halves_have_their_own_losses():
+  """Unlabelled images do not enter the primary loss, nor the others theirs."""
+  settings = tiny.config(method="pseudo_label")
+  run = feed.open_run(settings)
+  (stage,) = methods.make(settings, run.problem.spec)
+  train, one, two = (
+    feed.draw(run, run.pool, jnp.arange(a, a + 16), None) for a in (0, 100, 200)
+  )
+  state = stage.init(jax.random.key(0), train, None)
+  rows = [
+    stage.updates["update"](
+      state, {"train": train, "pool": pool}, jax.random.key(1), jnp.int32(0)
+    )[1]
+    for pool in (one, two)
+  ]
+  assert rows[0]["primary_loss"] == rows[1]["primary_loss"]
+  assert rows[0]["loss_pseudo_label"] != rows[1]["loss_pseudo_label"]
