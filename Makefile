@@ -68,6 +68,7 @@ bench: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python -m benchmarks.step
 	$(BIN)/python -m benchmarks.kmeans
+	$(BIN)/python -m benchmarks.weighting
 
 clean:
 	rm -rf .venv .venv-oldest .venv-newest build *.egg-info

@@ -1,0 +1,225 @@
+"""What it costs to learn the weights of K auxiliary tasks while training.
+
+  python -m benchmarks.weighting [--rounds=5] [--model=resnet18] [--clock=cpu]
+
+Trains one network on a primary and K = 2, 8, 39 auxiliary losses with uniform
+weights, with ARML's updated in every 20th step, and with ARML's updated in
+every step; blocks of 20 steps take turns. Prints times in terms of uniform
+weights, the memory that each compiled step needs beside its arguments, and
+whether each target is met. For comparison, the memory of a step that keeps the
+gradients of all K tasks. The machine should be idle.
+"""
+
+import argparse
+import functools
+import os
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from metaaux import config as config_lib
+from metaaux import losses, models, optim
+from metaaux import tasks as tasks_lib
+from metaaux.methods import arml, arml_weights
+from metaaux.stage import Array, Batch, Batches, Key
+from metaaux.tasks import Losses, TaskSet
+
+NUMBERS = (2, 8, 39)
+BLOCK = 20
+SELDOM_TARGET, ALWAYS_TARGET = 1.1, 2.5
+_BATCH, _SIDE, _CLASSES = 64, 32, 10
+MODELS = {
+  "convnet": {"decoder": "linear"},
+  "resnet18": {"width": 0.25},
+  "wide_resnet": {"width": 0.5, "depth": 10},
+}
+
+
+class Bench(NamedTuple):
+  """Compiled steps over one network and K tasks."""
+
+  problem: arml.Problem
+  state: Any
+  batches: Batches
+  plain: Any
+  reweigh: Any
+
+
+def make_tasks(network: models.Network, num_tasks: int) -> TaskSet:
+  """Ten classes, and K binary attributes of the same images in one pass."""
+
+  def init(key: Key, batch: Batch) -> tuple[Any, Any, tuple]:
+    return *network.init(key, batch["image"]), ()
+
+  def all_losses(
+    params: Any, stats: Any, extra: Any, batches: Batches, key: Key
+  ) -> Losses:
+    del extra, key
+    batch = batches["train"]
+    logits, stats = network.apply(params, stats, batch["image"], train=True)
+    primary = losses.softmax_cross_entropy(logits["primary"], batch["primary"])
+    z_BxK = logits["attributes"]
+    each_BxK = jax.nn.softplus(z_BxK) - batch["attributes"] * z_BxK
+    return Losses(primary.mean(), each_BxK.mean(0), stats, {})
+
+  return TaskSet(
+    names=tuple(f"attribute {k}" for k in range(num_tasks)),
+    streams={},
+    init=init,
+    losses=all_losses,
+    predict=lambda params, stats, images: network.apply(
+      params, stats, images, train=False
+    )[0]["primary"],
+  )
+
+
+def make(num_tasks: int, model: str, **sizes: int) -> Bench:
+  """Compiles both kinds of step.
+
+  Args:
+    num_tasks: K.
+    model: of `MODELS`.
+    **sizes: `batch` and `side`, of images.
+  """
+  config = config_lib.base()
+  config.model.name = model
+  config.model.update(MODELS[model])
+  heads = {"primary": _CLASSES, "attributes": num_tasks}
+  tasks = make_tasks(models.make(config.model, heads), num_tasks)
+  problem = arml.Problem(
+    config=config,
+    tasks=tasks,
+    rule=arml_weights.from_config(config, tasks),
+    optimizer=optim.make(config.optimizer, 1000),
+    axis_name=None,
+    num_examples=1000,
+  )
+  count, side = sizes.get("batch", _BATCH), sizes.get("side", _SIDE)
+  rng = np.random.default_rng(0)
+  batch = {
+    "image": rng.normal(size=(count, side, side, 3)).astype(np.float32),
+    "primary": rng.integers(0, _CLASSES, count),
+    "attributes": rng.integers(0, 2, (count, num_tasks)).astype(np.float32),
+  }
+  batches = {"train": jax.tree.map(jnp.asarray, batch)}
+  state = arml.init_state(problem, jax.random.key(0), batches["train"], None)
+  compiled = [
+    jax.jit(functools.partial(arml.update, problem, due=due), donate_argnums=0)
+    .lower(state, batches, jax.random.key(1), jnp.int32(0))
+    .compile()
+    for due in (False, True)
+  ]
+  return Bench(problem, state, batches, *compiled)
+
+
+def keeping_gradients(bench: Bench) -> Any:
+  """A compiled update of the weights that stacks the gradients of all tasks."""
+  tasks = bench.problem.tasks
+
+  def update(state: Any, batches: Batches, key: Key) -> Array:
+    shared, heads = tasks_lib.split(state.params)
+
+    def of(shared: Any) -> tuple[Array, Array]:
+      params = {**shared, **heads}
+      found = tasks.losses(params, state.stats, state.extra, batches, key)
+      return found.primary, found.auxiliary
+
+    primary, auxiliary = jax.jacrev(of)(shared)
+    a = state.weighting.weight_K
+    slope = 0.0
+    for g, G in zip(
+      jax.tree.leaves(primary), jax.tree.leaves(auxiliary), strict=True
+    ):
+      rows = G.reshape(len(a), -1)
+      slope += rows @ (g.ravel() - a @ rows)
+    return a + 2 * bench.problem.config.weighting.eta * slope
+
+  arguments = bench.state, bench.batches, jax.random.key(1)
+  return jax.jit(update).lower(*arguments).compile()
+
+
+def run_block(bench: Bench, every: int) -> None:
+  """20 steps, of which the weights move in every `every`-th; 0: in none."""
+  # The steps reuse the memory of their state.
+  state = jax.tree.map(jnp.copy, bench.state)
+  for step in range(BLOCK):
+    due = every > 0 and step % every == 0
+    update = bench.reweigh if due else bench.plain
+    state, _ = update(state, bench.batches, jax.random.key(1), jnp.int32(step))
+  jax.block_until_ready(state)
+
+
+def times(
+  bench: Bench, rounds: int, clock: Callable[[], float]
+) -> Mapping[int, list[float]]:
+  """Milliseconds a step, by `every`, a number a round."""
+  found: dict[int, list[float]] = {0: [], BLOCK: [], 1: []}
+  for every in found:
+    run_block(bench, every)  # fills the allocator
+  for _ in range(rounds):
+    for every, values in found.items():
+      start = clock()
+      run_block(bench, every)
+      values.append(1e3 * (clock() - start) / BLOCK)
+  return found
+
+
+def _ratio(values: Sequence[float], baseline: Sequence[float]) -> float:
+  # Neighbours in time, so that slow spells cancel.
+  return statistics.median(a / b for a, b in zip(values, baseline, strict=True))
+
+
+def _verdict(value: float, target: float) -> str:
+  return f"{value:5.2f} {'pass' if value <= target else 'MISS'} (<= {target:g})"
+
+
+def _megabytes(compiled: Any) -> float:
+  return compiled.memory_analysis().temp_size_in_bytes / 1e6
+
+
+def report(bench: Bench, found: Mapping[int, Sequence[float]]) -> str:
+  """A line of the table."""
+  num_tasks = len(bench.problem.tasks.names)
+  seldom, always = _ratio(found[BLOCK], found[0]), _ratio(found[1], found[0])
+  shared, _ = tasks_lib.split(bench.state.params)
+  copies = num_tasks * 4 * sum(x.size for x in jax.tree.leaves(shared)) / 1e6
+  return (
+    f"{num_tasks:3d}  {statistics.median(found[0]):7.1f} ms"
+    f"  {_verdict(seldom, SELDOM_TARGET)}  {_verdict(always, ALWAYS_TARGET)}"
+    f"  {_megabytes(bench.plain):7.0f} {_megabytes(bench.reweigh):7.0f}"
+    f" {_megabytes(keeping_gradients(bench)):7.0f}  {copies:7.1f} MB"
+  )
+
+
+def main() -> None:
+  """Prints the table."""
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
+  parser.add_argument("--rounds", type=int, default=5)
+  parser.add_argument("--model", choices=tuple(MODELS), default="convnet")
+  parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
+  options = parser.parse_args()
+  clock = {"wall": time.perf_counter, "cpu": time.process_time}[options.clock]
+  print(
+    f"{options.model}, {_BATCH} images of {_SIDE}x{_SIDE}, "
+    f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
+    f"jax {jax.__version__}, {options.clock} time"
+  )
+  print(
+    "  K   uniform       every 20th step       every step          "
+    "    MB beside arguments: uniform, ARML, all gradients kept; K gradients"
+  )
+  for num_tasks in NUMBERS:
+    bench = make(num_tasks, options.model)
+    found = times(bench, options.rounds, clock)
+    print(report(bench, found), flush=True)
+
+
+if __name__ == "__main__":
+  main()
