@@ -1,53 +1,16 @@
 """Accuracies that the papers print, and which of them a run is to be held to.
 
+ARML (Shi et al. 2020) is in `arml_tables`.
 Meta-MTL (Gui et al. 2020), tables 1 to 5: single numbers in percent. The paper
 gives no spread and no number of runs. MAXL (Liu, Davison & Johns 2019) has no
 table of results, only curves; what later papers report of it stands here with
 its source.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
-
-class Published(NamedTuple):
-  """A number from a paper.
-
-  Attributes:
-    paper: authors and year.
-    table: of the paper, or where else it stands.
-    row: of the table, as printed; "" where there is one.
-    column: likewise.
-    metric: of `value`.
-    value: percent.
-    n: how many runs it averages, None if the paper does not say.
-    dataset: lower-case letters and digits, such as "cifar10".
-    setting: labels, classes or augmentation; a key of `setting_of`.
-    method: "single", "joint", "pta", "meta_mtl", "maxl", ... .
-    tasks: auxiliary tasks (for PTA-F: decoders), None where not stated.
-    labels: of the auxiliary tasks: "kmeans", "random" or "".
-    images: that are clustered: "all", "train", or "" where all have labels.
-    scaling: of the partitions, where a table tells: "uniform" or "half".
-    embedding: where a table tells.
-    note: what a reader has to know beside it.
-  """
-
-  paper: str
-  table: str
-  row: str
-  column: str
-  metric: str
-  value: float
-  n: int | None
-  dataset: str
-  setting: str
-  method: str
-  tasks: int | None = None
-  labels: str = ""
-  images: str = ""
-  scaling: str = ""
-  embedding: str = ""
-  note: str = ""
-
+from experiments import arml_tables
+from experiments.published_number import Published
 
 META_MTL = "Gui et al. 2020"
 _ACCURACY = "test accuracy (%)"
@@ -244,6 +207,7 @@ PUBLISHED: tuple[Published, ...] = (
   ),
   *_mini_imagenet(),
   *_about_maxl(),
+  *arml_tables.PUBLISHED,
 )
 
 

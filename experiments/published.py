@@ -4,8 +4,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from experiments import pooled
-from experiments.paper_tables import ONE_PERCENT, Published, find
+from experiments import arml_tables, pooled
+from experiments.paper_tables import ONE_PERCENT, find
+from experiments.published_number import Published
 
 _NETWORK = {
   "shrink": (1,),
@@ -27,6 +28,12 @@ _PAPER: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     **_CLUSTERS,
     "meta_mtl.variant": ("paper_second_order",),
   },
+}
+
+# Labelled images of a class in ARML's semi-supervised table.
+_FEW_LABELS = {
+  ("cifar10", 400): arml_tables.CIFAR10,
+  ("svhncropped", 100): arml_tables.SVHN,
 }
 
 
@@ -59,8 +66,14 @@ def setting_of(config: Mapping[str, Any]) -> str | None:
   dataset = dataset_of(get("dataset", ""))
   if dataset == "omniglot" and get("select", "").startswith(pooled.MEAN_OF):
     return "mean over alphabets"
+  if get("target_domain"):
+    domain, labels = get("target_domain"), get("labels_per_class")
+    return f"{domain}, {labels} labels" if dataset == "pacs" else None
   if get("test_split", "test") != "test" or get("select"):
     return None
+  few = (dataset, get("labels_per_class"))
+  if few in _FEW_LABELS and get("train_split", "train") == "train":
+    return _FEW_LABELS[few]
   flip, grayscale = get("augment.flip", False), get("augment.grayscale", 0.0)
   if dataset == "mnist":
     return ONE_PERCENT if get("labels_per_class") == 60 else None

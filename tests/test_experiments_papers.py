@@ -159,3 +159,34 @@ def test_departures_from_the_paper():
     "embedding.name=spectral",
     "meta_mtl.variant=first_order",
   ]
+
+
+SSL = {"dataset": "tfds:cifar10", "labels_per_class": 400}
+SVHN = {"dataset": "tfds:svhn_cropped", "labels_per_class": 100}
+PACS = {
+  "dataset": "npz:/data/pacs.npz",
+  "target_domain": "sketch",
+  "labels_per_class": 5,
+}
+
+
+@pytest.mark.parametrize(
+  "method, changes, value",
+  [
+    ("single", SSL, 79.74),
+    ("arml", SSL, 86.32),
+    ("weights:gradnorm", SSL, 85.93),
+    ("vat_entmin", SVHN, 94.65),
+    ("arml", {**SSL, "labels_per_class": 100}, None),
+    ("arml", {**SSL, "train_split": "train[:50%]"}, None),
+    ("baseline", PACS, 75.34),
+    ("fada:arml", {**PACS, "target_domain": "photo"}, 97.01),
+    ("arml", {**PACS, "labels_per_class": 1}, None),
+  ],
+)
+def test_numbers_of_arml(method, changes, value):
+  config = config_lib.flatten(config_lib.base()) | changes
+  number = published.of_run(method, config)
+  assert (number.value if number else None) == value
+  if number:
+    assert (number.paper, number.n) == ("Shi et al. 2020", 3)
