@@ -92,6 +92,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
 ITEMS: Mapping[str, type] = {
   "extra_test": str,
   "psi": int,
+  "attributes": str,
   "model.widths": int,
   "model.kernels": int,
   "weighting.values": float,
@@ -101,7 +102,9 @@ ITEMS: Mapping[str, type] = {
 # Smallest and largest value, of a tuple's items too; None: no largest.
 _RANGES: Mapping[str, tuple[float, float | None]] = {
   "shrink": (1, 1000),
+  "image_side": (0, 4096),
   "labels_per_class": (0, None),
+  "label_fraction": (0.0, 1.0),
   "meta_fraction": (0.0, 0.9),
   "seed": (0, 2**31 - 1),
   "num_seeds": (1, 1000),

@@ -32,6 +32,7 @@ class Spec(NamedTuple):
       the array is there and is -1 everywhere.
     groups: group of each primary class, where classes compete only within
       their group; (): all compete.
+    attribute_names: of the binary attributes in `attributes` of a batch; ().
   """
 
   image_shape: tuple[int, int, int]
@@ -39,6 +40,7 @@ class Spec(NamedTuple):
   num_examples: int
   has_auxiliary: bool
   groups: tuple[int, ...] = ()
+  attribute_names: tuple[str, ...] = ()
 
   @property
   def num_primary(self) -> int:
@@ -56,11 +58,13 @@ class StreamSpec(NamedTuple):
 
   A batch has `image` float32 [B, H, W, C] (normalised, augmented), `primary`
   int32 [B], `auxiliary` int32 [B] (block column, or -1) and `index` int32 [B]
-  (position in the training pool).
+  (position in the training pool); where the problem has binary attributes, also
+  `attributes` int8 [B, K], 1 with, 0 without, -1 unknown.
 
   Attributes:
     split: "train", "meta" or "all": every image of the training pool, labelled
-      or not. Batches of "all" have -1 for labels, so that none can be used.
+      or not. Batches of "all" have -1 for labels, so that none can be used;
+      `attributes`, which are labels of auxiliary tasks, are there.
     augment: whether the images are augmented.
     batch_size: over all devices; 0: that of the config.
     draw: (state, key, B) -> int32 [B], positions of a batch that depends on
