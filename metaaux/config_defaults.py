@@ -70,6 +70,7 @@ def _training() -> dict[str, Any]:
     "model": {
       "name": "convnet",
       "width": 1.0,
+      "stem": "auto",  # of resnet18: for large or small images
       "lowering": "auto",
       "widths": (32, 64),  # of a ConvNet; width multiplies them
       "kernels": (3, 3),

@@ -53,6 +53,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
   "seeds": ("auto", "vmap", "loop"),
   "model.lowering": ("auto", "fast", "short", "native"),
   "model.padding": ("SAME", "VALID"),
+  "model.stem": ("auto", "imagenet", "cifar"),
   "optimizer.name": ("sgd", "adam"),
   "optimizer.schedule": ("constant", "step", "cosine"),
   "generator.optimizer.name": ("sgd", "adam"),

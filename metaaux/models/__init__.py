@@ -12,6 +12,7 @@ from metaaux.errors import UserError
 from metaaux.models import initial, layers
 from metaaux.models.convnet import ConvNet
 from metaaux.models.heads import DECODERS, is_head, trunk
+from metaaux.models.resnet import STEMS, ResNet18
 from metaaux.models.vgg import VGG16
 
 __all__ = ["MODELS", "Network", "is_head", "make", "refuse_dropout", "trunk"]
@@ -66,7 +67,15 @@ def _convnet(config: Any, **common: Any) -> nn.Module:
   )
 
 
-MODELS = {"vgg16": _vgg16, "convnet": _convnet}
+def _resnet18(config: Any, **common: Any) -> nn.Module:
+  if config.stem not in STEMS:
+    raise UserError(
+      f"model.stem is {config.stem!r}; use one of {', '.join(STEMS)}."
+    )
+  return ResNet18(width=config.width, stem=config.stem, **common)
+
+
+MODELS = {"vgg16": _vgg16, "convnet": _convnet, "resnet18": _resnet18}
 
 
 def make(
@@ -80,8 +89,9 @@ def make(
 
   Args:
     config: has attributes `name`, `lowering`, `decoder`, `dropout`,
-      `block_dropout` and `kernel_init`; for VGG-16 `width`; for the small
-      network `widths`, `kernels`, `padding`, `hidden`, `batch_norm`.
+      `block_dropout` and `kernel_init`; for VGG-16 `width`; for ResNet-18
+      `width` and `stem`; for the small network `widths`, `kernels`, `padding`,
+      `hidden`, `batch_norm`.
     heads: number of classes by head; head NAME has its parameters under
       "head_NAME" at the top of the tree. 0 classes stand for the features
       that the heads receive, without parameters.

@@ -70,12 +70,15 @@ def max_pool_2x2(x_BxHxWxC: Array) -> Array:
   return jnp.maximum(rows[:, :, :, 0], rows[:, :, :, 1])
 
 
-def batch_norm(train: bool, axis_name: str | None) -> nn.BatchNorm:
+def batch_norm(
+  train: bool, axis_name: str | None, name: str | None = None
+) -> nn.BatchNorm:
   """Batch norm with PyTorch's constants: eps 1e-5, running = 0.9 old + 0.1 new.
 
   Args:
     train: normalise by the batch's statistics and update the running ones.
     axis_name: devices over which the batch's statistics are averaged.
+    name: of its parameters; None: numbered.
   """
   return nn.BatchNorm(
     use_running_average=not train,
@@ -83,6 +86,7 @@ def batch_norm(train: bool, axis_name: str | None) -> nn.BatchNorm:
     epsilon=1e-5,
     use_fast_variance=False,
     axis_name=axis_name,
+    name=name,
   )
 
 
