@@ -78,7 +78,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "code_torch2",
     "alternating",
   ),
-  "setting": ("semi_supervised",),
+  "setting": ("semi_supervised", "attributes"),
   "weighting.name": WEIGHTINGS,
   "weighting.layer": ("auto", "all", "last"),
   "weighting.eta_mode": ("absolute", "relative"),

@@ -7,12 +7,13 @@ A new setting is a file with `make(config, spec, *, axis_name)` and a line in
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from metaaux.settings import semi_supervised
+from metaaux.settings import attributes, semi_supervised
 from metaaux.stage import Spec
 from metaaux.tasks import TaskSet
 
 SETTINGS: Mapping[str, Callable[..., TaskSet]] = {
   "semi_supervised": semi_supervised.make,
+  "attributes": attributes.make,
 }
 
 
