@@ -29,6 +29,7 @@ def _run() -> dict[str, Any]:
     "dataset": "digits",  # digits | tfds:NAME | npz:PATH | folder:PATH
     "select": "",  # LEVEL=CLASS keeps one class, e.g. alphabet=Greek
     "shrink": 1,  # images become smaller by this factor, block by block
+    "image_side": 0,  # middle square, resized to this side; 0: as stored
     "hierarchy": "",  # JSON file that adds label levels to a data set
     "train_split": "train",  # also train[:90%]
     "test_split": "test",
@@ -37,8 +38,12 @@ def _run() -> dict[str, Any]:
     "aux": "",  # label level of the human auxiliary task
     "target_domain": "",  # of the level "domain": its few labels are primary
     "within": "",  # level whose class is known: only its classes compete
+    # Levels whose classes are binary attributes, * for all that have two;
+    # one of the attributes is `primary`, the others can be auxiliary tasks.
+    "attributes": (),
     "psi": (),  # auxiliary classes of each primary class; one int: for each
     "labels_per_class": 0,  # training examples a primary class; 0: all
+    "label_fraction": 0.0,  # or a share of all training examples; 0: all
     "meta_fraction": 0.0,  # share of them held out for the outer update
     # Of training images; grayscale is the probability of a grey one.
     "augment": {"pad": 0, "flip": False, "grayscale": 0.0},

@@ -59,6 +59,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
   "seeds": ("auto", "vmap", "loop"),
   "model.lowering": ("auto", "fast", "short", "native"),
   "model.padding": ("SAME", "VALID"),
+  "model.stem": ("auto", "imagenet", "small"),
   "optimizer.name": ("sgd", "adam"),
   "optimizer.schedule": ("constant", "step", "cosine"),
   "generator.optimizer.name": ("sgd", "adam"),
@@ -70,7 +71,6 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "he_normal",
     "he_fan_out",
   ),
-  "model.stem": ("auto", "imagenet", "small"),
   "embedding.name": (
     "pixels",
     "pca",
@@ -89,7 +89,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "code_torch2",
     "alternating",
   ),
-  "setting": ("semi_supervised", "domains"),
+  "setting": ("semi_supervised", "attributes", "domains"),
   "weighting.name": WEIGHTINGS,
   "weighting.layer": ("auto", "all", "last"),
   "weighting.eta_mode": ("absolute", "relative"),
@@ -104,6 +104,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
 ITEMS: Mapping[str, type] = {
   "extra_test": str,
   "psi": int,
+  "attributes": str,
   "model.widths": int,
   "model.kernels": int,
   "weighting.values": float,
@@ -113,7 +114,9 @@ ITEMS: Mapping[str, type] = {
 # Smallest and largest value, of a tuple's items too; None: no largest.
 _RANGES: Mapping[str, tuple[float, float | None]] = {
   "shrink": (1, 1000),
+  "image_side": (0, 4096),
   "labels_per_class": (0, None),
+  "label_fraction": (0.0, 1.0),
   "meta_fraction": (0.0, 0.9),
   "seed": (0, 2**31 - 1),
   "num_seeds": (1, 1000),

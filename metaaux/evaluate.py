@@ -16,7 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from metaaux import cli, data, groups, metrics, parallel, scoring
+from metaaux import (
+  attribute_scores,
+  cli,
+  data,
+  groups,
+  metrics,
+  parallel,
+  scoring,
+)
 from metaaux import config as config_lib
 from metaaux.data import slices
 from metaaux.feed import Run
@@ -39,9 +47,10 @@ def make(stage: Stage, run: Run) -> Callable[[Seeded, int], Rows]:
   Returns:
     (states, step) -> a row for each split and seed, with `split`, `seed` and
     metrics; the meta split's row also has what is known of generated labels
-    and of the virtual step.
+    and of the virtual step, the test split's the scores of all attributes.
   """
   predict = scoring.make_predictor(stage, run)
+  on_test = _make_test(stage, run)
   label_report, probe = (
     scoring.make_label_report(stage, run),
     scoring.make_probe(stage, run),
@@ -68,9 +77,11 @@ def make(stage: Stage, run: Run) -> Callable[[Seeded, int], Rows]:
       if np.array_equal(train, meta)
       else on_split(states, run.pool, meta, labels)
     )
+    found["test"] = on_test(states)
     for name, (examples, labels) in run.tests.items():
-      tested = problem.tested() if name == "test" else _all(run, len(labels))
-      found[name] = on_split(states, examples, tested, labels)
+      if name == "test":
+        continue
+      found[name] = on_split(states, examples, _all(run, len(labels)), labels)
     more = zip(label_report(states), probe(states, step), strict=True)
     for row, (statistics, probed) in zip(found["meta"], more, strict=True):
       row.update(statistics | probed)
@@ -88,6 +99,37 @@ def _all(run: Run, count: int) -> np.ndarray:
   return np.tile(np.arange(count, dtype=np.int32), (len(run.seeds), 1))
 
 
+def _make_test(
+  stage: Stage, run: Run
+) -> Callable[[Seeded], list[dict[str, float]]]:
+  """Scores on the test split, of the attributes too where there are any."""
+  problem, spec = run.problem, run.problem.spec
+  whole = attribute_scores.with_attributes(stage, run)
+  predict = scoring.make_predictor(whole, run)
+  (examples, labels), tested = run.tests["test"], problem.tested()
+  attributes = problem.test.get("attributes")
+
+  def of_seed(logits: np.ndarray, own: np.ndarray) -> dict[str, float]:
+    first, others = np.split(logits, [spec.num_primary], axis=-1)
+    scores = scoring.scores(
+      first, labels[own], spec.groups, problem.group_names
+    )
+    more = attribute_scores.row(
+      scores,
+      problem.levels[0],
+      others,
+      None if attributes is None else attributes[own],
+      spec.attribute_names,
+    )
+    return scores | more
+
+  def on_test(states: Seeded) -> list[dict[str, float]]:
+    logits = predict(states, examples, tested)
+    return [of_seed(*pair) for pair in zip(logits, tested, strict=True)]
+
+  return on_test
+
+
 def summarise(
   run: Run, steps: int, rows: Rows, seconds: float
 ) -> dict[str, Any]:
@@ -95,7 +137,8 @@ def summarise(
 
   The reported accuracy of a seed is the mean over its last `average_last`
   evaluations on the test split (Liu, Davison & Johns 2019, section 4), not the
-  best of all.
+  best of all. So are `metrics`, those of binary tasks; `attributes` has
+  those of each attribute at the last evaluation.
 
   Args:
     run: config and devices.
@@ -126,12 +169,15 @@ def summarise(
   final = [r for r in rows if r["split"] == "meta"][-len(run.seeds) :]
   known = {
     key
-    for key in final[0].keys() - _ROW_KEYS
+    for key in set.intersection(*map(set, final)) - _ROW_KEYS
     if not key.startswith(groups.PREFIX)
   }
   # Of the test split, since a part of another may lack some groups.
   tested = next(row for row in rows if row["split"] == "test")
   of_groups = [key for key in tested if key.startswith(groups.PREFIX)]
+  attributes = attribute_scores.summary(
+    tested, lambda key: [values[-1] for values in of_seeds("test", key)]
+  )
   return {
     "method": config_lib.label(config),
     "dataset": config.dataset,
@@ -143,6 +189,12 @@ def summarise(
     "best_per_seed": [max(values) for values in test],
     "averaged_evaluations": min(config.average_last, len(test[0])),
     "extra_tests": extra,
+    "metrics": {
+      key: averages("test", key)
+      for key in attribute_scores.SUMMARISED
+      if key in tested
+    },
+    "attributes": attributes,
     "groups": {
       name.removeprefix(groups.PREFIX): averages("test", name)
       for name in sorted(of_groups)
@@ -168,7 +220,8 @@ def on_split(
     dataset: a source with the same classes; "": that of the run.
 
   Returns:
-    For each seed `accuracy` (a fraction), `loss` (nats) and `examples`.
+    For each seed `accuracy` (a fraction), `loss` (nats) and `examples`; of two
+    classes also `average_precision` and `balanced_accuracy`.
 
   Raises:
     UserError: the split or the source is wrong.

@@ -56,6 +56,11 @@ def open_run(config: Any) -> Run:
   plan = parallel.plan(config)
   problem = data.build(config)
   augment.check_grayscale(config.augment.grayscale, problem.spec.image_shape)
+  for name in data.constant_attributes(problem):
+    metrics.warn(
+      f"attribute '{name}' is the same in all training images, so that there "
+      "is nothing to learn from it"
+    )
   return Run(
     config=config,
     plan=plan,
@@ -203,10 +208,10 @@ def draw(
   if key is not None and any(options.values()):
     images = augment.augment(images, key, index_B, **options)
   mean, std = augment.normalisation(run.config.dataset)
+  labels = ("primary", "auxiliary", "attributes")
   return {
     "image": augment.normalise(images, mean, std),
-    "primary": examples["primary"][index_B],
-    "auxiliary": examples["auxiliary"][index_B],
+    **{name: examples[name][index_B] for name in labels if name in examples},
     "index": index_B,
   }
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from metaaux import feed, groups, losses, parallel
+from metaaux import attribute_scores, feed, groups, losses, parallel
 from metaaux.feed import Run
 from metaaux.stage import Stage
 
@@ -66,14 +66,18 @@ def scores(
   """Accuracy (a fraction) and cross-entropy (nats) of a split.
 
   With groups a class competes within its own, and `groups.accuracies` are
-  returned, too.
+  returned, too; of two classes `attribute_scores.binary`.
   """
   found = groups.restrict(logits_NxC, labels_N, group_of_class)
   loss = losses.softmax_cross_entropy(found, labels_N)
   hits = np.asarray(found).argmax(-1) == labels_N
+  binary = {}
+  if not group_of_class:
+    binary = attribute_scores.of_logits(logits_NxC, labels_N)
   return {
     "accuracy": float(hits.mean()),
     "loss": float(loss.mean()),
+    **binary,
     **groups.accuracies(hits, labels_N, group_of_class, group_names),
   }
 

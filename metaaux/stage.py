@@ -34,6 +34,7 @@ class Spec(NamedTuple):
       their group; (): all compete.
     domain_names: of the source domains, whose splits are domain_0, domain_1
       ...; (): the data has no target domain.
+    attribute_names: of the binary attributes in `attributes` of a batch; ().
   """
 
   image_shape: tuple[int, int, int]
@@ -42,6 +43,7 @@ class Spec(NamedTuple):
   has_auxiliary: bool
   groups: tuple[int, ...] = ()
   domain_names: tuple[str, ...] = ()
+  attribute_names: tuple[str, ...] = ()
 
   @property
   def num_primary(self) -> int:
@@ -59,12 +61,13 @@ class StreamSpec(NamedTuple):
 
   A batch has `image` float32 [B, H, W, C] (normalised, augmented), `primary`
   int32 [B], `auxiliary` int32 [B] (block column, or -1) and `index` int32 [B]
-  (position in the training pool).
+  (position in the training pool); where the problem has binary attributes, also
+  `attributes` int8 [B, K], 1 with, 0 without, -1 unknown.
 
   Attributes:
     split: "train", "meta", "domain_K" or "all": every image of the training
       pool, labelled or not. Batches of "all" have -1 for labels, so that none
-      can be used.
+      can be used; `attributes`, which are labels of auxiliary tasks, are there.
     augment: whether the images are augmented.
     batch_size: over all devices; 0: that of the config.
     draw: (state, key, B) -> int32 [B], positions of a batch that depends on

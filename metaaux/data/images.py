@@ -70,6 +70,36 @@ def decode(
     ) from error
 
 
+def fit(pixels: np.ndarray, side: int) -> np.ndarray:
+  """The middle square of an image, resized: [H, W, C] -> [side, side, C].
+
+  Pillow's bilinear filter, which averages over all pixels that a smaller one
+  stands for. 0 leaves the image as it is.
+  """
+  from PIL import Image
+
+  height, width, _ = pixels.shape
+  if not side or (height, width) == (side, side):
+    return pixels
+  square = min(height, width)
+  top, left = (height - square) // 2, (width - square) // 2
+  cut = pixels[top : top + square, left : left + square]
+  planes = [Image.fromarray(cut[..., c]) for c in range(cut.shape[-1])]
+  wanted = (side, side), Image.Resampling.BILINEAR
+  return np.stack([np.asarray(p.resize(*wanted)) for p in planes], axis=-1)
+
+
+def fit_all(pixels: np.ndarray, side: int) -> np.ndarray:
+  """`fit` of every image: uint8 or float32 [n, H, W, C]."""
+  if not side or pixels.shape[1:3] == (side, side):
+    return pixels
+  count, channels = len(pixels), pixels.shape[-1]
+  resized = np.empty((count, side, side, channels), pixels.dtype)
+  for i, image in enumerate(pixels):
+    resized[i] = fit(image, side)
+  return resized
+
+
 def in_threads(fn: Callable[[T], R], items: Sequence[T]) -> list[R]:
   """`[fn(item) for item in items]` on all cores; decoding frees the lock."""
   with futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:

@@ -22,7 +22,7 @@ def choose(
   """Primary and auxiliary level ("": none), by the rules of `problem.build`.
 
   Args:
-    config: has the attributes dataset, primary, aux and psi.
+    config: has the attributes dataset, primary, aux, psi and attributes.
     names: class names by level.
 
   Raises:
@@ -40,7 +40,7 @@ def choose(
   psi = _as_tuple(config.psi)
   primary = config.primary or _default_primary(config, sizes, psi)
   aux = config.aux
-  if not aux and not psi:
+  if not aux and not psi and not config.attributes:
     finest = max(sizes, key=sizes.get)
     aux = finest if sizes[finest] > sizes[primary] else ""
   if aux and sizes[aux] <= sizes[primary]:

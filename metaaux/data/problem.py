@@ -1,12 +1,13 @@
 """From a configuration to the arrays and splits that training runs on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from metaaux import stage
-from metaaux.data import arrays, domains, sources, splits
+from metaaux.data import arrays, checks, domains, sources, splits
+from metaaux.data import attributes as attributes_lib
 from metaaux.data import levels as levels_lib
 from metaaux.errors import UserError
 
@@ -16,7 +17,8 @@ class Problem(NamedTuple):
 
   Attributes:
     pool: `image` uint8 or float32 [n, H, W, C], `primary` int32 [n],
-      `auxiliary` int32 [n] (block column of the human sub-class, or -1).
+      `auxiliary` int32 [n] (block column of the human sub-class, or -1); with
+      binary attributes beside the primary one also `attributes` int8 [n, K].
     test: the same for the test split.
     train: int32 [S, n_train], positions in the pool; a row a seed.
     meta: int32 [S, n_meta], likewise; the rows of `train` again where
@@ -31,6 +33,7 @@ class Problem(NamedTuple):
     test_positions: int32 [S, n], the examples of `test` that each seed is
       tested on; None: all.
     more: int32 [S, n] by name, further splits of the pool.
+    attributes: the primary one and the K others, if there are any; else ().
   """
 
   pool: dict[str, np.ndarray]
@@ -43,6 +46,7 @@ class Problem(NamedTuple):
   auxiliary_names: tuple[str, ...]
   levels: tuple[str, str]
   group_names: tuple[str, ...] = ()
+  attributes: tuple[attributes_lib.Attribute, ...] = ()
   test_positions: np.ndarray | None = None
   more: Mapping[str, np.ndarray] = {}
 
@@ -69,10 +73,14 @@ def build(config: Any) -> Problem:
   auxiliary level and `psi` does not contradict it. With `within` the classes of
   the primary level compete only inside their class of that coarser level.
 
+  With `attributes` the primary level is the binary attribute of that name, and
+  there is an auxiliary level only if `aux` names one.
+
   Args:
-    config: has the attributes dataset, hierarchy, select, shrink, train_split,
-      test_split, target_domain, primary, aux, within, psi, labels_per_class,
-      meta_fraction, seed, num_seeds and batch_size.
+    config: has the attributes dataset, hierarchy, select, shrink, image_side,
+      train_split, test_split, target_domain, primary, aux, within, psi,
+      attributes, labels_per_class, label_fraction, meta_fraction, seed,
+      num_seeds and batch_size.
 
   Raises:
     UserError: the data or one of these is wrong; the message names it.
@@ -83,16 +91,23 @@ def build(config: Any) -> Problem:
     _load(config, config.dataset, split)
     for split in (config.train_split, config.test_split)
   )
-  _check_alike(pool, test, config)
+  checks.alike(pool, test, config)
+  attributes = attributes_lib.choose(config, pool.names)
+  if attributes:
+    pool, test = (
+      attributes_lib.with_primary(source, attributes[0])
+      for source in (pool, test)
+    )
+    _check_primary_attribute(config, pool)
   levels = levels_lib.choose(config, pool.names)
   columns, psi = levels_lib.auxiliary_task(config.psi, pool, test, levels)
   train, meta = _divide(config, pool, levels[0])
-  _check_batch_size(config.batch_size, train, meta)
+  checks.batch_size(config.batch_size, train, meta)
   primary, aux = levels
   groups = levels_lib.groups(config, pool, primary)
   return Problem(
-    pool=_examples(pool, primary, aux, columns),
-    test=_examples(test, primary, aux, columns),
+    pool=_examples(pool, levels, columns, attributes[1:]),
+    test=_examples(test, levels, columns, attributes[1:]),
     train=train,
     meta=meta,
     all=np.tile(
@@ -104,11 +119,13 @@ def build(config: Any) -> Problem:
       num_examples=len(pool.images),
       has_auxiliary=columns is not None,
       groups=groups,
+      attribute_names=tuple(attribute.name for attribute in attributes[1:]),
     ),
     primary_names=pool.names[primary],
     auxiliary_names=_in_block_order(pool, aux, columns),
     levels=levels,
     group_names=pool.names[config.within] if groups else (),
+    attributes=attributes,
   )
 
 
@@ -116,8 +133,8 @@ def _build_domains(config: Any) -> Problem:
   """The problem of `target_domain`, see `domains.divide`."""
   source = _load(config, config.dataset, config.train_split)
   primary, found = domains.divide(config, source)
-  _check_batch_size(config.batch_size, found.train, found.train)
-  examples = _examples(source, primary, "", None)
+  checks.batch_size(config.batch_size, found.train, found.train)
+  examples = _examples(source, (primary, ""), None, ())
   names = source.names[primary]
   return Problem(
     pool=examples,
@@ -154,8 +171,8 @@ def load_test(
     problem: what `build(config)` returned, if it is at hand; else it is built.
 
   Returns:
-    `image`, `primary` and `auxiliary` as in `Problem.test`; `auxiliary` is -1
-    where the source lacks the auxiliary level or names other classes in it.
+    As in `Problem.test`; `auxiliary` is -1 where the source lacks the auxiliary
+    level or names other classes in it, and so are attributes that it lacks.
 
   Raises:
     UserError: no such primary level, another number of classes, or another
@@ -164,6 +181,8 @@ def load_test(
   problem = problem or build(config)
   primary, aux = problem.levels
   found = _load(config, source, split)
+  if config.attributes:
+    found = attributes_lib.with_primary(found, problem.attributes[0])
   if primary not in found.names:
     raise UserError(
       f"{source} has no level '{primary}', the primary one of "
@@ -185,12 +204,34 @@ def load_test(
   in_order = problem.auxiliary_names
   if in_order and sorted(found.names.get(aux, ())) == sorted(in_order):
     columns = np.array([in_order.index(n) for n in found.names[aux]], np.int32)
-  return _examples(found, primary, aux, columns)
+  return _examples(found, problem.levels, columns, problem.attributes[1:])
+
+
+def constant_attributes(problem: Problem) -> list[str]:
+  """Names of the other attributes that all training images have, or none."""
+  if "attributes" not in problem.pool:
+    return []
+  names = problem.spec.attribute_names
+  return attributes_lib.constant(problem.pool["attributes"], names)
+
+
+def _check_primary_attribute(config: Any, pool: arrays.Source) -> None:
+  """The primary attribute divides the training images."""
+  count = int((pool.labels[config.primary] == 1).sum())
+  if not 0 < count < len(pool.images):
+    raise UserError(
+      f"primary='{config.primary}': {count} of the {len(pool.images)} training "
+      "images have this attribute; choose another, or a larger train_split"
+    )
 
 
 def _load(config: Any, source: str, split: str) -> arrays.Source:
   found = sources.load(
-    source, split, hierarchy=config.hierarchy, select=config.select
+    source,
+    split,
+    hierarchy=config.hierarchy,
+    select=config.select,
+    side=config.image_side,
   )
   return arrays.shrink(found, config.shrink, source)
 
@@ -202,11 +243,14 @@ def _divide(
   if config.num_seeds < 1:
     raise UserError(f"num_seeds={config.num_seeds}; use 1 or more")
   finest = arrays.finest(pool.names)
+  if config.attributes and len(pool.names[finest]) == 2:
+    finest = primary  # no other attribute is finer
   pairs = [
     splits.train_meta(
       pool.labels[finest],
       pool.labels[primary],
       labels_per_class=config.labels_per_class,
+      label_fraction=config.label_fraction,
       meta_fraction=config.meta_fraction,
       seed=config.seed + i,
       names=pool.names[primary],
@@ -217,44 +261,22 @@ def _divide(
   return np.stack(train), np.stack(meta)
 
 
-def _check_batch_size(
-  batch_size: int, train: np.ndarray, meta: np.ndarray
-) -> None:
-  for name, positions in (("train", train), ("meta", meta)):
-    size = positions.shape[1]
-    if not 1 <= batch_size <= size:
-      raise UserError(
-        f"batch_size={batch_size}, but the {name} split has {size} examples; "
-        f"use 1..{size}, or change meta_fraction or labels_per_class"
-      )
-
-
-def _check_alike(pool: arrays.Source, test: arrays.Source, config: Any) -> None:
-  """The two splits have images of one shape, and the same classes."""
-  shapes = pool.images.shape[1:], test.images.shape[1:]
-  if shapes[0] != shapes[1]:
-    raise UserError(
-      f"{config.dataset}: training images have shape {shapes[0]}, test images "
-      f"{shapes[1]}; convert them to one shape"
-    )
-  if pool.names != test.names:
-    raise UserError(
-      f"{config.dataset}: train_split='{config.train_split}' and "
-      f"test_split='{config.test_split}' do not have the same classes where "
-      f"select='{config.select}'; name the same splits in both, such as "
-      "train[:70%/class] and train[70%:/class]"
-    )
-
-
 def _examples(
-  source: arrays.Source, primary: str, aux: str, columns: np.ndarray | None
+  source: arrays.Source,
+  levels: tuple[str, str],
+  columns: np.ndarray | None,
+  attributes: Sequence[attributes_lib.Attribute],
 ) -> dict[str, np.ndarray]:
+  primary, aux = levels
   labels = source.labels[primary]
   if columns is None:
     auxiliary = np.full_like(labels, -1)
   else:
     auxiliary = columns[source.labels[aux]]
-  return {"image": source.images, "primary": labels, "auxiliary": auxiliary}
+  found = {"image": source.images, "primary": labels, "auxiliary": auxiliary}
+  if attributes:
+    found["attributes"] = attributes_lib.table(source, attributes)
+  return found
 
 
 def _in_block_order(

@@ -31,6 +31,8 @@ class Slice(NamedTuple):
     per_class: whether the bounds count within each class.
     select: "LEVEL=CLASS" where only examples of that class are wanted, else "";
       a source whose images cost much to decode may leave out the others.
+    side: of square images that are wanted, 0 for images as stored; a source
+      with large images may decode straight to it.
   """
 
   name: str
@@ -38,6 +40,7 @@ class Slice(NamedTuple):
   stop: str = ""
   per_class: bool = False
   select: str = ""
+  side: int = 0
 
   def bounds(self, num_examples: int) -> tuple[int, int]:
     """First example and the one after the last, of `num_examples`.

@@ -11,6 +11,7 @@ from metaaux.data import (
   digits,
   folder_source,
   hierarchy_file,
+  images,
   npz_source,
   selection,
   slices,
@@ -30,7 +31,12 @@ SOURCES: dict[str, Callable[[str, slices.Slice], Source]] = {
 
 
 def load(
-  source: str, split: str, *, hierarchy: str = "", select: str = ""
+  source: str,
+  split: str,
+  *,
+  hierarchy: str = "",
+  select: str = "",
+  side: int = 0,
 ) -> Source:
   """Loads one split of a data source into memory.
 
@@ -44,6 +50,8 @@ def load(
     select: "LEVEL=CLASS" leaves the examples of that class, and slices count
       these; the other levels keep the classes that occur there in the named
       splits, numbered from 0, and a level with one class is dropped. "": all.
+    side: the middle square of each image, resized to this side; 0: images as
+      they are stored.
 
   Raises:
     UserError: the source, the split, the hierarchy, the selection or the data
@@ -59,10 +67,11 @@ def load(
   origin = f"{source}, split '{split}'"
 
   def whole(part: slices.Slice) -> Source:
-    found = SOURCES[kind](where, part)
+    found = SOURCES[kind](where, part._replace(side=side))
     # A selection may be empty in one of the splits.
     if len(found.images) or not part.select:
       found = arrays.check(found, origin)
+      found = found._replace(images=images.fit_all(found.images, side))
     return hierarchy_file.add_levels(found, hierarchy) if hierarchy else found
 
   if select:

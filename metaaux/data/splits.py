@@ -36,6 +36,7 @@ def train_meta(
   primary: np.ndarray,
   *,
   labels_per_class: int,
+  label_fraction: float = 0.0,
   meta_fraction: float,
   seed: int,
   names: Sequence[str] = (),
@@ -49,6 +50,8 @@ def train_meta(
     primary: labels of the primary task, int [n].
     labels_per_class: examples of each primary class to keep, spread as evenly
       as possible over its finest classes; 0 keeps all.
+    label_fraction: share of all examples to keep, each primary class by its
+      share; 0 keeps all. Excludes `labels_per_class`.
     meta_fraction: share of the kept examples that becomes the meta split,
       stratified by primary and finest class; 0: both splits are all of them.
     seed: of the draw; not negative.
@@ -61,11 +64,13 @@ def train_meta(
     UserError: a primary class has fewer examples than asked for; a split would
       be empty; an argument is out of range.
   """
-  _check(labels_per_class, meta_fraction, seed)
+  _check(labels_per_class, label_fraction, meta_fraction, seed)
   rng = np.random.default_rng(seed)
   kept = np.arange(len(primary), dtype=np.int32)
   if labels_per_class:
     kept = _few_labels(finest, primary, labels_per_class, rng, names)
+  if label_fraction:
+    kept = _share(primary, label_fraction, rng, names)
   if not meta_fraction:
     return kept, kept
   meta = _meta_part(finest[kept], primary[kept], meta_fraction, rng)
@@ -73,10 +78,26 @@ def train_meta(
   return kept[train], kept[meta]
 
 
-def _check(labels_per_class: int, meta_fraction: float, seed: int) -> None:
+def _check(
+  labels_per_class: int,
+  label_fraction: float,
+  meta_fraction: float,
+  seed: int,
+) -> None:
   if labels_per_class < 0:
     raise UserError(
       f"labels_per_class={labels_per_class}; use 0 (all) or a positive number"
+    )
+  if not 0 <= label_fraction < 1:
+    raise UserError(
+      f"label_fraction={label_fraction}; use a share in [0, 1), such as 0.01; "
+      "0 keeps all labels"
+    )
+  if labels_per_class and label_fraction:
+    raise UserError(
+      f"labels_per_class={labels_per_class} and label_fraction="
+      f"{label_fraction} are two ways to say which labels are kept; set one "
+      "to 0"
     )
   if not 0 <= meta_fraction < 1:
     raise UserError(
@@ -110,6 +131,25 @@ def _few_labels(
     counts = _evenly([len(group) for group in groups], count, rng)
     parts.append(_draw(groups, counts, rng))
   return np.sort(np.concatenate(parts))
+
+
+def _share(
+  primary: np.ndarray,
+  fraction: float,
+  rng: np.random.Generator,
+  names: Sequence[str],
+) -> np.ndarray:
+  """A share of all examples, each primary class by its own share."""
+  count = int(fraction * len(primary) + 0.5)
+  kept = stratified(primary, count, rng)
+  classes = len(names) or int(primary.max()) + 1
+  for c in np.flatnonzero(np.bincount(primary[kept], minlength=classes) == 0):
+    name = f" ('{names[c]}')" if names else ""
+    raise UserError(
+      f"label_fraction={fraction} keeps {count} of {len(primary)} labels, and "
+      f"none of primary class {c}{name}; raise it"
+    )
+  return kept
 
 
 def _meta_part(

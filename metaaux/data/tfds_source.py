@@ -1,7 +1,8 @@
 """TensorFlow Datasets: `tfds:NAME`, read without TensorFlow."""
 
 import importlib.util
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,12 +14,16 @@ _GREY = ("omniglot",)
 # Sets whose levels are called as TFDS calls them, not by number of classes; the
 # finest comes first.
 _LEVELS = {"omniglot": ("label", "alphabet")}
+# Classes of a feature that is true or false.
+_NO_YES = ("no", "yes")
+# Keys of a feature, from the outermost to its own.
+_Path = tuple[str, ...]
 # Records that one thread parses and decodes before it takes the next ones.
 _CHUNK = 512
 
 
 def load(where: str, part: slices.Slice) -> arrays.Source:
-  """Loads a part of a set with one image and one or more class labels.
+  """Loads a part of a set with one image and one or more labels.
 
   The set is looked for where TFDS keeps its data (`TFDS_DATA_DIR`, else
   `~/tensorflow_datasets`) in array_record files. Preparing it there, which
@@ -27,13 +32,15 @@ def load(where: str, part: slices.Slice) -> arrays.Source:
   A level is named after its number of classes, such as "10". CIFAR-100 has the
   levels "100", "20", "10" and "3"; the last two are those of Liu, Davison &
   Johns 2019. Omniglot, read as grey images, has the levels "label" (characters)
-  and "alphabet".
+  and "alphabet". A feature that is true or false, inside another or not, is a
+  level of its name with the classes "no" and "yes"; CelebA has 40 of them.
 
   Args:
     where: as TFDS spells it: NAME, NAME/CONFIG, NAME:VERSION.
     part: the split or a part of it. Where it selects a class of a level of the
       set itself, only the examples of that class are decoded and returned,
-      which may be none.
+      which may be none. Where it asks for a side, images are decoded straight
+      to it, so that the large ones never lie in memory together.
 
   Raises:
     UserError: the set is unknown, not prepared or not of this kind.
@@ -45,16 +52,19 @@ def load(where: str, part: slices.Slice) -> arrays.Source:
   features = builder.info.features
   image_key, label_keys = _keys(features, where)
   levels = _level_names(builder, label_keys)
-  names = {level: tuple(features[k].names) for level, k in levels.items()}
-  only = None
+  names = {level: _class_names(features, key) for level, key in levels.items()}
+  only: tuple[_Path, int] | None = None
   if part.select.partition("=")[0] in levels:
     level, chosen = selection.class_id(part.select, names, f"tfds:{where}")
     only = levels[level], chosen
-  pixels, ids = _read(builder, part.name, wanted, image_key, label_keys, only)
+  request = _Request(part.name, wanted, image_key, label_keys, only, part.side)
+  pixels, ids = _read(builder, request)
   columns = np.array(ids, np.int32).reshape(-1, len(label_keys)).T
   by_key = dict(zip(label_keys, columns, strict=True))
   labels = {level: by_key[key] for level, key in levels.items()}
-  found = arrays.Source(_stack(pixels, where), labels, names)
+  if not isinstance(pixels, np.ndarray):
+    pixels = _stack(pixels, where)
+  found = arrays.Source(pixels, labels, names)
   return _with_papers(found) if builder.name == "cifar100" else found
 
 
@@ -88,44 +98,61 @@ def _prepared(where: str) -> Any:
   return builder
 
 
-def _read(
-  builder: Any,
-  split: str,
-  wanted: range,
-  image_key: str,
-  label_keys: list[str],
-  only: tuple[str, int] | None,
-) -> tuple[list[np.ndarray], list[list[int]]]:
-  """Images [H, W, C] and labels [L] of the wanted examples.
+class _Request(NamedTuple):
+  """What is to be read.
 
-  Args:
-    builder: of the set.
+  Attributes:
     split: name of the whole split.
     wanted: positions in it.
     image_key: name of the image feature.
-    label_keys: names of the label features.
-    only: label feature and value of the examples to keep; None: all.
+    label_keys: paths of the label features.
+    only: path of a label feature, and its value in the examples to keep; None:
+      all.
+    side: of square images; 0: as stored.
   """
+
+  split: str
+  wanted: range
+  image_key: str
+  label_keys: list[_Path]
+  only: tuple[_Path, int] | None
+  side: int
+
+
+def _read(
+  builder: Any, request: _Request
+) -> tuple[np.ndarray | list[np.ndarray], list[list[int]]]:
+  """Images [H, W, C] and labels [L] of the wanted examples."""
   import tensorflow_datasets as tfds
 
   where = builder.info.full_name
+  image_key, wanted, side = request.image_key, request.wanted, request.side
   grey = builder.info.features[image_key].shape[-1] == 1
   num_channels = 1 if grey or builder.name in _GREY else 3
+  whole = None
+  if side and request.only is None:
+    whole = np.empty((len(wanted), side, side, num_channels), np.uint8)
 
-  def read(chunk: range) -> list[tuple[np.ndarray, list[int]]]:
+  def decode(record: Mapping[str, Any], i: int) -> np.ndarray | None:
+    origin = f"tfds:{where}, {i}"
+    pixels = images.decode(record[image_key], num_channels, origin)
+    pixels = images.fit(pixels, side)
+    if whole is None:
+      return pixels
+    whole[i - wanted.start] = pixels
+    return None
+
+  def read(chunk: range) -> list[tuple[np.ndarray | None, list[int]]]:
     return [
-      (
-        images.decode(record[image_key], num_channels, f"tfds:{where}, {i}"),
-        [record[key] for key in label_keys],
-      )
+      (decode(record, i), [_at(record, key) for key in request.label_keys])
       for i, record in zip(chunk, records.__getitems__(chunk), strict=True)
-      if only is None or record[only[0]] == only[1]
+      if request.only is None or _at(record, request.only[0]) == request.only[1]
     ]
 
   chunks = [wanted[i : i + _CHUNK] for i in range(0, len(wanted), _CHUNK)]
   skip = {image_key: tfds.decode.SkipDecoding()}
   try:
-    records = builder.as_data_source(split, decoders=skip)
+    records = builder.as_data_source(request.split, decoders=skip)
     examples = [e for part in images.in_threads(read, chunks) for e in part]
   except NotImplementedError as error:
     raise UserError(
@@ -139,27 +166,61 @@ def _read(
       f"tfds:{where} in {builder.data_dir} is damaged ({_first_line(error)}); "
       "prepare it again"
     ) from error
-  return [e[0] for e in examples], [e[1] for e in examples]
+  pixels = [e[0] for e in examples] if whole is None else whole
+  return pixels, [e[1] for e in examples]
 
 
-def _keys(features: Any, where: str) -> tuple[str, list[str]]:
-  """Names of the image feature and of the label features."""
+def _keys(features: Any, where: str) -> tuple[str, list[_Path]]:
+  """Name of the image feature and paths of the label features."""
   import tensorflow_datasets as tfds
 
-  found = dict(features)
+  found = _leaves(features)
   image_keys = [
-    k for k, v in found.items() if isinstance(v, tfds.features.Image)
+    path[0] for path, v in found if isinstance(v, tfds.features.Image)
   ]
-  label_keys = [
-    k for k, v in found.items() if isinstance(v, tfds.features.ClassLabel)
-  ]
+  label_keys = [path for path, v in found if _is_label(v)]
   if len(image_keys) != 1 or not label_keys:
     raise UserError(
       f"tfds:{where} has {len(image_keys)} image and {len(label_keys)} class "
-      f"label features of {', '.join(found)}; it takes one image and one or "
+      f"label features of {', '.join(features)}; it takes one image and one or "
       "more labels"
     )
   return image_keys[0], label_keys
+
+
+def _leaves(features: Any, above: _Path = ()) -> list[tuple[_Path, Any]]:
+  """Path and feature of all that is no dictionary of features."""
+  import tensorflow_datasets as tfds
+
+  found = []
+  for key, feature in features.items():
+    path = (*above, key)
+    if isinstance(feature, tfds.features.FeaturesDict):
+      found += _leaves(feature, path)
+    else:
+      found.append((path, feature))
+  return found
+
+
+def _is_label(feature: Any) -> bool:
+  """Whether it is a class label, or true or false."""
+  import tensorflow_datasets as tfds
+
+  if isinstance(feature, tfds.features.ClassLabel):
+    return True
+  is_scalar = isinstance(feature, tfds.features.Tensor) and not feature.shape
+  return is_scalar and feature.np_dtype == np.bool_
+
+
+def _at(tree: Any, path: _Path) -> Any:
+  """What a nested dictionary holds at a path."""
+  for key in path:
+    tree = tree[key]
+  return tree
+
+
+def _class_names(features: Any, path: _Path) -> tuple[str, ...]:
+  return tuple(getattr(_at(features, path), "names", _NO_YES))
 
 
 def _stack(pixels: list[np.ndarray], where: str) -> np.ndarray:
@@ -175,14 +236,15 @@ def _stack(pixels: list[np.ndarray], where: str) -> np.ndarray:
   return np.stack(pixels)
 
 
-def _level_names(builder: Any, label_keys: list[str]) -> dict[str, str]:
+def _level_names(builder: Any, label_keys: list[_Path]) -> dict[str, _Path]:
   """Level -> label feature."""
   if builder.name in _LEVELS:
-    return {key: key for key in _LEVELS[builder.name]}
+    return {key: (key,) for key in _LEVELS[builder.name]}
   levels = {}
-  for key in label_keys:
-    level = str(builder.info.features[key].num_classes)
-    levels[key if level in levels else level] = key
+  for path in label_keys:
+    feature = _at(builder.info.features, path)
+    level = str(getattr(feature, "num_classes", path[-1]))
+    levels[path[-1] if level in levels else level] = path
   return levels
 
 

@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from metaaux.errors import UserError
-from metaaux.settings import domains, semi_supervised
+from metaaux.settings import attributes, domains, semi_supervised
 from metaaux.stage import Spec
 from metaaux.tasks import TaskSet
 
 SETTINGS: Mapping[str, Callable[..., TaskSet]] = {
   "semi_supervised": semi_supervised.make,
+  "attributes": attributes.make,
   "domains": domains.make,
 }
 

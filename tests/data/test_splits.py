@@ -93,6 +93,23 @@ def test_each_example_is_drawn_alike():
   assert np.abs(in_class_5 - 0.4).max() < 0.1
 
 
+def test_a_share_of_all_labels():
+  exact = 0.1 * np.bincount(PRIMARY)
+  drawn = []
+  for seed in range(10):
+    train, meta = _split(label_fraction=0.1, meta_fraction=0.0, seed=seed)
+    assert len(train) == round(0.1 * len(PRIMARY))
+    assert np.abs(_counts(PRIMARY, train) - exact).max() < 1
+    np.testing.assert_array_equal(train, meta)
+    np.testing.assert_array_equal(train, np.unique(train))
+    drawn.append(tuple(train))
+  assert len(set(drawn)) == 10
+  train, meta = _split(label_fraction=0.1, meta_fraction=0.25)
+  both = _split(label_fraction=0.1, meta_fraction=0.0)[0]
+  assert len(meta) == round(0.25 * len(both))
+  np.testing.assert_array_equal(np.union1d(train, meta), both)
+
+
 def test_stratified_takes_all_or_nothing():
   rng = np.random.default_rng(0)
   np.testing.assert_array_equal(
@@ -122,6 +139,16 @@ def test_stratified_takes_all_or_nothing():
     ({"labels_per_class": 1, "meta_fraction": 0.1}, "leaves 0 for the meta"),
     ({"labels_per_class": 1, "meta_fraction": 0.9}, "and 0 for training"),
     ({"seed": -1}, "seed=-1"),
+    ({"label_fraction": 1.0}, r"label_fraction=1.0; use a share in \[0, 1\)"),
+    (
+      {"label_fraction": 0.1, "labels_per_class": 5},
+      "labels_per_class=5 and label_fraction=0.1 are two ways .* set one to 0",
+    ),
+    (
+      {"label_fraction": 0.005, "names": ("x", "y", "z")},
+      r"label_fraction=0.005 keeps 1 of 269 labels, and none of primary class "
+      r"\d \('[xyz]'\)",
+    ),
   ],
 )
 def test_mistakes(changes, message):

@@ -28,8 +28,10 @@ def write(
 ):
   """Prepares `name` (as TFDS spells it) under `data_dir`; returns its folder.
 
-  Any set of images and class labels will do. Fine labels go round, so
-  every class occurs if there are enough examples; the order is random.
+  Any set of images and class labels will do, or of binary attributes such as
+  CelebA, of which image i has those that `attribute_bits(i)` says. Fine labels
+  go round, so every class occurs if there are enough examples; the order is
+  random.
   `classes` are the ranges of labels of the two splits, None for all.
   """
   import tensorflow_datasets as tfds
@@ -93,14 +95,27 @@ def _write_split(builder, folder, split, count, labels, rng):
 
 def _example(features, i, labels, rng):
   """One serialised tf.train.Example."""
-  import tensorflow_datasets as tfds
-
   num_classes = features["label"].num_classes if "label" in features else 1
   labels = labels or range(num_classes)
   fine = labels[i % len(labels)]
+  return features.serialize_example(_values(features, i, fine, rng))
+
+
+def attribute_bits(i, count):
+  """Which of `count` attributes the image of number i has, bool [count]."""
+  return np.random.default_rng(1000 + i).random(count) < 0.4
+
+
+def _values(features, i, fine, rng):
+  """What the features of an example hold."""
+  import tensorflow_datasets as tfds
+
   example = {}
+  bits = iter(attribute_bits(i, len(features)))
   for key, feature in features.items():
-    if isinstance(feature, tfds.features.Image):
+    if isinstance(feature, tfds.features.FeaturesDict):
+      example[key] = _values(feature, i, fine, rng)
+    elif isinstance(feature, tfds.features.Image):
       # Where the set has images of any size, they differ.
       shape = [16 + i % 2 if n is None else n for n in feature.shape]
       example[key] = _png(_pixels(shape, fine, rng))
@@ -112,9 +127,13 @@ def _example(features, i, labels, rng):
       example[key] = fine % CHARACTERS
     elif isinstance(feature, tfds.features.ClassLabel):
       example[key] = fine % feature.num_classes
+    elif getattr(feature, "np_dtype", None) == np.bool_:
+      example[key] = bool(next(bits))
+    elif getattr(feature, "np_dtype", None) == np.int64:
+      example[key] = i
     else:
       example[key] = f"{i:05d}"
-  return features.serialize_example(example)
+  return example
 
 
 def _pixels(shape, fine, rng):

@@ -1,0 +1,37 @@
+"""Whether training and test data, and the batches, fit each other."""
+
+from typing import Any
+
+import numpy as np
+
+from metaaux.data import arrays
+from metaaux.errors import UserError
+
+
+def batch_size(batch_size: int, train: np.ndarray, meta: np.ndarray) -> None:
+  """Raises UserError if a batch is larger than one of the splits [S, n]."""
+  for name, positions in (("train", train), ("meta", meta)):
+    size = positions.shape[1]
+    if not 1 <= batch_size <= size:
+      raise UserError(
+        f"batch_size={batch_size}, but the {name} split has {size} examples; "
+        f"use 1..{size}, or change meta_fraction, labels_per_class or "
+        "label_fraction"
+      )
+
+
+def alike(pool: arrays.Source, test: arrays.Source, config: Any) -> None:
+  """The two splits have images of one shape, and the same classes."""
+  shapes = pool.images.shape[1:], test.images.shape[1:]
+  if shapes[0] != shapes[1]:
+    raise UserError(
+      f"{config.dataset}: training images have shape {shapes[0]}, test images "
+      f"{shapes[1]}; convert them to one shape"
+    )
+  if pool.names != test.names:
+    raise UserError(
+      f"{config.dataset}: train_split='{config.train_split}' and "
+      f"test_split='{config.test_split}' do not have the same classes where "
+      f"select='{config.select}'; name the same splits in both, such as "
+      "train[:70%/class] and train[70%:/class]"
+    )
