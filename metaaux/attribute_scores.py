@@ -44,7 +44,7 @@ def binary(score_N: np.ndarray, labels_N: np.ndarray) -> dict[str, float]:
   precision = metrics.average_precision_score(labels_N, score_N)
   balanced = metrics.balanced_accuracy_score(labels_N, score_N > 0)
   return {
-    "average_precision": float(precision),
+    "average_precision": min(float(precision), 1.0),  # rounding
     "balanced_accuracy": float(balanced),
   }
 

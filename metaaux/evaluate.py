@@ -259,7 +259,11 @@ def _print(flags: Any) -> None:
   )
   for seed, row in zip(restored.run.seeds, rows, strict=True):
     accuracy = metrics.format_ci(row["accuracy"], None)
-    print(f"seed {seed}: accuracy {accuracy} %, loss {row['loss']:.4f}")
+    more = ""
+    if "average_precision" in row:
+      precision = metrics.format_ci(row["average_precision"], None)
+      more = f", average precision {precision} %"
+    print(f"seed {seed}: accuracy {accuracy} %{more}, loss {row['loss']:.4f}")
   figure = metrics.format_ci(*metrics.mean_ci([r["accuracy"] for r in rows]))
   print(
     f"{flags.dataset or config.dataset}, {flags.split}: accuracy {figure} % "

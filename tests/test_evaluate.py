@@ -96,7 +96,9 @@ def test_command_prints_seeds_and_interval(finished, capsys):
   rows = last_rows(finished)["test"]
   for row in rows:
     accuracy = f"{100 * row['accuracy']:.2f}"
-    assert f"seed {row['seed']}: accuracy {accuracy} %" in out
+    precision = f"{100 * row['average_precision']:.2f}"
+    expected = f"accuracy {accuracy} %, average precision {precision} %, loss"
+    assert f"seed {row['seed']}: {expected}" in out
   a, b = (100 * row["accuracy"] for row in rows)
   figure = f"{(a + b) / 2:.2f} ± {12.7062 * abs(a - b) / 2:.2f} %"
   assert f"digits, test: accuracy {figure} (2 seeds, 797 examples)" in out
