@@ -20,6 +20,7 @@ def _config(**changes):
     "test_split": "test",
     "primary": "",
     "aux": "",
+    "target_domain": "",
     "within": "",
     "shrink": 1,
     "image_side": 0,

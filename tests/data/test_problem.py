@@ -21,6 +21,7 @@ def _config(**changes):
     "test_split": "test",
     "primary": "10",
     "aux": "",
+    "target_domain": "",
     "within": "",
     "shrink": 1,
     "image_side": 0,
