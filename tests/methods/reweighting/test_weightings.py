@@ -11,7 +11,8 @@ from toys import basis
 
 from metaaux.methods.reweighting import WEIGHTINGS
 
-NAMES = sorted(WEIGHTINGS)
+# All but those whose weights are given; see `test_given_weights`.
+NAMES = sorted(WEIGHTINGS.keys() - {"fixed"})
 # Name and options, sum K and >= 0 as promised.
 ON_SIMPLEX = [
   ("arml", {}),
@@ -277,3 +278,16 @@ def test_wrong_number_of_losses():
 def test_wrong_number_of_tasks(num_tasks):
   with pytest.raises(ValueError, match=f"num_tasks={num_tasks}"):
     toys.make("arml").init(num_tasks)
+
+
+def test_given_weights():
+  weighting = toys.make("fixed", (0.5, 0.0, 2.5))
+  state = weighting.init(3)
+  tasks = toys.random_linear(num_tasks=3)
+  weight_K, state, metrics = weighting.update(state, tasks, jax.random.key(0))
+  np.testing.assert_array_equal(weight_K, [0.5, 0, 2.5])
+  assert metrics["rejected"] == 0
+  with pytest.raises(ValueError, match="for 4 tasks; give one each"):
+    weighting.init(4)
+  with pytest.raises(ValueError, match="finite and >= 0"):
+    toys.make("fixed", (1.0, -1.0))

@@ -1,0 +1,65 @@
+"""Runs of ARML that are stopped in a stage, or between the two, and resumed."""
+
+import itertools
+
+import pytest
+import tiny
+
+from metaaux import metrics, train
+from metaaux.errors import Stopped
+
+TWO_STAGE = {
+  "weighting.algorithm": "two_stage",
+  "weighting.share": 0.5,
+  "semi_supervised.tasks": ("rotation", "exemplar", "useless"),
+}
+
+
+def settings(**changes):
+  return tiny.config(
+    method="arml",
+    num_steps=12,
+    log_every=2,
+    eval_every=4,
+    checkpoint_every=2,
+    **changes,
+  )
+
+
+def rows_and_result(folder, config, **options):
+  result = train.train_and_evaluate(config, str(folder), **options)
+  result.pop("seconds")
+  return metrics.read_rows(str(folder / "metrics.jsonl")), result
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("whole")
+  return rows_and_result(folder, settings(**TWO_STAGE))
+
+
+@pytest.mark.parametrize("updates", [2, 8])
+def test_a_run_in_two_stages_goes_on_where_it_stopped(tmp_path, whole, updates):
+  config = settings(**TWO_STAGE)
+  asked = itertools.count(1)
+  with pytest.raises(Stopped):
+    train.train_and_evaluate(
+      config, str(tmp_path), should_stop=lambda: next(asked) == updates
+    )
+  rows, result = rows_and_result(tmp_path, config)
+  assert (rows, result) == whole
+
+
+def test_stages_and_weights_are_in_the_log(whole):
+  rows, result = whole
+  assert result["method"] == "arml" and result["steps"] == 12
+  assert [row["stage"] for row in rows if row["split"] == "batch"] == [
+    *["weights"] * 3,
+    *["train"] * 3,
+  ]
+  frozen = [
+    row["weight_useless"]
+    for row in rows
+    if row["stage"] == "train" and row["split"] == "batch"
+  ]
+  assert len(set(frozen)) == 1
