@@ -1,8 +1,7 @@
 """Losses, masked label distributions and what is worth knowing of them.
 
-Per-example losses come first: [B, n] in, [B] out, and the caller takes the
-mean. Logarithms are natural, so losses and entropies are in nats. Inputs below
-float32 are widened to float32; float64 stays float64.
+Per-example losses: [B, n] in, [B] out. Logarithms are natural, so losses and
+entropies are in nats. Inputs below float32 are widened to it.
 """
 
 import math
@@ -13,6 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
+
+from metaaux.cmmd import cmmd as cmmd
 
 Array = jax.Array
 
