@@ -11,7 +11,9 @@ auxiliary tasks, known of all images. ResNet-18, 90 epochs of SGD at 0.1, a
 tenth of it after every 30; a step takes 128 images with the primary label and
 128 of all. What the paper leaves open is ours: the middle 178x178 pixels
 resized, mirroring, momentum 0.9, weight decay 1e-4, weights that move at every
-20th step by 0.05 in terms of the gradients.
+20th step by 0.05 in terms of the gradients. That takes a reverse pass for each
+task; --config.weighting.eta_mode=absolute --config.weighting.eta=0.0125, the
+rate of ARML's code, takes none of them.
 
 Needs the data set in TFDS (TFDS_DATA_DIR) as array_record files; preparing it
 needs `pip install 'metaaux[tfds]'` and a download of CelebA. The training
