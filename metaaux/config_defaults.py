@@ -36,6 +36,7 @@ def _run() -> dict[str, Any]:
     "extra_test": (),  # more sources to test on, skipped when not at hand
     "primary": "",  # label level of the primary task; "" chooses
     "aux": "",  # label level of the human auxiliary task
+    "task_classes": (),  # several tasks: the classes of each, such as 0-4,5-9
     "target_domain": "",  # of the level "domain": its few labels are primary
     "within": "",  # level whose class is known: only its classes compete
     # Levels whose classes are binary attributes, * for all that have two;
@@ -167,6 +168,20 @@ def _weighted() -> dict[str, Any]:
       "algorithm": "merged",  # two_stage: with Langevin noise
       "share": 0.25,  # two_stage: of the steps, for the first stage
       "temperature": 0.0,  # two_stage: of the noise; 0: 1 / images
+    },
+    "damtl": {
+      "mask": "weight",  # filter: one for each output channel; none
+      "align": "linear",  # kernel of the alignment: linear | rbf | none
+      "source": "per_task",  # frozen: masks on the auxiliary kernels themselves
+      "start": "auxiliary",  # random: networks of their own
+      "task_weight": 0.01,  # alpha
+      "sparsity": 0.9,  # lambda_1
+      "alignment": 0.9,  # lambda_2
+      "penalty": "mean",  # of a layer's mask: mean | sum
+      "reduction": "sum",  # of the cross-entropy over a batch: sum | mean
+      "mask_spread": 0.1,  # masks start in U(1 - spread, 1 + spread)
+      "auxiliary_steps": 0,  # 0: num_steps
+      "optimizer": _optimizer(0.01),  # of the auxiliary network
     },
     "domains": {
       "batch_size": 0,  # of each source domain; 0: batch_size

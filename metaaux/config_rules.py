@@ -30,6 +30,9 @@ METHODS = (
   "meta_mtl",
   "fada",
   "arml",
+  "separate",
+  "transfer",
+  "damtl",
 )
 
 # In the order of tables; a test holds them to `methods.reweighting`.
@@ -90,6 +93,14 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "alternating",
   ),
   "setting": ("semi_supervised", "attributes", "domains"),
+  "damtl.mask": ("weight", "filter", "none"),
+  "damtl.align": ("linear", "rbf", "none"),
+  "damtl.source": ("per_task", "frozen"),
+  "damtl.start": ("auxiliary", "random"),
+  "damtl.penalty": ("mean", "sum"),
+  "damtl.reduction": ("sum", "mean"),
+  "damtl.optimizer.name": ("sgd", "adam"),
+  "damtl.optimizer.schedule": ("constant", "step", "cosine"),
   "weighting.name": WEIGHTINGS,
   "weighting.layer": ("auto", "all", "last"),
   "weighting.eta_mode": ("absolute", "relative"),
@@ -108,6 +119,7 @@ ITEMS: Mapping[str, type] = {
   "model.widths": int,
   "model.kernels": int,
   "weighting.values": float,
+  "task_classes": str,
   "semi_supervised.tasks": str,
 }
 
@@ -179,6 +191,11 @@ _RANGES: Mapping[str, tuple[float, float | None]] = {
   "consistency.epsilon": (0.0, None),
   "consistency.entropy_weight": (0.0, None),
   "consistency.threshold": (0.0, 1.0),
+  "damtl.task_weight": (0.0, None),
+  "damtl.sparsity": (0.0, None),
+  "damtl.alignment": (0.0, None),
+  "damtl.mask_spread": (0.0, 1.0),
+  "damtl.auxiliary_steps": (0, None),
   "domains.batch_size": (0, None),
   "domains.adversarial_weight": (0.0, None),
   "domains.hidden": (1, None),

@@ -32,6 +32,10 @@ class Spec(NamedTuple):
       the array is there and is -1 everywhere.
     groups: group of each primary class, where classes compete only within
       their group; (): all compete.
+    origins: class of the auxiliary big task of each primary class, where the
+      primary ones are of several tasks (`groups`), split task_0, task_1 ...;
+      the big task's split is big, and its label `auxiliary`.
+    num_big: number of classes of the big task; 0: there is none.
     domain_names: of the source domains, whose splits are domain_0, domain_1
       ...; (): the data has no target domain.
     attribute_names: of the binary attributes in `attributes` of a batch; ().
@@ -43,6 +47,8 @@ class Spec(NamedTuple):
   has_auxiliary: bool
   groups: tuple[int, ...] = ()
   domain_names: tuple[str, ...] = ()
+  origins: tuple[int, ...] = ()
+  num_big: int = 0
   attribute_names: tuple[str, ...] = ()
 
   @property

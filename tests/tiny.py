@@ -13,6 +13,8 @@ from metaaux import feed, host, methods, parallel, train
 from metaaux.data import digits, slices
 from metaaux.methods import maxl, meta_mtl
 
+# Methods that need several tasks.
+SEVERAL = ("separate", "transfer", "damtl")
 _FOLDER = tempfile.TemporaryDirectory(prefix="metaaux-tests-")
 
 
@@ -42,6 +44,18 @@ def of_domains():
     "labels_per_class": 2,
     "weighting.every": 2,
     "domains.batch_size": 0,
+  }
+
+
+def of_several_tasks():
+  """Settings of a problem with two tasks that share three digits."""
+  return {
+    "dataset": "digits",
+    "primary": "10",
+    "task_classes": ("0-5", "3-9"),
+    "labels_per_class": 5,
+    "optimizer.learning_rate": 0.01,
+    "optimizer.momentum": 0.9,
   }
 
 
@@ -94,6 +108,7 @@ def config(**changes):
       "pseudo_labels.rounds": 1,
       **_OF_METHOD.get(changes.get("method"), {}),
       **(of_domains() if changes.get("method") == "fada" else {}),
+      **(of_several_tasks() if changes.get("method") in SEVERAL else {}),
       **changes,
     }
   )

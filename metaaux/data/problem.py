@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metaaux import stage
-from metaaux.data import arrays, checks, domains, sources, splits
+from metaaux.data import arrays, checks, domains, several, sources, splits
 from metaaux.data import attributes as attributes_lib
 from metaaux.data import levels as levels_lib
 from metaaux.errors import UserError
@@ -87,8 +87,10 @@ def build(config: Any) -> Problem:
   """
   if config.target_domain:
     return _build_domains(config)
+  if config.task_classes:
+    return _build_several(config)
   pool, test = (
-    _load(config, config.dataset, split)
+    load_source(config, config.dataset, split)
     for split in (config.train_split, config.test_split)
   )
   checks.alike(pool, test, config)
@@ -106,8 +108,8 @@ def build(config: Any) -> Problem:
   primary, aux = levels
   groups = levels_lib.groups(config, pool, primary)
   return Problem(
-    pool=_examples(pool, levels, columns, attributes[1:]),
-    test=_examples(test, levels, columns, attributes[1:]),
+    pool=examples(pool, levels, columns, attributes[1:]),
+    test=examples(test, levels, columns, attributes[1:]),
     train=train,
     meta=meta,
     all=np.tile(
@@ -131,14 +133,14 @@ def build(config: Any) -> Problem:
 
 def _build_domains(config: Any) -> Problem:
   """The problem of `target_domain`, see `domains.divide`."""
-  source = _load(config, config.dataset, config.train_split)
+  source = load_source(config, config.dataset, config.train_split)
   primary, found = domains.divide(config, source)
   checks.batch_size(config.batch_size, found.train, found.train)
-  examples = _examples(source, (primary, ""), None, ())
+  everything = examples(source, (primary, ""), None, ())
   names = source.names[primary]
   return Problem(
-    pool=examples,
-    test=examples,
+    pool=everything,
+    test=everything,
     train=found.train,
     meta=found.validation,
     all=np.tile(
@@ -159,52 +161,38 @@ def _build_domains(config: Any) -> Problem:
   )
 
 
-def load_test(
-  config: Any, source: str, split: str, problem: Problem | None = None
-) -> dict[str, np.ndarray]:
-  """Examples of another source or split, for a network trained on `config`.
-
-  Args:
-    config: as for `build`.
-    source: a data source with the same primary level, such as a new test set.
-    split: of `source`.
-    problem: what `build(config)` returned, if it is at hand; else it is built.
-
-  Returns:
-    As in `Problem.test`; `auxiliary` is -1 where the source lacks the auxiliary
-    level or names other classes in it, and so are attributes that it lacks.
-
-  Raises:
-    UserError: no such primary level, another number of classes, or another
-      image shape.
-  """
-  problem = problem or build(config)
-  primary, aux = problem.levels
-  found = _load(config, source, split)
-  if config.attributes:
-    found = attributes_lib.with_primary(found, problem.attributes[0])
-  if primary not in found.names:
-    raise UserError(
-      f"{source} has no level '{primary}', the primary one of "
-      f"{config.dataset}; its levels: {', '.join(found.names)}"
-    )
-  num_classes = len(found.names[primary])
-  if num_classes != problem.spec.num_primary:
-    raise UserError(
-      f"{source} has {num_classes} classes at level '{primary}', "
-      f"{config.dataset} has {problem.spec.num_primary}; evaluate on a source "
-      "with the same classes"
-    )
-  if found.images.shape[1:] != problem.spec.image_shape:
-    raise UserError(
-      f"{source} has images of shape {found.images.shape[1:]}, "
-      f"{config.dataset} of {problem.spec.image_shape}; convert the images"
-    )
-  columns = None
-  in_order = problem.auxiliary_names
-  if in_order and sorted(found.names.get(aux, ())) == sorted(in_order):
-    columns = np.array([in_order.index(n) for n in found.names[aux]], np.int32)
-  return _examples(found, problem.levels, columns, problem.attributes[1:])
+def _build_several(config: Any) -> Problem:
+  """The problem of `task_classes`, see `several.divide`."""
+  pool, test = (
+    load_source(config, config.dataset, split)
+    for split in (config.train_split, config.test_split)
+  )
+  checks.alike(pool, test, config)
+  level = config.primary or arrays.finest(pool.names)
+  found = several.divide(config, pool, test, level)
+  tasks = {f"task_{j}": rows for j, rows in enumerate(found.tasks)}
+  train = np.concatenate(found.tasks, axis=1)
+  return Problem(
+    pool=found.pool,
+    test=found.test,
+    train=train,
+    meta=train,
+    all=found.big,
+    spec=stage.Spec(
+      image_shape=pool.images.shape[1:],
+      psi=(1,) * len(found.groups),
+      num_examples=len(found.pool["image"]),
+      has_auxiliary=False,
+      groups=found.groups,
+      origins=found.origins,
+      num_big=len(pool.names[level]),
+    ),
+    primary_names=found.names,
+    auxiliary_names=(),
+    levels=(level, ""),
+    group_names=tuple(tasks),
+    more={"big": found.big, **tasks},
+  )
 
 
 def constant_attributes(problem: Problem) -> list[str]:
@@ -225,7 +213,8 @@ def _check_primary_attribute(config: Any, pool: arrays.Source) -> None:
     )
 
 
-def _load(config: Any, source: str, split: str) -> arrays.Source:
+def load_source(config: Any, source: str, split: str) -> arrays.Source:
+  """A split of a data source, as the configuration wants its images."""
   found = sources.load(
     source,
     split,
@@ -261,12 +250,13 @@ def _divide(
   return np.stack(train), np.stack(meta)
 
 
-def _examples(
+def examples(
   source: arrays.Source,
   levels: tuple[str, str],
   columns: np.ndarray | None,
   attributes: Sequence[attributes_lib.Attribute],
 ) -> dict[str, np.ndarray]:
+  """Images and labels as `Problem.test` has them."""
   primary, aux = levels
   labels = source.labels[primary]
   if columns is None:

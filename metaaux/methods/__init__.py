@@ -9,6 +9,7 @@ from metaaux.methods import (
   arml,
   cluster_labels,
   co_training,
+  damtl,
   fine_tune,
   joint_tasks,
   maxl,
@@ -48,7 +49,11 @@ METHODS: Mapping[str, Constructor] = {
   "meta_mtl": meta_mtl.make,
   "fada": arml.make,  # the setting has the adversarial term
   "arml": arml.make,
+  "separate": partial(damtl.make, mask="none", align="none", start="random"),
+  "transfer": partial(damtl.make, mask="none", align="none"),
+  "damtl": damtl.make,
 }
+_OF_SEVERAL_TASKS = ("single", "separate", "transfer", "damtl")
 
 
 def make(
@@ -64,9 +69,10 @@ def make(
   Raises:
     UserError: the method cannot run on this problem or with these options.
   """
-  if spec.groups and config.method != "single":
+  if spec.groups and config.method not in _OF_SEVERAL_TASKS:
+    key = "task_classes" if spec.num_big else "within"
     raise UserError(
-      f"within='{config.within}' needs method='single', which trains the tasks "
-      f"of all groups together; method={config.method!r} has no groups"
+      f"{key}={config[key]!r} makes several tasks, and method="
+      f"{config.method!r} knows one; use {', '.join(_OF_SEVERAL_TASKS)}"
     )
   return METHODS[config.method](config, spec, axis_name=axis_name)

@@ -1,0 +1,81 @@
+"""Training the network of an auxiliary big task, from which others start.
+
+Stage "auxiliary" of Feng & Chen (damtl, section 5, phase 0).
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from metaaux import losses, optim, parallel
+from metaaux.models import staged
+from metaaux.models.staged import Staged
+from metaaux.stage import (
+  Array,
+  Batch,
+  Batches,
+  Key,
+  Metrics,
+  Spec,
+  Stage,
+  State,
+  StreamSpec,
+)
+
+Tree = Any
+
+
+class BigTaskState(NamedTuple):
+  """The network of the big task and its optimiser."""
+
+  params: Tree
+  optimizer: Tree
+
+
+def stage(config: Any, spec: Spec, net: Staged, axis_name: str | None) -> Stage:
+  """Cross-entropy on the big task.
+
+  Args:
+    config: `damtl.auxiliary_steps` (0: `num_steps`), `damtl.optimizer`.
+    spec: the problem, with `num_big`.
+    net: sizes.
+    axis_name: devices to average over, None on one device.
+  """
+  steps = config.damtl.auxiliary_steps or config.num_steps
+  optimizer = optim.make(config.damtl.optimizer, steps)
+
+  def init(key: Key, batch: Batch, previous: State | None) -> BigTaskState:
+    del previous
+    params = staged.init(net, key, batch["image"], spec.num_big)
+    return BigTaskState(params, optimizer.init(params))
+
+  def update(
+    state: BigTaskState, batches: Batches, key: Key, step: Array
+  ) -> tuple[BigTaskState, Metrics]:
+    del key
+    batch = batches["big"]
+
+    def loss(params: Tree) -> tuple[Array, Array]:
+      logits = staged.apply(net, params, batch["image"])
+      hits = logits.argmax(-1) == batch["auxiliary"]
+      value = losses.softmax_cross_entropy(logits, batch["auxiliary"]).mean()
+      return value, jnp.mean(hits)
+
+    (value, accuracy), grads = parallel.pmean(
+      jax.value_and_grad(loss, has_aux=True)(state.params), axis_name
+    )
+    params, optimizer_state = optimizer.update(
+      grads, state.optimizer, state.params, step
+    )
+    metrics = {"loss": value, "auxiliary_accuracy": accuracy}
+    return BigTaskState(params, optimizer_state), metrics
+
+  return Stage(
+    name="auxiliary",
+    num_steps=steps,
+    streams={"big": StreamSpec(split="big", augment=True)},
+    init=init,
+    updates={"update": update},
+    predict=None,
+  )

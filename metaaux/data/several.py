@@ -1,0 +1,177 @@
+"""Several small tasks with label sets of their own, and a big task beside.
+
+The setting of Feng & Chen (damtl, section 8): each task has a few of the
+classes and its own images of them, also of classes that two tasks share; the
+auxiliary big task has all classes and all images that no task has.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from metaaux.data import arrays
+from metaaux.errors import UserError
+
+
+class Several(NamedTuple):
+  """Tasks as ranges of one label set, which lists the classes task by task.
+
+  Attributes:
+    pool: the images of the source, then once more those of each task's classes;
+      `primary` is -1 in the first part, a class of the tasks in the others, and
+      `auxiliary` the class of the source, -1 in the others.
+    test: images of each task's classes, likewise.
+    groups: task of each class.
+    origins: class of the source of each class.
+    big: int32 [S, n], positions of the big task's images.
+    tasks: int32 [S, n_j] of each task.
+    names: of the classes.
+  """
+
+  pool: dict[str, np.ndarray]
+  test: dict[str, np.ndarray]
+  groups: tuple[int, ...]
+  origins: tuple[int, ...]
+  big: np.ndarray
+  tasks: tuple[np.ndarray, ...]
+  names: tuple[str, ...]
+
+
+def parse(text: str, num_classes: int) -> tuple[int, ...]:
+  """Class ids of a task: "0-4" or "0-2+7+9".
+
+  Raises:
+    UserError: it is not of that form, a class is unknown or comes twice, or
+      there is only one.
+  """
+  ids: list[int] = []
+  for part in text.split("+"):
+    first, dash, last = part.strip().partition("-")
+    if not first.isdigit() or (dash and not last.isdigit()):
+      raise UserError(
+        f"task_classes: {text!r} is not understood; write class ids such as "
+        "0-4 or 0-2+7+9, tasks separated by commas"
+      )
+    ids += range(int(first), int(last if dash else first) + 1)
+  wrong = [i for i in ids if i >= num_classes]
+  if wrong or len(set(ids)) < max(len(ids), 2):
+    raise UserError(
+      f"task_classes: {text!r} must name two or more different classes below "
+      f"{num_classes}"
+    )
+  return tuple(ids)
+
+
+def divide(
+  config: Any, pool: arrays.Source, test: arrays.Source, level: str
+) -> Several:
+  """Divides a source among the tasks and the big task.
+
+  Args:
+    config: `task_classes`, `labels_per_class` (of each task), `seed`,
+      `num_seeds`.
+    pool: training images.
+    test: test images.
+    level: whose classes they are.
+
+  Raises:
+    UserError: the classes are wrong, or there are too few images of one.
+  """
+  names = pool.names[level]
+  tasks = [parse(text, len(names)) for text in config.task_classes]
+  if config.labels_per_class < 1:
+    raise UserError(
+      f"labels_per_class={config.labels_per_class}: with task_classes it must "
+      "be 1 or more, the images of each class of a task"
+    )
+  labels = pool.labels[level]
+  big, parts = zip(
+    *(
+      _of_seed(config.seed + i, labels, tasks, config.labels_per_class, names)
+      for i in range(config.num_seeds)
+    ),
+    strict=True,
+  )
+  copies = [_copy(labels, ids) for ids in tasks]
+  # Where an image of the source lies in the copy of a task.
+  first = np.cumsum([0, len(labels), *(len(rows) for rows, _ in copies)])
+  placed = []
+  for j, (rows, _) in enumerate(copies):
+    place = np.full(len(labels), -1, np.int32)
+    place[rows] = first[j + 1] + np.arange(len(rows))
+    placed.append(np.stack([place[seed[j]] for seed in parts]))
+  return Several(
+    pool=_joined(pool, labels, copies, whole=True),
+    test=_joined(
+      test,
+      test.labels[level],
+      [_copy(test.labels[level], ids) for ids in tasks],
+      whole=False,
+    ),
+    groups=tuple(j for j, ids in enumerate(tasks) for _ in ids),
+    origins=tuple(i for ids in tasks for i in ids),
+    big=np.stack(big),
+    tasks=tuple(placed),
+    names=tuple(names[i] for ids in tasks for i in ids),
+  )
+
+
+def _of_seed(
+  seed: int,
+  labels: np.ndarray,
+  tasks: list[tuple[int, ...]],
+  count: int,
+  names: tuple[str, ...],
+) -> tuple[np.ndarray, list[np.ndarray]]:
+  """Images of the big task and of each task; no image is in two of them."""
+  rng = np.random.default_rng((seed, 5))
+  free = [
+    rng.permutation(np.flatnonzero(labels == c)) for c in range(len(names))
+  ]
+  parts = []
+  for ids in tasks:
+    own = []
+    for i in ids:
+      if len(free[i]) <= count:
+        raise UserError(
+          f"labels_per_class={count}, but class {i} ({names[i]!r}) has "
+          f"{len(free[i])} images left for a task and the big task; lower it"
+        )
+      own.append(free[i][:count])
+      free[i] = free[i][count:]
+    parts.append(np.sort(np.concatenate(own)))
+  return np.sort(np.concatenate(free)).astype(np.int32), parts
+
+
+def _copy(
+  labels: np.ndarray, ids: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+  """Positions of the images of some classes, and their labels among these."""
+  rows = np.flatnonzero(np.isin(labels, ids))
+  local = np.full(labels.max() + 1, -1, np.int32)
+  local[list(ids)] = np.arange(len(ids))
+  return rows, local[labels[rows]]
+
+
+def _joined(
+  source: arrays.Source,
+  labels: np.ndarray,
+  copies: list[tuple[np.ndarray, np.ndarray]],
+  *,
+  whole: bool,
+) -> dict[str, np.ndarray]:
+  """The source, if it is wanted, and the copies of all tasks."""
+  images = [source.images] if whole else []
+  primary = [np.full(len(labels), -1, np.int32)] if whole else []
+  auxiliary = [labels.astype(np.int32)] if whole else []
+  offset = 0
+  for rows, local in copies:
+    images.append(source.images[rows])
+    primary.append(local + np.int32(offset))
+    auxiliary.append(np.full(len(rows), -1, np.int32))
+    offset += 1 + local.max()
+  return {
+    "image": np.concatenate(images),
+    "primary": np.concatenate(primary),
+    "auxiliary": np.concatenate(auxiliary),
+  }

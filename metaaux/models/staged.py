@@ -1,0 +1,142 @@
+"""A network as a list of layers, for methods that reach between them.
+
+Convolution, ReLU and 2x2 pooling, repeated; hidden dense layers; logits. The
+network of Feng & Chen, figure 1 (damtl, section 5), as pure functions over a
+tree that `masks` and `optax` understand.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from metaaux.errors import UserError
+from metaaux.models import layers
+
+Array = jax.Array
+Key = jax.Array
+Tree = Any
+
+
+class Staged(NamedTuple):
+  """Sizes of the network.
+
+  Attributes:
+    widths: channels of each convolution, 3x3.
+    hidden: widths of the hidden dense layers.
+    lowering: see `layers.convolution`.
+  """
+
+  widths: tuple[int, ...]
+  hidden: tuple[int, ...]
+  lowering: str
+
+  @property
+  def num_convolutions(self) -> int:
+    """L."""
+    return len(self.widths)
+
+  @property
+  def num_dense(self) -> int:
+    """H, that of the logits included."""
+    return len(self.hidden) + 1
+
+
+def make(config: Any) -> Staged:
+  """The network of a config.
+
+  Args:
+    config: `widths`, times `width`; `hidden`, of two dense layers; `lowering`.
+  """
+  widths = tuple(max(1, int(w * config.width)) for w in config.widths)
+  hidden = max(1, int(config.hidden * config.width))
+  return Staged(widths, (hidden, hidden), config.lowering)
+
+
+def init(net: Staged, key: Key, image: Array, num_classes: int) -> Tree:
+  """Random parameters: He-normal kernels, LeCun-normal logits, zero biases.
+
+  Args:
+    net: sizes.
+    key: a typed key; a layer's draw does not depend on `num_classes`.
+    image: one image or a batch, whose last three axes are read.
+    num_classes: of the logits.
+
+  Raises:
+    UserError: the images are too small.
+  """
+  height, width, channels = image.shape[-3:]
+  params: dict[str, Tree] = {}
+  he = jax.nn.initializers.he_normal()
+  for i, out in enumerate(net.widths):
+    if min(height, width) < 2:
+      raise UserError(
+        f"images of {image.shape[-3]}x{image.shape[-2]} are too small for "
+        f"{len(net.widths)} poolings; shorten model.widths"
+      )
+    kernel = he(jax.random.fold_in(key, i), (3, 3, channels, out))
+    params[f"conv_{i}"] = {"kernel": kernel, "bias": jnp.zeros(out)}
+    height, width, channels = height // 2, width // 2, out
+  size = height * width * channels
+  for h, out in enumerate((*net.hidden, num_classes)):
+    draw = he if h < len(net.hidden) else jax.nn.initializers.lecun_normal()
+    kernel = draw(jax.random.fold_in(key, 100 + h), (size, out))
+    params[f"dense_{h}"] = {"kernel": kernel, "bias": jnp.zeros(out)}
+    size = out
+  return params
+
+
+def convolve(net: Staged, layer: Tree, x: Array) -> Array:
+  """One stage: 3x3 convolution, ReLU, 2x2 pooling."""
+  convolution = layers.convolution(net.lowering)
+  y = convolution(
+    x,
+    layer["kernel"],
+    (1, 1),
+    "SAME",
+    dimension_numbers=jax.lax.ConvDimensionNumbers(
+      (0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2)
+    ),
+  )
+  # Pooling first leaves a quarter of the work to the ReLU; they commute.
+  y = layers.max_pool_2x2(y + layer["bias"][None, None, None])
+  return jax.nn.relu(y)
+
+
+def dense(layer: Tree, x: Array) -> Array:
+  """An affine layer, [B, n] to [B, m]."""
+  return x @ layer["kernel"] + layer["bias"][None]
+
+
+def features(net: Staged, params: Tree, images: Array) -> Array:
+  """O^0: the flattened features of the last convolution, [B, p]."""
+  x = images
+  for i in range(net.num_convolutions):
+    x = convolve(net, params[f"conv_{i}"], x)
+  return x.reshape(len(x), -1)
+
+
+def classify(
+  net: Staged, params: Tree, features_BxP: Array
+) -> tuple[Array, Sequence[Array]]:
+  """Logits, and the inputs O^0, O^1, ... of every dense layer."""
+  inputs = [features_BxP]
+  for h in range(net.num_dense - 1):
+    inputs.append(jax.nn.relu(dense(params[f"dense_{h}"], inputs[-1])))
+  return dense(params[f"dense_{net.num_dense - 1}"], inputs[-1]), inputs
+
+
+def apply(net: Staged, params: Tree, images: Array) -> Array:
+  """Logits [B, n] of images [B, H, W, C]."""
+  return classify(net, params, features(net, params, images))[0]
+
+
+def with_kernels_of(params: Tree, old: Tree) -> Tree:
+  """The parameters with the convolution kernels of `old`."""
+  return {
+    name: {**layer, "kernel": old[name]["kernel"]}
+    if name.startswith("conv_")
+    else layer
+    for name, layer in params.items()
+  }

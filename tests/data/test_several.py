@@ -1,0 +1,90 @@
+"""Several tasks with their own classes and images, and the big task."""
+
+import numpy as np
+import pytest
+import tiny
+
+from metaaux import data
+from metaaux.data import several
+from metaaux.errors import UserError
+
+
+def build(**changes):
+  return data.build(tiny.config(**{**tiny.of_several_tasks(), **changes}))
+
+
+def test_local_labels_and_what_tasks_share():
+  """K20: sizes, shared classes, union."""
+  problem = build()
+  spec = problem.spec
+  assert (spec.num_primary, spec.num_big) == (13, 10)
+  assert spec.groups == (0,) * 6 + (1,) * 7
+  assert spec.origins == (0, 1, 2, 3, 4, 5, 3, 4, 5, 6, 7, 8, 9)
+  assert problem.group_names == ("task_0", "task_1")
+
+
+def test_no_image_is_in_two_places():
+  problem = build(num_seeds=2)
+  images = problem.pool["image"].reshape(len(problem.pool["image"]), -1)
+  for s in range(2):
+    rows = {
+      name: images[problem.positions(name)[s]]
+      for name in ("big", "task_0", "task_1")
+    }
+    assert [len(x) for x in rows.values()] == [1000 - 65, 30, 35]
+    everything = np.concatenate(list(rows.values()))
+    whole = images[:1000]  # the source itself
+    order = [np.lexsort(x.T) for x in (everything, whole)]
+    np.testing.assert_array_equal(everything[order[0]], whole[order[1]])
+  assert (problem.more["task_0"][0] != problem.more["task_0"][1]).any()
+
+
+def test_labels_of_every_part():
+  problem = build()
+  pool = problem.pool
+  big = problem.positions("big")[0]
+  assert (pool["primary"][big] == -1).all()
+  for j, (first, size) in enumerate(((0, 6), (6, 7))):
+    rows = problem.positions(f"task_{j}")[0]
+    counts = np.bincount(pool["primary"][rows] - first, minlength=size)
+    np.testing.assert_array_equal(counts, np.full(size, 5))
+    assert (pool["auxiliary"][rows] == -1).all()
+  # Copies have the labels of the images that they are copies of.
+  source = {
+    x.tobytes(): y
+    for x, y in zip(pool["image"][:1000], pool["auxiliary"][:1000], strict=True)
+  }
+  for x, y in zip(pool["image"][1000:], pool["primary"][1000:], strict=True):
+    assert source[x.tobytes()] == problem.spec.origins[y]
+
+
+def test_test_images_of_shared_classes_are_in_both_tasks():
+  problem = build()
+  primary = problem.test["primary"]
+  counts = np.bincount(primary, minlength=13)
+  np.testing.assert_array_equal(counts[3:6], counts[6:9])
+  assert problem.tested().shape == (1, len(primary))
+
+
+@pytest.mark.parametrize(
+  ("text", "ids"),
+  [("0-2", (0, 1, 2)), ("7+1", (7, 1)), ("0-1+4+6-7", (0, 1, 4, 6, 7))],
+)
+def test_classes_of_a_task(text, ids):
+  assert several.parse(text, 10) == ids
+
+
+@pytest.mark.parametrize(
+  ("changes", "match"),
+  [
+    ({"task_classes": ("0-5", "3-10")}, "'3-10'.*below 10"),
+    ({"task_classes": ("0-5", "4+4")}, "'4\\+4'.*different"),
+    ({"task_classes": ("3",)}, "two or more"),
+    ({"task_classes": ("a-b",)}, "not understood"),
+    ({"labels_per_class": 0}, "labels_per_class=0"),
+    ({"labels_per_class": 60}, "labels_per_class=60, but class 3"),
+  ],
+)
+def test_wrong_options(changes, match):
+  with pytest.raises(UserError, match=match):
+    build(**changes)

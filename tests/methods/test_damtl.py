@@ -1,0 +1,253 @@
+"""DAMTL on digits: its reductions to simpler methods, and its penalties."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+
+from metaaux import feed, masks, methods
+from metaaux.big_task import BigTaskState
+from metaaux.errors import UserError
+from metaaux.methods import damtl
+from metaaux.models import staged
+
+KEY = jax.random.key(0)
+
+
+def assembled(method="damtl", **changes):
+  """Fixed parts, a state after an untrained big task, a batch of each task."""
+  config = tiny.config(method=method, **changes)
+  run = feed.open_run(config)
+  spec = run.problem.spec
+  options = damtl.Options(
+    **{name: config.damtl[name] for name in damtl.Options._fields}
+  )
+  problem = damtl.assemble(config, spec, options, None)
+  batches = {
+    f"task_{j}": feed.draw(
+      run, run.pool, jnp.asarray(run.problem.positions(f"task_{j}")[0]), None
+    )
+    for j in range(2)
+  }
+  big = staged.init(problem.net, KEY, batches["task_0"]["image"], spec.num_big)
+  state = damtl.init_state(
+    problem, KEY, batches["task_0"], BigTaskState(big, ())
+  )
+  return problem, state, batches
+
+
+def wide(tree):
+  return jax.tree.map(
+    lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x, tree
+  )
+
+
+def after(problem, state, batches, steps=3):
+  for step in range(steps):
+    state, metrics = damtl.update(problem, state, batches, KEY, jnp.int32(step))
+  return state, metrics
+
+
+def test_everything_but_the_logits_starts_from_the_big_task():
+  _, state, _ = assembled()
+  for params in state.params:
+    for name, layer in params.items():
+      same = name != "dense_2"
+      kernels = layer["kernel"], state.auxiliary[name]["kernel"]
+      assert (kernels[0].shape == kernels[1].shape) == same
+      if same:
+        np.testing.assert_array_equal(*kernels)
+
+
+@pytest.mark.parametrize("mask", ["weight", "filter"])
+def test_masks_of_one_without_penalties_are_fine_tuning(mask):
+  """K11, with masks that cannot move."""
+  changes = {
+    "damtl.sparsity": 0.0,
+    "damtl.align": "none",
+    "damtl.mask_spread": 0.0,
+  }
+  problem, state, batches = assembled(**changes, **{"damtl.mask": mask})
+  problem = problem._replace(
+    mask_optimizer=problem.mask_optimizer._replace(
+      update=lambda grads, state, params, step: (params, state)
+    )
+  )
+  plain, start, _ = assembled(**changes, **{"damtl.mask": "none"})
+  chex.assert_trees_all_equal(state.params, start.params)
+  one, _ = after(problem, state, batches)
+  two, _ = after(plain, start, batches)
+  chex.assert_trees_all_close(one.params, two.params, rtol=1e-6, atol=1e-8)
+  assert all((m == 1).all() for m in jax.tree.leaves(one.masks))
+
+
+def test_a_task_among_others_equals_the_task_alone():
+  """K13: nothing is shared but the frozen big task."""
+  problem, state, batches = assembled()
+  both, _ = after(problem, state, batches)
+  # The other task sees other images: the first must not notice.
+  other = {**batches, "task_1": {**batches["task_1"]}}
+  other["task_1"]["image"] = other["task_1"]["image"][::-1]
+  again, _ = after(problem, state, other)
+  chex.assert_trees_all_equal(both.params[0], again.params[0])
+  chex.assert_trees_all_equal(both.masks[0], again.masks[0])
+  assert (
+    both.params[1]["dense_2"]["kernel"] != again.params[1]["dense_2"]["kernel"]
+  ).any()
+
+
+def test_alignment_is_zero_where_layers_agree():
+  """K10."""
+  problem, state, batches = assembled(**{"damtl.mask": "none"})
+
+  def discrepancy(params):
+    _, terms = damtl.task_loss(
+      problem, params, {}, state.auxiliary, batches["task_0"], 0
+    )
+    return terms["discrepancy"]
+
+  value, grads = jax.value_and_grad(discrepancy)(state.params[0])
+  np.testing.assert_allclose(value, 0, atol=1e-10)
+  for leaf in jax.tree.leaves(grads):
+    np.testing.assert_allclose(leaf, 0, atol=1e-6)
+
+
+def test_no_gradient_reaches_the_big_task():
+  problem, state, batches = assembled()
+  shifted = jax.tree.map(lambda x: x + 0.1, state.auxiliary)
+
+  def total(auxiliary):
+    return damtl.task_loss(
+      problem, state.params[0], state.masks[0], auxiliary, batches["task_0"], 0
+    )[0]
+
+  for leaf in jax.tree.leaves(jax.grad(total)(shifted)):
+    np.testing.assert_array_equal(leaf, 0)
+
+
+@pytest.mark.parametrize("mask", ["weight", "filter"])
+def test_gradient_of_the_whole_objective(mask, x64):
+  """With the linear kernel; the bandwidth of "rbf" is constant by design."""
+  problem, state, batches = assembled(**{"damtl.mask": mask})
+  state, batches = wide((state, batches))
+  # Away from where the alignment and its gradient are 0.
+  auxiliary = jax.tree.map(lambda x: 1.1 * x + 0.05, state.auxiliary)
+  point = state.params[0], state.masks[0]
+
+  def total(params, mask):
+    return damtl.task_loss(
+      problem, params, mask, auxiliary, batches["task_0"], 0
+    )[0]
+
+  rng = np.random.default_rng(0)
+  direction = jax.tree.map(
+    lambda x: jnp.asarray(rng.normal(size=x.shape)), point
+  )
+  grads = jax.grad(total, (0, 1))(*point)
+  slope = sum(
+    jnp.vdot(a, b)
+    for a, b in zip(
+      jax.tree.leaves(grads), jax.tree.leaves(direction), strict=True
+    )
+  )
+  step = 1e-6
+  ends = [
+    total(*jax.tree.map(lambda x, d, s=s: x + s * step * d, point, direction))
+    for s in (1, -1)
+  ]
+  np.testing.assert_allclose(slope, (ends[0] - ends[1]) / (2 * step), rtol=1e-5)
+
+
+def test_frozen_source_keeps_its_kernels():
+  """K19, with momentum and weight decay."""
+  problem, state, batches = assembled(
+    **{"damtl.source": "frozen", "optimizer.weight_decay": 0.01}
+  )
+  new, _ = after(problem, state, batches)
+  for params, before in zip(new.params, state.params, strict=True):
+    for name in ("conv_0", "conv_1"):
+      np.testing.assert_array_equal(
+        params[name]["kernel"], before[name]["kernel"]
+      )
+      assert (params[name]["bias"] != before[name]["bias"]).any()
+  for one, before in zip(
+    jax.tree.leaves(new.masks), jax.tree.leaves(state.masks), strict=True
+  ):
+    assert (one != before).any()
+
+
+def test_a_filter_of_zeros_emits_its_bias(x64):
+  """K18: no gradient for the weights, some for the mask."""
+  problem, state, batches = assembled(**{"damtl.mask": "filter"})
+  state, batches = wide((state, batches))
+  mask = {
+    name: jnp.zeros_like(x) if "conv_1" in name else x
+    for name, x in state.masks[0].items()
+  }
+  params = state.params[0]
+  params = {
+    **params,
+    "conv_1": {**params["conv_1"], "bias": params["conv_1"]["bias"] + 0.5},
+  }
+  tree = masks.effective(params, mask)
+  features = staged.features(problem.net, tree, batches["task_0"]["image"])
+  np.testing.assert_allclose(features, 0.5, rtol=1e-12)
+
+  def total(params, mask):
+    return damtl.task_loss(
+      problem, params, mask, state.auxiliary, batches["task_0"], 0
+    )[0]
+
+  by_params, by_mask = jax.grad(total, (0, 1))(params, mask)
+  np.testing.assert_array_equal(by_params["conv_1"]["kernel"], 0)
+  (name,) = [name for name in mask if "conv_1" in name]
+  assert (np.abs(by_mask[name]) > 1e-6).any()
+
+
+def test_masks_stay_positive_in_a_run():
+  settings = tiny.config(
+    method="damtl",
+    **{
+      "damtl.penalty": "sum",
+      "damtl.sparsity": 50.0,
+      "optimizer.learning_rate": 0.05,
+    },
+  )
+  states, metrics, *_ = tiny.run_steps(settings, 20)
+  lowest = min(float(m.min()) for m in jax.tree.leaves(states[0].masks))
+  assert lowest == 0
+  assert metrics[-1]["mask_near_zero_0"] > 0
+  assert metrics[-1]["sparsity"] < metrics[0]["sparsity"]
+
+
+def test_stages():
+  config = tiny.config(method="damtl", **{"damtl.auxiliary_steps": 7})
+  spec = feed.open_run(config).problem.spec
+  first, second = methods.make(config, spec)
+  assert (first.name, first.num_steps, first.predict) == ("auxiliary", 7, None)
+  assert set(second.streams) == {"task_0", "task_1"}
+  alone = methods.make(tiny.config(method="separate"), spec)
+  assert [stage.name for stage in alone] == ["train"]
+
+
+@pytest.mark.parametrize(
+  ("changes", "match"),
+  [
+    ({"damtl.source": "frozen", "damtl.mask": "none"}, "no convolution"),
+    (
+      {"task_classes": (), "labels_per_class": 40},
+      r"set config\.task_classes",
+    ),
+  ],
+)
+def test_wrong_options(changes, match):
+  with pytest.raises(UserError, match=match):
+    tiny.run_steps(tiny.config(method="damtl", **changes), 0)
+
+
+def test_methods_of_one_task_refuse_several():
+  settings = tiny.config(**{**tiny.of_several_tasks(), "method": "maxl"})
+  with pytest.raises(UserError, match="knows one; use single, separate"):
+    tiny.run_steps(settings, 0)
