@@ -186,6 +186,8 @@ def _weighted() -> dict[str, Any]:
     },
     "semi_supervised": {
       "tasks": ("rotation", "exemplar"),  # and useless
+      # Second half of a batch: all | unlabelled; of pi_model .. too.
+      "pool": "all",
       "useless_classes": 10,
       "flip": True,  # views of exemplar are mirrored
       "exemplar_noise": 0.03,  # deviation in terms of half the range

@@ -96,6 +96,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
   "weighting.projection": ("exact", "shift_clamp"),
   "weighting.algorithm": ("merged", "two_stage"),
   "semi_supervised.tasks": ("rotation", "exemplar", "useless"),
+  "semi_supervised.pool": ("all", "unlabelled"),
   "maxl.entropy_mean": ("batch", "running"),
   "maxl.inner_batch": ("meta", "train"),
 }

@@ -24,6 +24,9 @@ from metaaux.stage import Array, Batch, Batches, Key, Stage, StreamSpec
 # does not pay for it at every other step.
 _BLOCK_STEPS = 256
 
+# Splits whose batches hide the labels.
+_WITHOUT_LABELS = ("all", "unlabelled")
+
 _PURPOSES = ("init", "order", "augment", "update", "prepare")
 
 
@@ -241,7 +244,7 @@ def batches_at(
     key = _stream_key(key_of(inputs["seed"], "augment"), name)
     key = jax.random.fold_in(key, step) if spec.augment else None
     batch = draw(run, pool, index_B, key)
-    if spec.split == "all":
+    if spec.split in _WITHOUT_LABELS:
       unknown = jnp.full_like(batch["primary"], -1)
       batch = {**batch, "primary": unknown, "auxiliary": unknown}
     batches[name] = batch
