@@ -207,13 +207,17 @@ def draw(
 ) -> Batch:
   """A batch of normalised images and labels; augmented if there is a key."""
   images = examples["image"][index_B]
-  options = run.config.augment
-  if key is not None and any(options.values()):
-    images = augment.augment(images, key, index_B, **options)
+  moves = run.config.augment.to_dict()
+  noise, mode = moves.pop("noise"), moves.pop("mode")
+  if key is not None and any(moves.values()):
+    images = augment.augment(images, key, index_B, mode=mode, **moves)
   mean, std = augment.normalisation(run.config.dataset)
+  images = augment.normalise(images, mean, std)
+  if key is not None and noise:
+    images = augment.noisy(images, key, index_B, noise)
   labels = ("primary", "auxiliary", "attributes")
   return {
-    "image": augment.normalise(images, mean, std),
+    "image": images,
     **{name: examples[name][index_B] for name in labels if name in examples},
     "index": index_B,
   }
