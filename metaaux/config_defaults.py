@@ -46,8 +46,14 @@ def _run() -> dict[str, Any]:
     "labels_per_class": 0,  # training examples a primary class; 0: all
     "label_fraction": 0.0,  # or a share of all training examples; 0: all
     "meta_fraction": 0.0,  # share of them held out for the outer update
-    # Of training images; grayscale is the probability of a grey one.
-    "augment": {"pad": 0, "flip": False, "grayscale": 0.0},
+    # Of training images.
+    "augment": {
+      "pad": 0,
+      "mode": "zero",  # what is padded: zero (black) | reflect
+      "flip": False,
+      "grayscale": 0.0,  # probability of a grey image
+      "noise": 0.0,  # standard deviation, of normalised pixels
+    },
     # Runs.
     "seed": 0,
     "num_seeds": 1,  # seeds seed .. seed + num_seeds - 1
@@ -201,6 +207,8 @@ def _weighted() -> dict[str, Any]:
     },
     "semi_supervised": {
       "tasks": ("rotation", "exemplar"),  # and useless
+      # Second half of a batch: all | unlabelled; of pi_model .. too.
+      "pool": "all",
       "useless_classes": 10,
       "flip": True,  # views of exemplar are mirrored
       "exemplar_noise": 0.03,  # deviation in terms of half the range

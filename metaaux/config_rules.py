@@ -60,6 +60,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
   "method": METHODS,
   "parallel": ("auto", "pmap", "none"),
   "seeds": ("auto", "vmap", "loop"),
+  "augment.mode": ("zero", "reflect"),
   "model.lowering": ("auto", "fast", "short", "native"),
   "model.padding": ("SAME", "VALID"),
   "model.stem": ("auto", "imagenet", "small"),
@@ -107,6 +108,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
   "weighting.projection": ("exact", "shift_clamp"),
   "weighting.algorithm": ("merged", "two_stage"),
   "semi_supervised.tasks": ("rotation", "exemplar", "useless"),
+  "semi_supervised.pool": ("all", "unlabelled"),
   "maxl.entropy_mean": ("batch", "running"),
   "maxl.inner_batch": ("meta", "train"),
 }
@@ -145,6 +147,7 @@ _RANGES: Mapping[str, tuple[float, float | None]] = {
   "auxiliary_weight": (0.0, None),
   "augment.pad": (0, 1000),
   "augment.grayscale": (0.0, 1.0),
+  "augment.noise": (0.0, None),
   "model.width": (1e-3, 100.0),
   "model.depth": (10, 1000),
   "model.widths": (1, None),

@@ -1,7 +1,7 @@
 """Training on labelled and unlabelled images: what its baselines share.
 
 The comparators of Shi et al. 2020 (arml, section 5.4). A step takes B labelled
-images and B of the whole pool; the primary loss is a mean over the first, the
+images and B of the pool; the primary loss is a mean over the first, the
 consistency loss over the second, as the published code weighs them against each
 other. Both halves pass the network together.
 """
@@ -66,8 +66,8 @@ def stage(
   """A stage that trains on the primary loss and on fixed multiples of others.
 
   Args:
-    config: `consistency`, `model`, `optimizer`, `gamma`, `num_steps`,
-      `sync_batch_norm`.
+    config: `consistency`, `semi_supervised.pool`, `model`, `optimizer`,
+      `gamma`, `num_steps`, `sync_batch_norm`.
     spec: the problem.
     auxiliary: the other losses, scalars in the order of `weights`.
     weights: their names and weights; `consistency.weight`, if it is not 0,
@@ -85,7 +85,7 @@ def stage(
     names=tuple(weights),
     streams={
       "train": StreamSpec(split="train", augment=True),
-      "pool": StreamSpec(split="all", augment=True),
+      "pool": StreamSpec(split=config.semi_supervised.pool, augment=True),
     },
     init=partial(_init, network, teacher),
     losses=partial(_losses, network, config, auxiliary),

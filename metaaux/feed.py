@@ -24,6 +24,9 @@ from metaaux.stage import Array, Batch, Batches, Key, Stage, StreamSpec
 # does not pay for it at every other step.
 _BLOCK_STEPS = 256
 
+# Splits whose batches hide the labels.
+_WITHOUT_LABELS = ("all", "unlabelled")
+
 _PURPOSES = ("init", "order", "augment", "update", "prepare")
 
 
@@ -204,13 +207,17 @@ def draw(
 ) -> Batch:
   """A batch of normalised images and labels; augmented if there is a key."""
   images = examples["image"][index_B]
-  options = run.config.augment
-  if key is not None and any(options.values()):
-    images = augment.augment(images, key, index_B, **options)
+  moves = run.config.augment.to_dict()
+  noise, mode = moves.pop("noise"), moves.pop("mode")
+  if key is not None and any(moves.values()):
+    images = augment.augment(images, key, index_B, mode=mode, **moves)
   mean, std = augment.normalisation(run.config.dataset)
+  images = augment.normalise(images, mean, std)
+  if key is not None and noise:
+    images = augment.noisy(images, key, index_B, noise)
   labels = ("primary", "auxiliary", "attributes")
   return {
-    "image": augment.normalise(images, mean, std),
+    "image": images,
     **{name: examples[name][index_B] for name in labels if name in examples},
     "index": index_B,
   }
@@ -241,7 +248,7 @@ def batches_at(
     key = _stream_key(key_of(inputs["seed"], "augment"), name)
     key = jax.random.fold_in(key, step) if spec.augment else None
     batch = draw(run, pool, index_B, key)
-    if spec.split == "all":
+    if spec.split in _WITHOUT_LABELS:
       unknown = jnp.full_like(batch["primary"], -1)
       batch = {**batch, "primary": unknown, "auxiliary": unknown}
     batches[name] = batch

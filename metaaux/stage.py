@@ -71,8 +71,9 @@ class StreamSpec(NamedTuple):
   `attributes` int8 [B, K], 1 with, 0 without, -1 unknown.
 
   Attributes:
-    split: "train", "meta", "domain_K" or "all": every image of the training
-      pool, labelled or not. Batches of "all" have -1 for labels, so that none
+    split: "train", "meta", "domain_K", "all": every image of the training
+      pool, labelled or not, or "unlabelled": those that are neither in "train"
+      nor in "meta". Batches of the last two have -1 for labels, so that none
       can be used; `attributes`, which are labels of auxiliary tasks, are there.
     augment: whether the images are augmented.
     batch_size: over all devices; 0: that of the config.

@@ -94,6 +94,14 @@ def test_every_image_in_each_epoch_where_batches_fit(run):
     assert sorted(np.concatenate(found)) == list(range(total))
 
 
+def test_unlabelled_stream_hides_labels(run):
+  at = drawer(run, stage_of(run, pool=StreamSpec("unlabelled", True)))
+  batch = at(0)["pool"]
+  assert (batch["primary"] == -1).all() and (batch["auxiliary"] == -1).all()
+  for index, train_N in zip(batch["index"], run.problem.train, strict=True):
+    assert not np.isin(index, train_N).any()
+
+
 def test_labelled_streams_stay_among_labelled_images(run):
   at = drawer(
     run,

@@ -2,7 +2,8 @@
 
 Crops and flips follow the published code of Liu, Davison & Johns 2019: images
 are padded with black pixels, cropped and flipped, and normalised after that.
-Grey images are those of Gui et al. 2020.
+Grey images are those of Gui et al. 2020, reflected borders and noise those of
+Shi et al. 2020.
 """
 
 import functools
@@ -22,6 +23,8 @@ NORMALISATION = types.MappingProxyType(
     # As published for MAXL; not the true statistics of the sets.
     "cifar10": (0.5, 0.2),
     "cifar100": (0.5, 0.2),
+    # To [-1, 1], as Shi et al. 2020.
+    "svhn_cropped": (0.5, 0.5),
     # As Gui et al. 2020, in [0, 1]. Ink is 1, paper 0 in both; Omniglot comes
     # the other way round, with white paper all over as inputs of 1.
     "mnist": (0.0, 1.0),
@@ -32,6 +35,9 @@ _DEFAULT_NORMALISATION = (0.5, 0.25)
 
 # Of red, green and blue, as ITU-R BT.601 and Pillow have them.
 _LUMINANCE = (0.299, 0.587, 0.114)
+
+# Of an example's key, beside the two of crop and flip.
+_GREY, _NOISE = 2, 3
 
 
 def normalisation(dataset: str) -> tuple[float, float]:
@@ -85,8 +91,9 @@ def augment(
   pad: int,
   flip: bool,
   grayscale: float = 0.0,
+  mode: str = "zero",
 ) -> Array:
-  """Zero-pads, crops to the old size at random, mirrors half, makes some grey.
+  """Pads, crops to the old size at random, mirrors half, makes some grey.
 
   Each example has a key of its own, made of its index, so that what it gets
   depends neither on its batch nor on the device it lies on.
@@ -99,26 +106,56 @@ def augment(
     flip: whether to mirror left and right with probability 1/2.
     grayscale: probability that an image's luminance takes the place of all its
       channels, which must be red, green and blue; see `check_grayscale`.
+    mode: what is added at the borders, "zero" or "reflect": what lies inside,
+      without the border's own pixels.
 
   Returns:
     Images of the same shape and dtype.
   """
   keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, index_B)
   augment_one = functools.partial(
-    _augment_one, pad=pad, flip=flip, grayscale=grayscale
+    _augment_one, pad=pad, flip=flip, grayscale=grayscale, mode=mode
   )
   return jax.vmap(augment_one)(images, keys)
 
 
+def noisy(images: Array, key: Array, index_B: Array, deviation: float) -> Array:
+  """Adds independent normal noise to normalised images.
+
+  Args:
+    images: [B, H, W, C], floats.
+    key: that of `augment`; the noise has a part of its own.
+    index_B: position of each example in the training pool, int32 [B].
+    deviation: standard deviation, in the units of the images.
+
+  Returns:
+    Images of the same shape and dtype.
+  """
+
+  def add(image: Array, index: Array) -> Array:
+    own_key = jax.random.fold_in(jax.random.fold_in(key, index), _NOISE)
+    noise = jax.random.normal(own_key, image.shape, image.dtype)
+    return image + deviation * noise
+
+  return jax.vmap(add)(images, index_B)
+
+
 def _augment_one(
-  image: Array, key: Array, *, pad: int, flip: bool, grayscale: float
+  image: Array,
+  key: Array,
+  *,
+  pad: int,
+  flip: bool,
+  grayscale: float,
+  mode: str,
 ) -> Array:
   # A split in three would change the crops and flips of runs without grey.
-  grey_key = jax.random.fold_in(key, 2)
+  grey_key = jax.random.fold_in(key, _GREY)
   crop_key, flip_key = jax.random.split(key)
   if pad:
     y, x = jax.random.randint(crop_key, (2,), 0, 2 * pad + 1, jnp.int32)
-    padded = jnp.pad(image, ((pad, pad), (pad, pad), (0, 0)))
+    how = {"zero": "constant", "reflect": "reflect"}[mode]
+    padded = jnp.pad(image, ((pad, pad), (pad, pad), (0, 0)), how)
     image = jax.lax.dynamic_slice(
       padded, (y, x, jnp.zeros_like(x)), image.shape
     )

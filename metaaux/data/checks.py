@@ -35,3 +35,13 @@ def alike(pool: arrays.Source, test: arrays.Source, config: Any) -> None:
       f"select='{config.select}'; name the same splits in both, such as "
       "train[:70%/class] and train[70%:/class]"
     )
+
+
+def primary_attribute(config: Any, pool: arrays.Source) -> None:
+  """The primary attribute divides the training images."""
+  count = int((pool.labels[config.primary] == 1).sum())
+  if not 0 < count < len(pool.images):
+    raise UserError(
+      f"primary='{config.primary}': {count} of the {len(pool.images)} training "
+      "images have this attribute; choose another, or a larger train_split"
+    )

@@ -11,6 +11,8 @@ from metaaux.data import attributes as attributes_lib
 from metaaux.data import levels as levels_lib
 from metaaux.errors import UserError
 
+UNLABELLED = "unlabelled"
+
 
 class Problem(NamedTuple):
   """Everything that training and evaluation know of the data.
@@ -32,7 +34,8 @@ class Problem(NamedTuple):
     group_names: of the groups that classes compete within; () without them.
     test_positions: int32 [S, n], the examples of `test` that each seed is
       tested on; None: all.
-    more: int32 [S, n] by name, further splits of the pool.
+    more: int32 [S, n] by name, further splits of the pool; one is
+      "unlabelled", what is in neither `train` nor `meta`.
     attributes: the primary one and the K others, if there are any; else ().
   """
 
@@ -51,8 +54,19 @@ class Problem(NamedTuple):
   more: Mapping[str, np.ndarray] = {}
 
   def positions(self, split: str) -> np.ndarray:
-    """Positions in the pool of a split that streams draw from: [S, n]."""
-    return self.more[split] if split in self.more else getattr(self, split)
+    """Positions in the pool of a split that streams draw from: [S, n].
+
+    Raises:
+      UserError: it is "unlabelled", and all images are labelled.
+    """
+    found = self.more[split] if split in self.more else getattr(self, split)
+    if split == UNLABELLED and not found.shape[1]:
+      raise UserError(
+        f"all {self.spec.num_examples} training images are labelled, so that "
+        "none is left for the unlabelled ones; lower labels_per_class or "
+        "label_fraction, or set semi_supervised.pool=all"
+      )
+    return found
 
   def tested(self) -> np.ndarray:
     """Positions in `test` that each seed is tested on: [S, n]."""
@@ -100,7 +114,7 @@ def build(config: Any) -> Problem:
       attributes_lib.with_primary(source, attributes[0])
       for source in (pool, test)
     )
-    _check_primary_attribute(config, pool)
+    checks.primary_attribute(config, pool)
   levels = levels_lib.choose(config, pool.names)
   columns, psi = levels_lib.auxiliary_task(config.psi, pool, test, levels)
   train, meta = _divide(config, pool, levels[0])
@@ -128,6 +142,7 @@ def build(config: Any) -> Problem:
     levels=levels,
     group_names=pool.names[config.within] if groups else (),
     attributes=attributes,
+    more={UNLABELLED: splits.unlabelled(train, meta, len(pool.images))},
   )
 
 
@@ -157,7 +172,12 @@ def _build_domains(config: Any) -> Problem:
     auxiliary_names=(),
     levels=(primary, ""),
     test_positions=found.test,
-    more={f"domain_{k}": rows for k, rows in enumerate(found.sources)},
+    more={
+      UNLABELLED: splits.unlabelled(
+        found.train, found.validation, len(source.images)
+      ),
+      **{f"domain_{k}": rows for k, rows in enumerate(found.sources)},
+    },
   )
 
 
@@ -201,16 +221,6 @@ def constant_attributes(problem: Problem) -> list[str]:
     return []
   names = problem.spec.attribute_names
   return attributes_lib.constant(problem.pool["attributes"], names)
-
-
-def _check_primary_attribute(config: Any, pool: arrays.Source) -> None:
-  """The primary attribute divides the training images."""
-  count = int((pool.labels[config.primary] == 1).sum())
-  if not 0 < count < len(pool.images):
-    raise UserError(
-      f"primary='{config.primary}': {count} of the {len(pool.images)} training "
-      "images have this attribute; choose another, or a larger train_split"
-    )
 
 
 def load_source(config: Any, source: str, split: str) -> arrays.Source:

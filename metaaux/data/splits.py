@@ -78,6 +78,24 @@ def train_meta(
   return kept[train], kept[meta]
 
 
+def unlabelled(
+  train: np.ndarray, meta: np.ndarray, num_examples: int
+) -> np.ndarray:
+  """Positions that are in neither split, sorted, int32 [S, n].
+
+  Args:
+    train: int32 [S, n_train]; each seed has as many.
+    meta: int32 [S, n_meta], likewise.
+    num_examples: of the pool.
+  """
+  everything = np.arange(num_examples, dtype=np.int32)
+  rows = [
+    np.setdiff1d(everything, np.union1d(*pair))
+    for pair in zip(train, meta, strict=True)
+  ]
+  return np.stack(rows)
+
+
 def _check(
   labels_per_class: int,
   label_fraction: float,

@@ -139,7 +139,8 @@ def _convolve_fast(
   height, width, channels = x.shape[1:]
   side, is_3x3 = max(height, width), kernel.shape[:2] == (3, 3)
   even = height % 2 == 0 and width % 2 == 0
-  if is_3x3 and padding == "SAME" and even and 2 < side <= 32 and channels > 15:
+  winning = is_3x3 and even and 2 < side <= 32 and channels > 15
+  if winning and _keeps_size(padding):
     return winograd.convolve(x, kernel)
   if side <= 20 or (side <= 32 and channels < 16) or is_3x3:
     padded = _padded(x, kernel, padding)
@@ -148,6 +149,13 @@ def _convolve_fast(
     if padded.size * kernel.shape[0] * kernel.shape[1] <= _MOST_VIEWS:
       return direct.kernel_views(padded, kernel)
   return jax.lax.conv_general_dilated(x, kernel, strides, padding, **options)
+
+
+def _keeps_size(padding: Any) -> bool:
+  """Whether a 3x3 kernel gives a map of the same size."""
+  if isinstance(padding, str):
+    return padding == "SAME"
+  return [tuple(pair) for pair in padding] == [(1, 1), (1, 1)]
 
 
 def _is_simple(strides: Sequence[int], options: Mapping[str, Any]) -> bool:

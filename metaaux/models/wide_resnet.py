@@ -68,10 +68,13 @@ class WideResNet(nn.Module):
   def _convolution(
     self, channels: int, side: int, stride: int, name: str
   ) -> nn.Conv:
+    # Padded alike on both sides, which SAME is not where it strides.
+    pad = side // 2
     return nn.Conv(
       channels,
       (side, side),
       strides=(stride, stride),
+      padding=((pad, pad), (pad, pad)),
       use_bias=False,
       conv_general_dilated=layers.convolution(self.lowering),
       name=name,

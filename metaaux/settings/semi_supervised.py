@@ -1,9 +1,9 @@
 """Few labels and many images: rotation, exemplar, and a task without use.
 
 Setting 1 of Shi et al. 2020 (arml, section 5.3). A step takes B labelled images
-and B of the whole pool, whose labels it does not see, and all 2 B make the
-auxiliary losses. The useless task, random labels drawn once for each image, is
-a control: a weighting that works leaves it alone.
+and B of the whole pool or of its unlabelled rest, whose labels it does not see,
+and all 2 B make the auxiliary losses. The useless task, random labels drawn
+once for each image, is a control: a weighting that works leaves it alone.
 """
 
 from functools import partial
@@ -78,7 +78,7 @@ def make(config: Any, spec: Spec, *, axis_name: str | None = None) -> TaskSet:
     shifts=tuple(float(name == "exemplar") for name in names),
     streams={
       "train": StreamSpec(split="train", augment=True),
-      "pool": StreamSpec(split="all", augment=True),
+      "pool": StreamSpec(split=config.semi_supervised.pool, augment=True),
     },
     init=partial(init, problem),
     losses=partial(all_losses, problem),

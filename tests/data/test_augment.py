@@ -59,6 +59,49 @@ def test_each_result_is_a_crop_of_the_padded_image(pad, flip, dtype):
   assert len(set(places)) > 1
 
 
+def test_reflected_borders():
+  images = _images()
+  key = jax.random.key(0)
+  zeros, results = (
+    augment.augment(images, key, INDEX, pad=2, flip=False, mode=mode)
+    for mode in ("zero", "reflect")
+  )
+  for image, zero, result in zip(
+    *map(np.asarray, (images, zeros, results)), strict=True
+  ):
+    y, x, _ = _placement(image, zero, 2, False)
+    padded = np.pad(image, ((2, 2), (2, 2), (0, 0)), "reflect")
+    np.testing.assert_array_equal(result, padded[y : y + 6, x : x + 5])
+  assert (results != 0).all()
+
+
+def test_noise():
+  images, key = jnp.ones((500, 4, 4, 1)), jax.random.key(0)
+  found = augment.noisy(images, key, jnp.arange(500), 0.15) - images
+  assert abs(float(found.std()) - 0.15) < 0.005
+  assert abs(float(found.mean())) < 0.008
+  # An example's noise does not depend on its batch.
+  part = augment.noisy(images[:3], key, jnp.array([7, 2, 9]), 0.15) - 1
+  np.testing.assert_array_equal(part, found[jnp.array([7, 2, 9])])
+  assert not np.array_equal(found[0], found[1])
+
+
+def test_a_run_adds_noise_to_normalised_training_images(tmp_path):
+  run = _rgb_run(tmp_path, **{"augment.noise": 0.3})
+  plain = feed.draw(run, run.pool, jnp.arange(40), None)["image"]
+  noisy = feed.draw(run, run.pool, jnp.arange(40), jax.random.key(0))["image"]
+  assert abs(float((noisy - plain).std()) - 0.3) < 0.01
+  # Noise does not change the crops.
+  pad = {"augment.pad": 2}
+  moved, both = (
+    feed.draw(
+      _rgb_run(tmp_path, **c), run.pool, jnp.arange(40), jax.random.key(0)
+    )
+    for c in (pad, {**pad, "augment.noise": 0.3})
+  )
+  assert abs(float((both["image"] - moved["image"]).std()) - 0.3) < 0.01
+
+
 def test_nothing_to_do():
   images = _images()
   key = jax.random.key(0)
@@ -245,6 +288,7 @@ def test_normalise_keeps_float64(x64):
     ("tfds:cifar100", (0.5, 0.2)),
     ("tfds:cifar10:3.0.2", (0.5, 0.2)),
     ("digits", (0.5, 0.25)),
+    ("tfds:svhn_cropped", (0.5, 0.5)),
     ("npz:/data/cifar10.npz", (0.5, 0.25)),
   ],
 )

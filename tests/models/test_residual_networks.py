@@ -95,6 +95,46 @@ def test_trains_and_predicts(name):
   )
 
 
+def test_order_of_layers_in_a_wide_resnet(x64):
+  """Against the same network written down layer by layer."""
+  network = models.make(options("wide_resnet", width=0.25, depth=16), HEADS)
+  images = jax.random.normal(jax.random.key(1), (4, 12, 12, 3))
+  params, stats = network.init(jax.random.key(0), images)
+  params, stats = jax.tree.map(lambda x: x.astype(jnp.float64), (params, stats))
+
+  def convolve(x, name, stride=1):
+    kernel = params[name]["kernel"]
+    pad = [(kernel.shape[0] // 2,) * 2] * 2
+    layout = ("NHWC", "HWIO", "NHWC")
+    return jax.lax.conv_general_dilated(
+      x, kernel, (stride, stride), pad, dimension_numbers=layout
+    )
+
+  def activate(x):
+    x = (x - x.mean((0, 1, 2), keepdims=True)) / jnp.sqrt(
+      x.var((0, 1, 2), keepdims=True) + 1e-3
+    )
+    return jnp.where(x > 0, x, 0.1 * x)
+
+  x = convolve(images, "conv_stem")
+  for stage, stride in ((1, 1), (2, 2), (3, 2)):
+    first = f"stage_{stage}_block_1"
+    y = activate(x)
+    shortcut = convolve(y if stage == 1 else x, f"{first}_shortcut", stride)
+    y = convolve(y, f"{first}_conv_1", stride)
+    x = shortcut + convolve(activate(y), f"{first}_conv_2")
+    second = f"stage_{stage}_block_2"
+    y = convolve(activate(x), f"{second}_conv_1")
+    x = x + convolve(activate(y), f"{second}_conv_2")
+  features = activate(x).mean((1, 2))
+  found, _ = network.apply(params, stats, images, train=True)
+  for name in HEADS:
+    dense = params[f"head_{name}"]["Dense_0"]
+    np.testing.assert_allclose(
+      found[name], features @ dense["kernel"], rtol=1e-9, atol=1e-12
+    )
+
+
 def test_running_statistics_of_a_wide_resnet_are_slow():
   network = models.make(options("wide_resnet", width=0.125, depth=10), HEADS)
   images = jax.random.normal(jax.random.key(1), (8, 16, 16, 3))

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tiny
 
-from metaaux import feed, losses, models, settings, views
+from metaaux import feed, losses, methods, models, settings, views
+from metaaux.errors import UserError
 from metaaux.settings import semi_supervised
 
 
@@ -112,6 +113,21 @@ def test_cosines_and_their_gradient_at_zero(x64):
   grads = jax.grad(lambda x: semi_supervised.cosines(x, b).sum())(a)
   assert np.isfinite(grads).all()
   np.testing.assert_allclose(grads[0], [28 / 625, -21 / 625])
+
+
+@pytest.mark.parametrize("method", ["arml", "vat"])
+def test_pool_of_unlabelled_images(method):
+  config = tiny.config(method=method, **{"semi_supervised.pool": "unlabelled"})
+  run = feed.open_run(config)
+  (stage,) = methods.make(config, run.problem.spec)
+  assert stage.streams["pool"].split == "unlabelled"
+  assert stage.streams["train"].split == "train"
+  feed.check_batches(run, (stage,))
+  run = feed.open_run(
+    tiny.config(method=method, labels_per_class=0, batch_size=8)
+  )
+  with pytest.raises(UserError, match="are labelled"):
+    feed.check_batches(run, (stage,))
 
 
 def test_heads_are_only_those_of_the_tasks():
