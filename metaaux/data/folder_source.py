@@ -66,11 +66,21 @@ def load(where: str, part: slices.Slice) -> arrays.Source:
 
 
 def _domain_names(root: pathlib.Path) -> tuple[str, ...]:
-  """Domains, if the folders of `root` hold class folders; else ()."""
+  """Domains, if the folders of `root` hold class folders; else ().
+
+  A folder with images of its own is one of a class, whatever else it holds.
+  """
   folders = _folders(root)
   nested = [name for name in folders if _folders(root / name)]
-  if len(nested) < 2 or "train" in folders:
+  if "train" in folders or len(nested) < 2:
     return ()
+  if any(_images(root / name) for name in folders):
+    return ()
+  for name in set(folders) - set(nested):
+    raise UserError(
+      f"{root / name} is empty, and the other folders of {root.name}/ hold "
+      "class folders; fill it or remove it"
+    )
   return tuple(nested)
 
 
@@ -114,6 +124,15 @@ def _folders(path: pathlib.Path) -> list[str]:
   )
 
 
+def _images(path: pathlib.Path) -> list[pathlib.Path]:
+  """Image files of a folder, by name."""
+  return sorted(
+    entry
+    for entry in path.iterdir()
+    if entry.suffix.lower() in _SUFFIXES and not entry.name.startswith(".")
+  )
+
+
 def _class_names(path: pathlib.Path) -> tuple[str, ...]:
   names = tuple(_folders(path))
   if len(names) < 2:
@@ -133,11 +152,7 @@ def _files(split: pathlib.Path, names: tuple[str, ...]) -> _Files:
         f"{split / name} is not a class of train/; its classes: "
         f"{', '.join(names)}"
       )
-    found = sorted(
-      path
-      for path in (split / name).iterdir()
-      if path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
-    )
+    found = _images(split / name)
     if not found:
       raise UserError(
         f"{split / name} has no images ({', '.join(_SUFFIXES)}); add "

@@ -1,10 +1,12 @@
 """NumPy archives: `npz:PATH`, divided into splits or one set with domains."""
 
+import json
 import pathlib
 import pickle
 import zipfile
 import zlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +17,8 @@ _SPLITS = ("train", "test")
 # Of an archive that is not divided.
 _ALL = "all"
 _IMAGES, _LABELS, _NAMES = ("x", "image"), ("y", "label"), "_names"
+_CLASS_NAMES = "class" + _NAMES  # other than by the array of the labels
+_BESIDE = "meta.json"
 # What NumPy raises on archives that are cut short or are something else.
 _BROKEN = (
   ValueError,
@@ -36,7 +40,9 @@ def load(where: str, part: slices.Slice) -> arrays.Source:
 
   An archive that is not divided has `x` (or `image`) and `y` (or `label`), and
   its split is `all`. Each further array of n integers is a level, such as
-  `domain`; `y_names`, `domain_names` and so on may name the classes.
+  `domain`. Lists `class_names` (or `y_names`), `domain_names` and so on may
+  name the classes, in the archive or in a file `meta.json` beside it (there,
+  as many names as classes).
 
   Args:
     where: path of the archive.
@@ -54,10 +60,11 @@ def load(where: str, part: slices.Slice) -> arrays.Source:
       archive = np.load(file, allow_pickle=False)
       if not isinstance(archive, Mapping):
         raise UserError(f"npz:{where} is one array; write it with numpy.savez")
-      undivided = any(key in archive for key in _IMAGES)
-      known = (_ALL,) if undivided else _SPLITS
-      slices.check_name(part, known, f"npz:{where}")
-      return (_read_all if undivided else _read)(archive, where, part)
+      if "x_train" in archive or not any(key in archive for key in _IMAGES):
+        slices.check_name(part, _SPLITS, f"npz:{where}")
+        return _read(archive, where, part)
+      slices.check_name(part, (_ALL,), f"npz:{where}")
+      return _read_all(archive, _beside(path), where, part)
   except UserError:
     raise
   except _BROKEN as error:
@@ -89,30 +96,53 @@ def _read(
 
 
 def _read_all(
-  archive: Mapping[str, np.ndarray], where: str, part: slices.Slice
+  archive: Mapping[str, np.ndarray],
+  beside: Mapping[str, Any],
+  where: str,
+  part: slices.Slice,
 ) -> arrays.Source:
-  """An archive with one set of images."""
+  """An archive with one set of images; `beside` has names that it lacks."""
   images_key = next(key for key in _IMAGES if key in archive)
   labels_key = next((key for key in _LABELS if key in archive), _LABELS[0])
-  images = archive[images_key]
+  levels = [
+    key for key in archive if key != images_key and not key.endswith(_NAMES)
+  ]
   labels, names = {}, {}
-  keys = [key for key in archive if key != images_key]
-  for key in dict.fromkeys((labels_key, *keys)):
-    if key.endswith(_NAMES):
-      continue
+  for key in dict.fromkeys((labels_key, *levels)):
     ids = _labels(archive, key, where)
     count = _num_classes({_ALL: ids}, key, where)
-    own = archive.get(key + _NAMES, np.arange(count)).tolist()
-    if len(own) < count:
+    keys = (key + _NAMES, *((_CLASS_NAMES,) if key == labels_key else ()))
+    found = [(n, archive[n]) for n in keys if n in archive]
+    # A file beside may be that of other data.
+    found += [(n, beside[n]) for n in keys if len(beside.get(n, ())) == count]
+    names_key, own = found[0] if found else ("", range(count))
+    own = tuple(map(str, own))
+    if len(own) < count or len(set(own)) < len(own):
       raise UserError(
-        f"npz:{where}: '{key}{_NAMES}' has {len(own)} names, but '{key}' has "
-        f"the label {count - 1}; name every class"
+        f"npz:{where}: '{names_key}' has {len(set(own))} different names, but "
+        f"'{key}' has the label {count - 1}; name every class, each its own"
       )
     level = str(len(own)) if key == labels_key else key
-    labels[level], names[level] = ids, tuple(map(str, own))
+    labels[level], names[level] = ids, own
   origin = f"npz:{where}, split '{part}'"
-  whole = arrays.check(arrays.Source(images, labels, names), origin)
+  whole = arrays.check(
+    arrays.Source(archive[images_key], labels, names), origin
+  )
   return arrays.cut(whole, part)
+
+
+def _beside(path: pathlib.Path) -> dict[str, list[Any]]:
+  """The lists of names in the file beside an archive; {} without one."""
+  try:
+    found = json.loads((path.parent / _BESIDE).read_text())
+  except (OSError, ValueError):
+    return {}
+  pairs = found.items() if isinstance(found, dict) else ()
+  return {
+    key: value
+    for key, value in pairs
+    if key.endswith(_NAMES) and isinstance(value, list)
+  }
 
 
 def _levels(archive: Mapping[str, np.ndarray]) -> list[str]:

@@ -196,3 +196,37 @@ def test_unknown_split(tmp_path):
     UserError, match="no split 'val'; its splits: test, train"
   ):
     _load(tmp_path, "val")
+
+
+def _domains(root, counts=((3, 2), (1, 4))):
+  for k, of_classes in enumerate(counts):
+    _classes(root / f"domain{k}", of_classes, first=1000 * k)
+
+
+def test_domains_of_classes(tmp_path):
+  _domains(tmp_path)
+  found = _load(tmp_path, "all")
+  assert found.names == {"2": ("a", "b"), "domain": ("domain0", "domain1")}
+  pairs = np.stack([found.labels["domain"], found.labels["2"]], 1)
+  table = np.zeros((2, 2), int)
+  np.add.at(table, tuple(pairs.T), 1)
+  np.testing.assert_array_equal(table, [[3, 2], [1, 4]])
+  # An image has the labels of its folders.
+  rng = np.random.default_rng(1103)  # domain1/b/003.png
+  pixels = rng.integers(0, 256, (5, 6, 3), dtype=np.uint8)
+  (place,) = np.flatnonzero((found.images == pixels).all((1, 2, 3)))
+  np.testing.assert_array_equal(pairs[place], [1, 1])
+
+
+def test_a_domain_without_images_is_no_mistake_that_passes(tmp_path):
+  _domains(tmp_path)
+  (tmp_path / "domain2").mkdir()
+  with pytest.raises(UserError, match="domain2 is empty, and the other"):
+    _load(tmp_path, "all")
+
+
+def test_classes_with_folders_inside_are_classes(tmp_path):
+  _classes(tmp_path, (3, 3))
+  for name in "ab":
+    _image(tmp_path / name / "thumbnails" / "0.png")
+  assert _load(tmp_path).names == {"2": ("a", "b")}

@@ -1,5 +1,7 @@
 """NumPy archives."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -135,3 +137,65 @@ def test_other_files(tmp_path):
   (tmp_path / "text.npz").write_text("no archive")
   with pytest.raises(UserError, match="cannot be read"):
     sources.load(f"npz:{tmp_path / 'text.npz'}", "train")
+
+
+def _undivided(path, **changes):
+  """An archive of one set: 12 images, 3 classes, 2 domains."""
+  made = {
+    "x": _arrays()["x_train"],
+    "y": np.arange(12) % 3,
+    "domain": np.arange(12) % 2,
+    "domain_names": np.array(["ink", "oil"]),
+  }
+  made.update(changes)
+  np.savez(path, **{k: v for k, v in made.items() if v is not None})
+  return f"npz:{path}"
+
+
+@pytest.mark.parametrize("key", ["class_names", "y_names"])
+def test_one_set_with_domains(tmp_path, key):
+  source = _undivided(tmp_path / "a.npz", **{key: np.array(["a", "b", "c"])})
+  found = sources.load(source, "all")
+  assert found.names == {"3": ("a", "b", "c"), "domain": ("ink", "oil")}
+  np.testing.assert_array_equal(found.labels["3"], np.arange(12) % 3)
+  np.testing.assert_array_equal(found.labels["domain"], np.arange(12) % 2)
+  np.testing.assert_array_equal(found.images, _arrays()["x_train"])
+  part = sources.load(source, "all[3:5]")
+  np.testing.assert_array_equal(part.labels["3"], [0, 1])
+
+
+def test_names_beside_the_archive(tmp_path):
+  """As image sets are unpacked: image, label, domain, and a meta.json."""
+  made = {"image": _arrays()["x_train"], "label": np.arange(12) % 3}
+  changes = dict.fromkeys(("x", "y", "domain_names"))
+  source = _undivided(tmp_path / "all.npz", **changes, **made)
+  numbers = {"3": tuple("012"), "domain": tuple("01")}
+  assert sources.load(source, "all").names == numbers
+  beside = {"class_names": ["a", "b", "c"], "domain_names": ["ink", "oil"]}
+  (tmp_path / "meta.json").write_text(json.dumps({"name": "x", **beside}))
+  named = {"3": ("a", "b", "c"), "domain": ("ink", "oil")}
+  assert sources.load(source, "all").names == named
+  # Other data's names do not fit, and what is no list of names is no matter.
+  for content in ({**beside, "class_names": list("abcd")}, [1], 3):
+    (tmp_path / "meta.json").write_text(json.dumps(content))
+    assert sources.load(source, "all").names["3"] == numbers["3"]
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    ({"y": None}, "has no array 'y'; it has: x, domain, domain_names"),
+    ({"domain_names": np.array(["ink"])}, "'domain_names' has 1 different nam"),
+    ({"domain_names": np.array(["a", "a"])}, "'domain' has the label 1; name"),
+    ({"domain": np.arange(11) % 2}, "12 images but 11 labels of level 'domain"),
+    ({"domain": np.arange(12) / 2}, "'domain' is float64"),
+    ({"domain": np.arange(12) + 1}, "labels of 'domain' start at 1"),
+  ],
+)
+def test_mistakes_in_one_set(tmp_path, changes, message):
+  with pytest.raises(UserError, match=message):
+    sources.load(_undivided(tmp_path / "a.npz", **changes), "all")
+
+
+def test_a_divided_archive_may_hold_an_x(tmp_path):
+  assert len(_load(tmp_path, x=np.zeros(3)).images) == 12
