@@ -1,0 +1,36 @@
+"""DAMTL on scikit-learn's digits: two tasks, and a big task beside them.
+
+  python -m metaaux.main --config=configs/damtl_digits.py
+  python -m metaaux.main --config=configs/damtl_digits.py:method=transfer
+  python -m metaaux.main --config=configs/damtl_digits.py:method=separate
+
+Each task has ten images of each of its digits; the big task has all digits and
+all images that no task has.
+
+Arguments, after the colon and separated by commas:
+  runlocal         one seed, 100 steps
+  method=          damtl | transfer: fine-tuning from the big task's network |
+                   separate: one network a task from random weights | single:
+                   one network, whose last layer has the classes of all tasks
+  tasks=           po: 0-5 and 3-9, which share three digits; no: 0-4 and 5-9
+  mask=            weight | filter | none
+  align=           linear | rbf | none
+  source=          per_task | frozen: the masks act on the big task's kernels
+  labels=          images of each class of a task
+  seeds=           number of seeds
+"""
+
+import ml_collections
+
+from metaaux import config as config_lib
+from metaaux import recipes_damtl
+
+
+def get_config(arg: str = "") -> ml_collections.ConfigDict:
+  """See the module's docstring."""
+  arg = config_lib.parse_argument(arg, **recipes_damtl.ARGUMENTS)
+  config = config_lib.base()
+  config.dataset = "digits"
+  config.primary = "10"
+  recipes_damtl.digits(config, arg)
+  return config
