@@ -54,7 +54,7 @@ def of_several_tasks():
     "primary": "10",
     "task_classes": ("0-5", "3-9"),
     "labels_per_class": 5,
-    "optimizer.learning_rate": 0.01,
+    "optimizer.learning_rate": 0.1,
     "optimizer.momentum": 0.9,
   }
 

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from metaaux import big_task, losses, masks, optim, parallel
+from metaaux import big_task, losses, masks, models, optim, parallel
 from metaaux.big_task import BigTaskState
 from metaaux.cmmd import cmmd
 from metaaux.errors import UserError
@@ -103,10 +103,10 @@ def task_loss(
 
   Args:
     problem: the fixed parts.
-    params: of task j.
-    mask: of task j.
+    params: of task j, as are the mask and the batch.
+    mask: {} for none.
     auxiliary: parameters of the auxiliary network, constant.
-    batch: `image` and `primary` of task j.
+    batch: `image` and `primary`.
     task: j.
   """
   config, net, options = problem.config.damtl, problem.net, problem.options
@@ -120,7 +120,7 @@ def task_loss(
   # A sum over the whole batch, whatever part of it is on this device.
   scale = problem.config.batch_size if config.reduction == "sum" else 1
   terms = {
-    "cross_entropy": mean,
+    "primary_loss": mean,
     "accuracy": jnp.mean(logits.argmax(-1) == label_B),
   }
   total = scale * mean
@@ -236,8 +236,9 @@ def assemble(
   """Network and optimisers of a config; masks have no decay.
 
   Raises:
-    UserError: the data has no tasks.
+    UserError: the data has no tasks, or dropout is asked for.
   """
+  models.refuse_dropout(config, "dropout", "block_dropout")
   if not spec.num_big:
     raise UserError(
       f"method={config.method!r} needs several tasks; set config.task_classes, "

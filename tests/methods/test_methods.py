@@ -90,6 +90,11 @@ WITHOUT_DROPOUT = [
   ("block_dropout", "maxl"),
   ("block_dropout", "no_entropy"),
   ("block_dropout", "fine_tune"),
+  *(
+    (kind, method)
+    for kind in ("dropout", "block_dropout")
+    for method in tiny.SEVERAL
+  ),
 ]
 
 
