@@ -5,10 +5,10 @@
   python -m metaaux.main --config=configs/arml_cifar10.py:runlocal,method=single
 
 Auxiliary tasks: rotation and exemplar with a moving-average teacher, on the
-labelled images and on the whole pool. Needs the data set in TFDS
+labelled images and on as many of the rest. Needs the data set in TFDS
 (TFDS_DATA_DIR, or `pip install 'metaaux[tfds]'` to prepare it).
-Images are flipped and cropped at random (padding of 2); the paper's ZCA
-whitening and noise are left out.
+Images are flipped, cropped (reflected borders of 2) and have noise (0.15) at
+random; the paper's ZCA whitening is left out.
 
 Arguments, after the colon and separated by commas:
   runlocal         a small network, 600 steps of 32 + 32 images, one seed
@@ -41,6 +41,8 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   config.dataset = "tfds:cifar10"
   config.psi = (1,)
   config.augment.pad = 2
+  config.augment.mode = "reflect"
   config.augment.flip = True
+  config.augment.noise = 0.15
   recipes_arml.semi_supervised(config, arg, num_classes=10)
   return config

@@ -5,9 +5,9 @@
   python -m metaaux.main --config=configs/arml_svhn.py:runlocal,method=single
 
 Auxiliary tasks: rotation and exemplar with a moving-average teacher, on the
-labelled images and on the whole pool. Needs the data set in TFDS
+labelled images and on as many of the rest. Needs the data set in TFDS
 (TFDS_DATA_DIR, or `pip install 'metaaux[tfds]'` to prepare it).
-Images are cropped at random (padding of 2) and never mirrored.
+Images are cropped at random (reflected borders of 2) and never mirrored.
 
 Arguments, after the colon and separated by commas:
   runlocal         a small network, 600 steps of 32 + 32 images, one seed
@@ -42,6 +42,8 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   config.dataset = "tfds:svhn_cropped"
   config.psi = (1,)
   config.augment.pad = 2
+  config.augment.mode = "reflect"
+  config.consistency.epsilon = 1.0
   config.semi_supervised.flip = False
   recipes_arml.semi_supervised(config, arg, num_classes=10)
   return config

@@ -79,6 +79,9 @@ def _training() -> dict[str, Any]:
       "name": "convnet",
       "width": 1.0,
       "depth": 28,  # of a wide_resnet: 6 n + 4
+      # Of its batch norm; statistics so slow need thousands of steps.
+      "norm_momentum": 0.999,
+      "norm_epsilon": 1e-3,
       "stem": "auto",  # of resnet18: imagenet | small
       "lowering": "auto",
       "widths": (32, 64),  # of a ConvNet; width multiplies them
@@ -198,8 +201,9 @@ def _weighted() -> dict[str, Any]:
     # pi_model, mean_teacher, vat, vat_entmin and pseudo_label.
     "consistency": {
       "weight": 0.0,  # of the unlabelled images; 0: the published one
-      "noise": 0.15,  # deviation of the views' noise
-      "flip": True,  # views are mirrored
+      # Of the second view, beyond what `augment` does to both.
+      "noise": 0.15,  # deviation
+      "flip": True,  # mirrored at random
       "ema": 0.95,  # highest decay of the mean teacher
       "epsilon": 6.0,  # length of vat's perturbation
       "entropy_weight": 0.06,  # of vat_entmin

@@ -155,6 +155,8 @@ _RANGES: Mapping[str, tuple[float, float | None]] = {
   "model.hidden": (0, None),
   "inner.learning_rate": (0.0, None),
   "inner.num_steps": (1, 1000),
+  "model.norm_momentum": (0.0, 1.0),
+  "model.norm_epsilon": (1e-8, 1.0),
   "model.dropout": (0.0, 0.99),
   "model.block_dropout": (0.0, 0.99),
   "embedding.dim": (0, None),

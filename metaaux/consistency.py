@@ -31,6 +31,7 @@ class Pass(NamedTuple):
     params: of the network.
     teacher: averaged parameters, or () without a teacher.
     images: [2 B, H, W, C], the labelled ones first.
+    view: the same images, augmented anew; () where the stage asks for none.
     keys: [2 B].
     first: logits [2 B, C] of the pass that the primary loss is taken of.
     half: B.
@@ -40,6 +41,7 @@ class Pass(NamedTuple):
   params: Tree
   teacher: Tree
   images: Array
+  view: Any
   keys: Array
   first: Array
   half: int
@@ -61,6 +63,7 @@ def stage(
   weights: dict[str, float],
   *,
   teacher: bool = False,
+  second_view: bool = True,
   axis_name: str | None = None,
 ) -> Stage:
   """A stage that trains on the primary loss and on fixed multiples of others.
@@ -73,6 +76,7 @@ def stage(
     weights: their names and weights; `consistency.weight`, if it is not 0,
       takes the place of the first.
     teacher: whether there is one.
+    second_view: whether `auxiliary` looks at one.
     axis_name: devices to average over, None on one device.
   """
   network = models.make(
@@ -84,8 +88,10 @@ def stage(
   tasks = TaskSet(
     names=tuple(weights),
     streams={
-      "train": StreamSpec(split="train", augment=True),
-      "pool": StreamSpec(split=config.semi_supervised.pool, augment=True),
+      "train": StreamSpec("train", augment=True, second_view=second_view),
+      "pool": StreamSpec(
+        config.semi_supervised.pool, augment=True, second_view=second_view
+      ),
     },
     init=partial(_init, network, teacher),
     losses=partial(_losses, network, config, auxiliary),
@@ -119,17 +125,16 @@ def stage(
   )
 
 
-def perturbed(config: Any, look: Pass, number: int) -> Array:
-  """Another view of the images: mirrored or not, with noise.
+def perturbed(config: Any, look: Pass) -> Array:
+  """The second view of the images, on demand mirrored at random, with noise.
 
   Args:
     config: `consistency`.
     look: the images.
-    number: of the view.
   """
   options = config.consistency
-  mirror, noise = (fold(look.keys, 10 * number + i) for i in (1, 2))
-  images = views.mirror(look.images, mirror) if options.flip else look.images
+  mirror, noise = (fold(look.keys, 10 + i) for i in (1, 2))
+  images = views.mirror(look.view, mirror) if options.flip else look.view
   return views.add_noise(images, noise, options.noise)
 
 
@@ -168,6 +173,9 @@ def _losses(
 ) -> Losses:
   train, pool = batches["train"], batches["pool"]
   images = jnp.concatenate([train["image"], pool["image"]])
+  view = ()
+  if "view" in train:
+    view = jnp.concatenate([train["view"], pool["view"]])
   keys = jnp.concatenate(
     [
       joint.example_keys(jax.random.fold_in(key, i), batch)
@@ -187,6 +195,7 @@ def _losses(
     params=params,
     teacher=extra.params if isinstance(extra, teacher_lib.Teacher) else (),
     images=images,
+    view=view,
     keys=keys,
     first=first,
     half=len(train["image"]),

@@ -245,9 +245,15 @@ def batches_at(
       key = jax.random.fold_in(key, step)
       index_B = spec.draw(state, key, batch_size(run, spec))
     index_B = parallel.shard(index_B, run.plan)
-    key = _stream_key(key_of(inputs["seed"], "augment"), name)
-    key = jax.random.fold_in(key, step) if spec.augment else None
-    batch = draw(run, pool, index_B, key)
+
+    def drawn(view: str, index_B: Array = index_B, spec: Any = spec) -> Batch:
+      key = _stream_key(key_of(inputs["seed"], "augment"), view)
+      key = jax.random.fold_in(key, step) if spec.augment else None
+      return draw(run, pool, index_B, key)
+
+    batch = drawn(name)
+    if spec.second_view:
+      batch = {**batch, "view": drawn(f"{name}/view")["image"]}
     if spec.split in _WITHOUT_LABELS:
       unknown = jnp.full_like(batch["primary"], -1)
       batch = {**batch, "primary": unknown, "auxiliary": unknown}

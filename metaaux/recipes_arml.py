@@ -84,8 +84,11 @@ def semi_supervised(
 ) -> None:
   """Shi et al. 2020, section 5.1: WRN-28-2, Adam, 200,000 iterations.
 
+  Single-task training takes as many images a step as the others, all of them
+  labelled.
+
   Args:
-    config: set in place; `dataset` and `augment` stay.
+    config: set in place; `dataset`, `augment` and what depends on them stay.
     arg: parsed arguments, with the names of `SSL_ARGUMENTS`.
     num_classes: of the primary task.
 
@@ -104,7 +107,7 @@ def semi_supervised(
   config.num_seeds = arg.seeds or (1 if arg.runlocal else 3)
   config.labels_per_class = arg.labels // num_classes
   config.gamma = 0.0
-  config.batch_size = 128
+  config.batch_size = _half_batch(arg, 128)
   config.num_steps = 200_000
   config.log_every = 500
   config.eval_every = 10_000
@@ -113,6 +116,10 @@ def semi_supervised(
   config.model.name = "wide_resnet"
   config.model.kernel_init = "he_fan_out"
   config.model.dropout = arg.dropout
+  config.semi_supervised.pool = "unlabelled"
+  # Views differ by what `augment` does to every image, and by nothing else.
+  config.consistency.noise = 0.0
+  config.consistency.flip = False
   config.optimizer.name = "adam"
   config.optimizer.learning_rate = _SSL_RATES.get(arg.method, 5e-3)
   config.optimizer.schedule = "step"
@@ -124,13 +131,21 @@ def semi_supervised(
     config.weighting.projection = "shift_clamp"
     config.weighting.skip_step = True
     config.semi_supervised.flip_after_rotation = True
+    # The code names slower statistics, but leaves them at PyTorch's.
+    config.model.norm_momentum = 0.9
+    config.model.norm_epsilon = 1e-5
   if arg.runlocal:
     _semi_supervised_local(config)
+    config.batch_size = _half_batch(arg, 32)
+
+
+def _half_batch(arg: ml_collections.ConfigDict, size: int) -> int:
+  """Labelled images of a step: half of all, but for single-task training."""
+  return min(2 * size if arg.method == "single" else size, arg.labels)
 
 
 def _semi_supervised_local(config: ml_collections.ConfigDict) -> None:
   """A size that a laptop finishes in minutes."""
-  config.batch_size = 32
   config.num_steps = 600
   config.log_every = 20
   config.eval_every = 200

@@ -79,12 +79,15 @@ class StreamSpec(NamedTuple):
     batch_size: over all devices; 0: that of the config.
     draw: (state, key, B) -> int32 [B], positions of a batch that depends on
       what the stage has learned; None: the split's epochs, one after another.
+    second_view: whether a batch also has `view`, float32 [B, H, W, C]: the same
+      images, augmented anew.
   """
 
   split: str
   augment: bool
   batch_size: int = 0
   draw: Callable[[State, Key, int], Array] | None = None
+  second_view: bool = False
 
 
 class PoolView(NamedTuple):

@@ -27,6 +27,23 @@ def test_semi_supervised_is_the_paper_recipe(name):
   assert config.num_seeds == 3 and config.augment.pad == 2
   assert config.augment.flip == (name == "arml_cifar10")
   assert (config.weighting.eta, config.weighting.every) == (0.0125, 0)
+  assert config.augment.mode == "reflect"
+  assert config.augment.noise == {"arml_cifar10": 0.15, "arml_svhn": 0}[name]
+  assert config.semi_supervised.pool == "unlabelled"
+  assert config.semi_supervised.flip == (name == "arml_cifar10")
+  # The only views are those of `augment`: digits are not mirrored.
+  assert not config.consistency.flip and config.consistency.noise == 0
+  assert config.consistency.epsilon == {"arml_cifar10": 6, "arml_svhn": 1}[name]
+  assert (config.model.norm_momentum, config.model.norm_epsilon) == (
+    0.999,
+    1e-3,
+  )
+
+
+def test_single_task_training_sees_as_many_images():
+  for arg, size in (("", 256), ("labels=100,", 100), ("runlocal,", 64)):
+    config = load_config("arml_cifar10", f"{arg}method=single")
+    assert config.batch_size == size
 
 
 @pytest.mark.parametrize(
@@ -44,6 +61,7 @@ def test_preset_of_the_official_code():
   assert config.weighting.skip_step
   assert config.semi_supervised.flip_after_rotation
   assert config.weighting.gamma == 1
+  assert (config.model.norm_momentum, config.model.norm_epsilon) == (0.9, 1e-5)
   config = load_config("arml_cifar10", "weighting=cosine_similarity")
   assert config.weighting.until == 0.25
 

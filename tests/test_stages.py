@@ -102,6 +102,22 @@ def test_unlabelled_stream_hides_labels(run):
     assert not np.isin(index, train_N).any()
 
 
+def test_second_view_is_augmented_anew(run):
+  specs = {
+    "moved": StreamSpec("train", True, second_view=True),
+    "still": StreamSpec("train", False, second_view=True),
+  }
+  batch = drawer(run, stage_of(run, **specs))(3)
+  alone = drawer(run, stage_of(run, moved=StreamSpec("train", True)))(3)
+  assert "view" not in alone["moved"]
+  moved, still = batch["moved"], batch["still"]
+  np.testing.assert_array_equal(moved["image"], alone["moved"]["image"])
+  np.testing.assert_array_equal(still["image"], still["view"])
+  assert moved["view"].shape == moved["image"].shape
+  differ = (moved["view"] != moved["image"]).any((2, 3, 4))
+  assert 0.7 < differ.mean() < 1  # one of nine crops is the same
+
+
 def test_labelled_streams_stay_among_labelled_images(run):
   at = drawer(
     run,

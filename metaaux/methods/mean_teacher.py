@@ -26,12 +26,9 @@ def make(
   """
 
   def auxiliary(look: Pass) -> tuple[Array]:
-    student, teacher = (
-      look.logits(params, consistency.perturbed(config, look, i), i)
-      for i, params in ((1, look.params), (2, look.teacher))
-    )
+    teacher = look.logits(look.teacher, consistency.perturbed(config, look), 1)
     gap_B = consistency.squared_difference(
-      student, jax.lax.stop_gradient(teacher)
+      look.first, jax.lax.stop_gradient(teacher)
     )
     return (consistency.unlabelled(look, gap_B).mean(),)
 

@@ -1,8 +1,8 @@
 """Pi-model: two views of an image should be told alike.
 
 Laine & Aila 2017, as a comparator of Shi et al. 2020 (arml, section 5.4): the
-squared difference of the softmax outputs on two views, the second constant,
-with weight 20.
+squared difference of the softmax outputs on two views, the first constant, with
+weight 20.
 """
 
 from typing import Any
@@ -26,11 +26,10 @@ def make(
   """
 
   def auxiliary(look: Pass) -> tuple[Array]:
-    first, second = (
-      look.logits(look.params, consistency.perturbed(config, look, i), i)
-      for i in (1, 2)
+    second = look.logits(look.params, consistency.perturbed(config, look), 1)
+    gap_B = consistency.squared_difference(
+      second, jax.lax.stop_gradient(look.first)
     )
-    gap_B = consistency.squared_difference(first, jax.lax.stop_gradient(second))
     return (consistency.unlabelled(look, gap_B).mean(),)
 
   weights = {"consistency": 20.0}

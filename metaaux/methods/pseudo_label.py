@@ -2,8 +2,8 @@
 
 Lee 2013, as the code of Shi et al. 2020 has it (arml, section 5.4): above a
 confidence of 0.95 the likeliest class, ten times as heavy; below it the
-prediction itself. Unlike self-training in rounds (`self_training`), labels
-change with every step.
+prediction itself. Labels are those of one view, and another is to be told so.
+Unlike self-training in rounds (`self_training`), they change with every step.
 """
 
 from typing import Any
@@ -30,8 +30,12 @@ def make(
   """
 
   def auxiliary(look: Pass) -> tuple[Array]:
-    logits = consistency.unlabelled(look, look.first)
-    return (pseudo_loss(logits, config.consistency.threshold).mean(),)
+    found = look.logits(look.params, consistency.perturbed(config, look), 1)
+    logits, first = (
+      consistency.unlabelled(look, x) for x in (found, look.first)
+    )
+    threshold = config.consistency.threshold
+    return (pseudo_loss(logits, first, threshold).mean(),)
 
   weights = {"pseudo_label": 1.0}
   stage = consistency.stage(
@@ -40,9 +44,15 @@ def make(
   return (stage,)
 
 
-def pseudo_loss(logits_BxC: Array, threshold: float) -> Array:
-  """Cross-entropy with the network's own labels, which are constant: [B]."""
-  p_BxC = jax.lax.stop_gradient(jax.nn.softmax(logits_BxC))
+def pseudo_loss(logits_BxC: Array, first_BxC: Array, threshold: float) -> Array:
+  """Cross-entropy with the network's own labels, which are constant: [B].
+
+  Args:
+    logits_BxC: that learn.
+    first_BxC: logits that the labels are made of.
+    threshold: of the highest probability, from which a label is hard.
+  """
+  p_BxC = jax.lax.stop_gradient(jax.nn.softmax(first_BxC))
   sure_B = p_BxC.max(-1) > threshold
   label_BxC = jax.nn.one_hot(p_BxC.argmax(-1), p_BxC.shape[-1])
   target_BxC = jnp.where(sure_B[:, None], _CONFIDENT * label_BxC, p_BxC)

@@ -50,7 +50,7 @@ def make(
   if entropy:
     weights["entropy"] = config.consistency.entropy_weight
   stage = consistency.stage(
-    config, spec, auxiliary, weights, axis_name=axis_name
+    config, spec, auxiliary, weights, second_view=False, axis_name=axis_name
   )
   return (stage,)
 

@@ -88,7 +88,12 @@ def _residual(config: Any, common: dict[str, Any]) -> dict[str, Any]:
 
 
 def _wide_resnet(config: Any, **common: Any) -> nn.Module:
-  return WideResNet(depth=config.depth, **_residual(config, common))
+  return WideResNet(
+    depth=config.depth,
+    norm_momentum=config.norm_momentum,
+    norm_epsilon=config.norm_epsilon,
+    **_residual(config, common),
+  )
 
 
 def _resnet18(config: Any, **common: Any) -> nn.Module:
@@ -115,8 +120,9 @@ def make(
   Args:
     config: has attributes `name`, `lowering`, `decoder`, `dropout`,
       `block_dropout` and `kernel_init`; for VGG-16 and the residual networks
-      `width`, and `depth` (wide_resnet) or `stem` (resnet18); for the small
-      network `widths`, `kernels`, `padding`, `hidden`, `batch_norm`.
+      `width`, and `depth`, `norm_momentum` and `norm_epsilon` (wide_resnet) or
+      `stem` (resnet18); for the small network `widths`, `kernels`, `padding`,
+      `hidden`, `batch_norm`.
     heads: number of classes by head; head NAME has its parameters under
       "head_NAME" at the top of the tree. 0 classes stand for the features
       that the heads receive, without parameters.

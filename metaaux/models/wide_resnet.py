@@ -18,13 +18,15 @@ _SLOPE = 0.1
 class WideResNet(nn.Module):
   """Zagoruyko & Komodakis 2016, as Oliver et al. 2018 and ARML have it.
 
-  Pre-activation blocks without biases, leaky ReLU of slope 0.1, batch norm with
-  eps 1e-3 whose running statistics move by 1e-3 (arml, section 5.2).
+  Pre-activation blocks without biases and leaky ReLU of slope 0.1 (arml,
+  section 5.2).
 
   Attributes:
     heads: number of classes by head; no hidden layer.
     depth: 6 n + 4, for n blocks a stage.
     width: multiplies the channels 16, 32, 64 and 128.
+    norm_momentum: share of the old in the new running statistics of batch norm.
+    norm_epsilon: of batch norm, added to the variance.
     dropout: rate, of the features.
     lowering: see `layers.convolution`.
     axis_name: devices over which batch statistics are averaged.
@@ -33,6 +35,8 @@ class WideResNet(nn.Module):
   heads: Mapping[str, int]
   depth: int
   width: float
+  norm_momentum: float
+  norm_epsilon: float
   dropout: float
   lowering: str
   axis_name: str | None
@@ -82,7 +86,11 @@ class WideResNet(nn.Module):
 
   def _activated(self, x: Array, train: bool, name: str) -> Array:
     norm = layers.batch_norm(
-      train, self.axis_name, momentum=0.999, epsilon=1e-3, name=name
+      train,
+      self.axis_name,
+      momentum=self.norm_momentum,
+      epsilon=self.norm_epsilon,
+      name=name,
     )
     return nn.leaky_relu(norm(x), _SLOPE)
 

@@ -57,13 +57,17 @@ def test_unit_of_small_and_of_zero_images():
 
 def test_pseudo_labels(x64):
   p = np.array([[0.96, 0.04], [0.7, 0.3]])
-  found = pseudo_label.pseudo_loss(jnp.log(jnp.asarray(p)), 0.95)
+  z = jnp.log(jnp.asarray(p))
+  found = pseudo_label.pseudo_loss(z, z, 0.95)
   wanted = [-10 * np.log(0.96), -(p[1] * np.log(p[1])).sum()]
   np.testing.assert_allclose(found, wanted, rtol=1e-12)
-  # Labels are constant: where they are soft, nothing is left to learn.
-  grads = jax.grad(lambda z: pseudo_label.pseudo_loss(z, 0.95).sum())(
-    jnp.log(jnp.asarray(p))
-  )
+  # Another view is told the labels of the first.
+  q = np.array([[0.3, 0.7], [0.2, 0.8]])
+  found = pseudo_label.pseudo_loss(jnp.log(jnp.asarray(q)), z, 0.95)
+  wanted = [-10 * np.log(0.3), -(p[1] * np.log(q[1])).sum()]
+  np.testing.assert_allclose(found, wanted, rtol=1e-12)
+  # Labels are constant: where they are soft, one view has nothing to learn.
+  grads = jax.grad(lambda z: pseudo_label.pseudo_loss(z, z, 0.95).sum())(z)
   np.testing.assert_allclose(grads[1], 0, atol=1e-12)
   np.testing.assert_allclose(grads[0], [-0.4, 0.4], rtol=1e-9)
 
@@ -128,11 +132,62 @@ def test_adversarial_images_are_worse_than_random_ones():
 
   first = logits(None, images, 0)
   keys = jax.random.split(jax.random.key(1), 64)
-  look = consistency.Pass(logits, state.params, (), images, keys, first, 32)
+  look = consistency.Pass(logits, state.params, (), images, (), keys, first, 32)
   found = vat.adversarial_divergence(look, 1.0).mean()
   noise = vat.unit(jax.random.normal(jax.random.key(2), images.shape))
   random = vat.divergence(stage.predict(state, images + noise), first).mean()
   assert found > 2 * random
+
+
+def second(batch):
+  """A batch whose second view is another, brighter one."""
+  return {**batch, "view": 1.5 * batch["image"] + 0.25}
+
+
+@pytest.mark.parametrize("method", ["pi_model", "mean_teacher", "pseudo_label"])
+def test_loss_and_gradient_on_two_views(method):
+  """Written down for a network without batch norm; one side is constant."""
+  settings = tiny.config(
+    method=method, **{"consistency.noise": 0.0, "consistency.flip": False}
+  )
+  run = feed.open_run(settings)
+  (stage,) = methods.make(settings, run.problem.spec)
+  train, pool = (
+    second(feed.draw(run, run.pool, jnp.arange(a, a + 16), None))
+    for a in (0, 100)
+  )
+  state = stage.init(jax.random.key(0), train, None)
+  if method == "mean_teacher":
+    shrunk = jax.tree.map(lambda x: 0.9 * x, state.extra.params)
+    state = state._replace(extra=state.extra._replace(params=shrunk))
+
+  def logits(params, images):
+    return stage.predict(state._replace(params=params), images)
+
+  def loss(params):
+    own = jax.nn.log_softmax(logits(params, train["image"]))
+    primary = -(own * jax.nn.one_hot(train["primary"], 2)).sum(-1).mean()
+    one, two = pool["image"], pool["view"]
+    if method == "mean_teacher":
+      a, b = logits(params, one), logits(state.extra.params, two)
+    else:
+      a, b = logits(params, two), logits(state.params, one)
+    a, p = jax.nn.log_softmax(a), jax.nn.softmax(b)
+    if method == "pseudo_label":
+      return primary - (p * a).sum(-1).mean()  # none is sure
+    weight = {"pi_model": 20, "mean_teacher": 8}[method]
+    return primary + weight * ((jnp.exp(a) - p) ** 2).mean()
+
+  value, grads = jax.value_and_grad(loss)(state.params)
+  settings.gamma = 0.0
+  (stage,) = methods.make(settings, run.problem.spec)
+  batches = {"train": train, "pool": pool}
+  _, row = stage.updates["update"](
+    state, batches, jax.random.key(1), jnp.int32(0)
+  )
+  np.testing.assert_allclose(row["loss"], value, rtol=1e-5)
+  norm = sum((g**2).sum() for g in jax.tree.leaves(grads)) ** 0.5
+  np.testing.assert_allclose(row["gradient_norm"], norm, rtol=1e-4)
 
 
 def test_halves_have_their_own_losses():
@@ -141,7 +196,8 @@ def test_halves_have_their_own_losses():
   run = feed.open_run(settings)
   (stage,) = methods.make(settings, run.problem.spec)
   train, one, two = (
-    feed.draw(run, run.pool, jnp.arange(a, a + 16), None) for a in (0, 100, 200)
+    second(feed.draw(run, run.pool, jnp.arange(a, a + 16), None))
+    for a in (0, 100, 200)
   )
   state = stage.init(jax.random.key(0), train, None)
   rows = [
