@@ -43,10 +43,7 @@ Tree = Any
 
 
 class DamtlState(NamedTuple):
-  """Networks and masks of all tasks, their optimisers, the auxiliary network.
-
-  `params` and `masks` are tuples, one entry a task; a mask is {} without masks.
-  """
+  """Of each task a network and a mask ({}: none); the auxiliary network."""
 
   params: tuple[Tree, ...]
   masks: tuple[Tree, ...]
