@@ -18,6 +18,10 @@ Arguments, after the colon and separated by commas:
   source=          per_task | frozen: the masks act on the big task's kernels
   labels=          images of each class of a task
   seeds=           number of seeds
+
+Expected with five seeds, one x86-64 core (mean accuracy over both tasks and
+95% interval): damtl 95.30 ± 1.98 in 26 seconds, transfer 95.34 ± 1.88, separate
+90.03 ± 3.43, single 90.32 ± 2.38.
 """
 
 import ml_collections
