@@ -14,6 +14,11 @@ from metaaux.errors import UserError
 
 LEVEL = "domain"
 _VALIDATION_SHARE = 0.1
+# Keys of other divisions and tasks, which have no place in this one.
+_UNUSED = (
+  *("aux", "within", "psi", "attributes"),
+  *("label_fraction", "meta_fraction"),
+)
 
 
 class Divided(NamedTuple):
@@ -38,12 +43,20 @@ def divide(config: Any, source: arrays.Source) -> tuple[str, Divided]:
   """The primary level, and the images of all domains divided.
 
   Args:
-    config: `target_domain`, `primary`, `labels_per_class`, `seed`, `num_seeds`.
+    config: `target_domain`, `primary`, `labels_per_class`, `seed`, `num_seeds`;
+      other divisions must be left out.
     source: images with a level "domain".
 
   Raises:
-    UserError: there are no such domains, or too few images.
+    UserError: there are no such domains, too few images, or a key that would
+      have no effect.
   """
+  for key in _UNUSED:
+    if getattr(config, key):
+      raise UserError(
+        f"{key}={getattr(config, key)!r} has no effect with "
+        f"target_domain={config.target_domain!r}; leave it out"
+      )
   target = _target(config, source)
   primary = _primary(config, source)
   labels, names = source.labels[primary], source.names[primary]
@@ -90,6 +103,11 @@ def _of_seed(
   )
   chosen = np.zeros(len(members[target]), bool)
   chosen[few] = True
+  if chosen.all():
+    raise UserError(
+      f"labels_per_class={config.labels_per_class} takes all {len(chosen)} "
+      "images of the target domain and leaves none to test on; lower it"
+    )
   parts = [
     (k, *part(k, labels_per_class=0, meta_fraction=_VALIDATION_SHARE))
     for k in range(len(members))

@@ -59,6 +59,9 @@ def test_no_other_labels_of_the_target_reach_a_stream():
     ({"primary": "20"}, "primary='20' is not a level"),
     ({"dataset": "digits", "train_split": "train"}, "no level 'domain'"),
     ({"batch_size": 30}, "batch_size=30"),
+    ({"meta_fraction": 0.1}, "meta_fraction=0.1 has no effect with target_do"),
+    ({"within": "domain"}, "within='domain' has no effect"),
+    ({"psi": (3,)}, r"psi=\(3,\) has no effect"),
   ],
 )
 def test_wrong_options(changes, match):
@@ -87,3 +90,49 @@ def test_folders_of_domains(tmp_path):
 def test_an_archive_that_is_not_divided_has_the_split_all():
   with pytest.raises(UserError, match="no split 'train'; its splits: all"):
     build(train_split="train")
+
+
+def small(path, **splits):
+  """Six images of each of two classes in each of two domains."""
+  rng = np.random.default_rng(0)
+  count = np.arange(24)
+  made = {
+    "x": rng.integers(0, 256, (24, 8, 8), dtype=np.uint8),
+    "y": count % 2,
+    "domain": count // 2 % 2,
+  }
+  np.savez(path, **{splits.get(key, key): x for key, x in made.items()})
+  return made
+
+
+def test_few_labels_must_leave_some_to_test_on(tmp_path):
+  small(tmp_path / "a.npz")
+  options = {"dataset": f"npz:{tmp_path / 'a.npz'}", "target_domain": "1"}
+  problem = build(**options, labels_per_class=5, batch_size=10)
+  assert problem.tested().shape == (1, 2)
+  with pytest.raises(UserError, match=r"takes all 12 images .* leaves none to"):
+    build(**options, labels_per_class=6, batch_size=10)
+
+
+def test_an_archive_that_is_divided(tmp_path):
+  made = small(tmp_path / "whole.npz")
+  parts = {"train": slice(0, 14), "test": slice(14, 24)}
+  np.savez(
+    tmp_path / "a.npz",
+    **{f"x_{k}": made["x"][part] for k, part in parts.items()},
+    **{f"y_{k}": made["y"][part] for k, part in parts.items()},
+    **{f"y_{k}_domain": made["domain"][part] for k, part in parts.items()},
+  )
+  problem = build(
+    dataset=f"npz:{tmp_path / 'a.npz'}",
+    train_split="train+test",
+    target_domain="0",
+    batch_size=4,
+  )
+  assert problem.spec.domain_names == ("1",)
+  assert problem.tested().shape == (1, 8)
+  np.testing.assert_array_equal(problem.pool["primary"], made["y"])
+  rest = np.concatenate([problem.positions("domain_0")[0], problem.meta[0]])
+  np.testing.assert_array_equal(
+    np.sort(rest), np.flatnonzero(made["domain"] == 1)
+  )
