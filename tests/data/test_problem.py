@@ -22,6 +22,7 @@ def _config(**changes):
     "primary": "10",
     "aux": "",
     "target_domain": "",
+    "task_classes": (),
     "within": "",
     "shrink": 1,
     "image_side": 0,
