@@ -2,7 +2,9 @@
 
 Setting 3 of Shi et al. 2020 (arml, section 7). All domains share one head, so
 that the weights look at the layers below it alone. Target and sources pass the
-network together: batch norm sees all domains in one batch.
+network together: batch norm sees all domains in one batch. Where the target is
+not trained on (`primary_weight=0`), it passes alone and leaves no trace in the
+running statistics, so that with fixed weights the target changes nothing.
 
 With method "fada" a pair discriminator makes the domains alike (Motiian et al.
 2017, "Few-Shot Adversarial Domain Adaptation"): it tells four groups of pairs
@@ -124,34 +126,51 @@ def all_losses(
   batches: Batches,
   key: Key,
 ) -> Losses:
-  """The loss on the target's few labels and on each source, in one pass."""
+  """The loss on the target's few labels and on each source."""
   del extra
   parts = [batches[name] for name in ("train", *problem.streams)]
-  keys = jnp.concatenate([joint.example_keys(key, part) for part in parts])
-  images = jnp.concatenate([part["image"] for part in parts])
-  own = {name: x for name, x in params.items() if name != _PAIRS}
-  logits, stats = problem.network.apply(
-    own, stats, images, train=True, key=keys
-  )
-  ends = [
-    sum(len(p["primary"]) for p in parts[:i]) for i in range(1, len(parts))
-  ]
-  found = jnp.split(logits["primary"], ends)
+  outputs, stats = _apply(problem, params, stats, parts, key)
+  labels = [part["primary"] for part in parts]
   target, *sources = (
-    losses.focal_loss(logits_BxC, part["primary"], problem.config.gamma).mean()
-    for logits_BxC, part in zip(found, parts, strict=True)
+    losses.focal_loss(logits_BxC, label, problem.config.gamma).mean()
+    for logits_BxC, label in zip(outputs["primary"], labels, strict=True)
   )
-  hits = found[0].argmax(-1) == parts[0]["primary"]
+  hits = outputs["primary"][0].argmax(-1) == labels[0]
   metrics, other = {"accuracy": jnp.mean(hits)}, 0.0
   if problem.adversarial:
-    features = jnp.split(logits["features"], ends)
-    labels = [part["primary"] for part in parts]
     told, confused = pair_losses(
-      params[_PAIRS], features, labels, problem.spec.num_primary
+      params[_PAIRS], outputs["features"], labels, problem.spec.num_primary
     )
-    other = told + problem.config.domains.adversarial_weight * confused
+    weight = problem.config.domains.adversarial_weight
+    # Without its weight, the features' gradient is that of joint training.
+    other = told + weight * confused if weight else told
     metrics |= {"pair_loss": told, "confusion_loss": confused}
   return Losses(target, jnp.stack(sources), stats, metrics, other)
+
+
+def _apply(
+  problem: Problem,
+  params: Tree,
+  stats: Tree,
+  parts: list[Batch],
+  key: Key,
+) -> tuple[dict[str, list[Array]], Tree]:
+  """Logits and features of each part, the target first, and new statistics."""
+  own = {name: x for name, x in params.items() if name != _PAIRS}
+
+  def together(parts: list[Batch]) -> tuple[dict[str, list[Array]], Tree]:
+    keys = jnp.concatenate([joint.example_keys(key, part) for part in parts])
+    images = jnp.concatenate([part["image"] for part in parts])
+    found, new = problem.network.apply(own, stats, images, train=True, key=keys)
+    sizes = [len(part["primary"]) for part in parts]
+    ends = [sum(sizes[:i]) for i in range(1, len(sizes))]
+    return {name: jnp.split(x, ends) for name, x in found.items()}, new
+
+  if problem.config.primary_weight:
+    return together(parts)
+  target, _ = together(parts[:1])
+  sources, new = together(parts[1:])
+  return {name: [*target[name], *sources[name]] for name in target}, new
 
 
 def pair_losses(

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tiny
 
-from metaaux import feed, losses, settings
+from metaaux import feed, losses, parallel, settings
+from metaaux import tasks as tasks_lib
 from metaaux.errors import UserError
 from metaaux.settings import domains
 
@@ -42,6 +43,73 @@ def test_a_loss_of_each_domain():
     found.auxiliary, [wanted("domain_0"), wanted("domain_1")], rtol=1e-5
   )
   assert found.other == 0
+
+
+def gradient(found, batches, weight_K, primary_weight):
+  tasks, params, stats, extra, _ = found
+  grads, stats, _ = tasks_lib.gradient(
+    tasks,
+    params,
+    stats,
+    extra,
+    batches,
+    jax.random.key(1),
+    jnp.asarray(weight_K),
+    primary_weight=primary_weight,
+    axis_name=None,
+  )
+  return grads, stats
+
+
+def test_equal_weights_are_the_plain_sum():
+  found = setting()
+  tasks, params, stats, extra, batches = found
+
+  def total(params):
+    values = tasks.losses(params, stats, extra, batches, jax.random.key(1))
+    return values.primary + values.auxiliary[0] + values.auxiliary[1]
+
+  grads, _ = gradient(found, batches, [1.0, 1.0], 1.0)
+  chex.assert_trees_all_close(grads, jax.grad(total)(params), rtol=1e-5)
+
+
+def test_the_baseline_does_not_see_the_target():
+  """Neither its labels nor, through batch norm, its images."""
+  changes = {"primary_weight": 0.0, "model.batch_norm": True}
+  found = setting(**changes)
+  batches = found[-1]
+  train = batches["train"]
+  other = {**train, "image": -train["image"], "primary": 9 - train["primary"]}
+  results = [
+    gradient(found, {**batches, "train": batch}, [1.0, 2.0], 0.0)
+    for batch in (train, other)
+  ]
+  chex.assert_trees_all_equal(*results)
+  # The head has a gradient of the sources alone.
+  alone, _ = gradient(found, batches, [0.0, 0.0], 0.0)
+  for leaf in jax.tree.leaves(alone):
+    np.testing.assert_array_equal(leaf, 0)
+  # Joint training has both in its statistics.
+  joint = setting(**{**changes, "primary_weight": 1.0})
+  one, two = (
+    gradient(joint, {**batches, "train": batch}, [1.0, 2.0], 1.0)[1]
+    for batch in (train, other)
+  )
+  assert not np.array_equal(*(jax.tree.leaves(x)[0] for x in (one, two)))
+
+
+def test_the_baseline_on_four_devices():
+  final = []
+  for mode in ("none", "pmap"):
+    changes = tiny.of_domains() | {
+      "method": "arml",
+      "primary_weight": 0.0,
+      "parallel": mode,
+      "model.batch_norm": True,
+    }
+    states, _, run, _ = tiny.run_steps(tiny.config(**changes), 3)
+    final.append(parallel.to_host(states, run.plan))
+  chex.assert_trees_all_close(*final, rtol=1e-5, atol=1e-6)
 
 
 def test_sizes_of_batches():
@@ -132,7 +200,7 @@ def test_without_its_weight_fada_trains_like_joint_training():
     states, *_ = tiny.run_steps(tiny.config(**changes), 3)
     final.append(dict(states[0].params))
   final[1].pop("head_pairs")
-  chex.assert_trees_all_close(*final, rtol=1e-5, atol=1e-7)
+  chex.assert_trees_all_equal(*final)
 
 
 @pytest.mark.parametrize(
