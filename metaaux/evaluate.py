@@ -215,8 +215,9 @@ def on_split(
 
   Args:
     restored: of `restore`.
-    split: "train", "meta" or "test", as the run itself divides its data; or a
-      split of the source, such as test[:50%].
+    split: "train", "meta" or "test", as the run itself divides its data, or
+      "domain_0", "domain_1" ... of its source domains; or a split of the
+      source, such as test[:50%].
     dataset: a source with the same classes; "": that of the run.
 
   Returns:
@@ -227,7 +228,8 @@ def on_split(
     UserError: the split or the source is wrong.
   """
   run, problem = restored.run, restored.run.problem
-  if split in ("train", "meta") and not dataset:
+  own = ("train", "meta", *problem.more)
+  if split in own and not dataset:
     examples, labels = run.pool, problem.pool["primary"]
     positions = problem.positions(split)
   elif split == "test" and not dataset:
@@ -281,8 +283,8 @@ def main(argv: Sequence[str]) -> int:
     "--split",
     metavar="SPLIT",
     default="test",
-    help="train, meta or test as the run divides its data, or a split of the "
-    "source such as test[:50%%] (%(default)s)",
+    help="train, meta, test or domain_0 ... as the run divides its data, or a "
+    "split of the source such as test[:50%%] (%(default)s)",
   )
   parser.add_argument(
     "--dataset",

@@ -64,12 +64,16 @@ def open_run(config: Any) -> Run:
       f"attribute '{name}' is the same in all training images, so that there "
       "is nothing to learn from it"
     )
+  pool = parallel.replicate(problem.pool, plan)
+  # A target domain is tested on images that lie in the pool already.
+  same = problem.test is problem.pool
+  test = (pool, problem.pool["primary"]) if same else None
   return Run(
     config=config,
     plan=plan,
     problem=problem,
-    pool=parallel.replicate(problem.pool, plan),
-    tests={"test": _test_set(problem.test, plan)},
+    pool=pool,
+    tests={"test": test or _test_set(problem.test, plan)},
     seeds=np.arange(
       config.seed, config.seed + config.num_seeds, dtype=np.int32
     ),
@@ -129,8 +133,9 @@ def check_batches(run: Run, stages: Sequence[Stage]) -> None:
       size, parts = batch_size(run, spec), run.plan.num_shards
       found = run.problem.positions(spec.split).shape[1]
       what = f"batch_size={size} of stage {stage.name!r}"
-      # Only embeddings have streams of a size of their own.
-      key = "embedding.batch_size" if spec.batch_size else "batch_size"
+      # Streams with a size of their own are of source domains or embeddings.
+      owner = "domains" if spec.split in run.problem.more else "embedding"
+      key = f"{owner}.batch_size" if spec.batch_size else "batch_size"
       if size > found:
         raise UserError(
           f"{what}, but the {spec.split} split has {found} examples; set "
