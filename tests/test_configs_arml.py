@@ -85,6 +85,10 @@ def test_modes_of_pacs():
   assert config.dataset == "npz:pacs.npz" and config.target_domain == "sketch"
   assert config.model.name == "resnet18"
   assert (config.labels_per_class, config.batch_size) == (5, 35)
+  assert load_config("arml_pacs", "labels=100").batch_size == 128
+  for domain, images in (("sketch", 5456), ("photo", 7489)):
+    steps = load_config("arml_pacs", f"target_domain={domain}").num_steps
+    assert steps == 100 * round(images / 128)
   assert config.primary_weight == 1 and config_lib.label(config) == "arml"
   for arg, label in (
     ("weighting=uniform", "weights:uniform"),
