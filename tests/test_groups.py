@@ -94,7 +94,7 @@ def test_a_run_reports_its_groups(tmp_path):
 @pytest.mark.parametrize(
   ("flags", "says"),
   [
-    (("--config.method=uniform",), "within='2' needs method='single'"),
+    (("--config.method=uniform",), "within='2' makes several tasks"),
     (("--config.within=5",), "within='5' is not a level of digits"),
     (("--config.within=10",), "within='10' is not a level of digits"),
   ],

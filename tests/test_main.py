@@ -178,7 +178,10 @@ def test_wrong_arrays(tmp_path, config, capsys, changes, message):
     ),
     (["--config.labels_per_class=501"], "labels_per_class=501, but .* has "),
     (["--config.psi=1,2,3"], "psi has 3 entries, but primary="),
-    (["--config.model.name=resnt"], "no model 'resnt'; known: convnet, vgg16"),
+    (
+      ["--config.model.name=resnt"],
+      "no model 'resnt'; known: convnet, resnet18",
+    ),
     (["--config.model.name=vgg16"], "images of at least 32x32, these are 8x8"),
     (
       ["--config.model.widths=4,4,4,4", "--config.model.kernels=3,3,3,3"],
