@@ -37,10 +37,52 @@ def test_memory_does_not_grow_with_the_number_of_tasks(benches):
   assert many < 1.05 * few
 
 
-def test_the_forward_pass_is_shared(benches):
-  """A step that moves the weights has 2.9 times the operations, not 4."""
+def test_no_pass_is_made_twice(benches):
+  """A step that moves the weights has 2.25 times the operations.
+
+  Beside the three passes of training: one reverse, and one forward along it.
+  """
   for bench in benches.values():
     plain, reweigh = (
       one.cost_analysis()["flops"] for one in (bench.plain, bench.reweigh)
     )
-    assert reweigh < 3.2 * plain
+    assert reweigh < 2.6 * plain
+
+
+def test_uniform_weights_descend_the_plain_sum(benches):
+  bench = benches[2]
+  tasks, config = bench.problem.tasks, bench.problem.config.optimizer
+  state = bench.state
+
+  def total(params):
+    found = tasks.losses(
+      params, state.stats, state.extra, bench.batches, jax.random.key(1)
+    )
+    return found.primary + found.auxiliary[0] + found.auxiliary[1]
+
+  grads = jax.grad(total)(state.params)
+  wanted = jax.tree.map(
+    lambda x, g: x - config.learning_rate * (g + config.weight_decay * x),
+    state.params,
+    grads,
+  )
+  copy = jax.tree.map(lambda x: x.copy(), state)
+  new, _ = bench.plain(copy, bench.batches, jax.random.key(1), np.int32(0))
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
+    new.params,
+    wanted,
+  )
+
+
+@pytest.mark.parametrize(
+  ("seldom", "always", "met"),
+  [
+    ([11.0, 10.0], [24.0, 25.0], True),
+    ([12.0, 11.5], [24.0, 25.0], False),
+    ([10.5, 10.5], [25.0, 26.0], False),
+  ],
+)
+def test_each_target_counts(seldom, always, met):
+  found = {0: [10.0, 10.0], weighting.BLOCK: seldom, 1: always}
+  assert weighting.targets_met(found) is met

@@ -123,12 +123,17 @@ def tasks_at(
     def held_out(point: Tree) -> Array:
       return losses(point, other).primary
 
+  def primary_and_auxiliary(point: Tree) -> tuple[Array, Array]:
+    found = losses(point, batches)
+    return found.primary, found.auxiliary
+
   return Tasks(
     point,
     lambda point: losses(point, batches).primary,
     lambda point: losses(point, batches).auxiliary,
     held_out_loss=held_out,
     axis_name=axis_name,
+    all_losses=primary_and_auxiliary,
   )
 
 

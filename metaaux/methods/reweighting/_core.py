@@ -38,6 +38,10 @@ class Tasks(NamedTuple):
     forward_mode: whether the losses can be differentiated forwards. False for
       functions that have only a custom reverse rule; one forward pass is then
       replaced by K reverse ones, with the same result.
+    all_losses: params -> (primary_loss, auxiliary_losses) by one evaluation;
+      None: both functions one after the other. A compiler can share the
+      forward passes of two calls, but not their reverse passes: the gradient
+      of a sum of losses then takes two of them.
   """
 
   params: Tree
@@ -46,6 +50,7 @@ class Tasks(NamedTuple):
   held_out_loss: Callable[[Tree], Array] | None = None
   axis_name: str | None = None
   forward_mode: bool = True
+  all_losses: Callable[[Tree], tuple[Array, Array]] | None = None
 
 
 class Weighting(NamedTuple):
@@ -113,8 +118,8 @@ def weighting(init: Callable[[int], State], step: Step) -> Weighting:
 def _checked(tasks: Tasks, num_tasks: int) -> Tasks:
   """The tasks, whose losses complain if they are not `num_tasks` many."""
 
-  def auxiliary_losses(params: Tree) -> Array:
-    loss_K = jnp.asarray(tasks.auxiliary_losses(params))
+  def check(loss_K: ArrayLike) -> Array:
+    loss_K = jnp.asarray(loss_K)
     if loss_K.shape != (num_tasks,):
       raise ValueError(
         f"auxiliary_losses returned {loss_K.dtype}{list(loss_K.shape)}, but "
@@ -122,7 +127,17 @@ def _checked(tasks: Tasks, num_tasks: int) -> Tasks:
       )
     return loss_K
 
-  return tasks._replace(auxiliary_losses=auxiliary_losses)
+  def auxiliary_losses(params: Tree) -> Array:
+    return check(tasks.auxiliary_losses(params))
+
+  def all_losses(params: Tree) -> tuple[Array, Array]:
+    primary, loss_K = tasks.all_losses(params)
+    return primary, check(loss_K)
+
+  return tasks._replace(
+    auxiliary_losses=auxiliary_losses,
+    all_losses=tasks.all_losses and all_losses,
+  )
 
 
 class Weights(NamedTuple):

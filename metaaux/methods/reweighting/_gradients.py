@@ -57,6 +57,23 @@ def gradient(tasks: Tasks, loss: Callable[[Tree], Array]) -> tuple[Array, Tree]:
   return averaged_value_and_grad(loss, tasks.axis_name)(tasks.params)
 
 
+def sum_gradient(tasks: Tasks, weight_K: Array) -> Tree:
+  """Gradient of L_m + sum_k weight_k L_k.
+
+  One reverse pass with `all_losses`, two without.
+  """
+
+  def total(params: Tree) -> Array:
+    if tasks.all_losses is None:
+      primary = tasks.primary_loss(params)
+      loss_K = tasks.auxiliary_losses(params)
+    else:
+      primary, loss_K = tasks.all_losses(params)
+    return primary + jnp.sum(weight_K * loss_K)
+
+  return gradient(tasks, total)[1]
+
+
 def inner_products(tasks: Tasks, direction: Tree) -> Array:
   """<g_k, direction> of every auxiliary task: one forward-mode pass.
 

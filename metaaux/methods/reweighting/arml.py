@@ -20,7 +20,6 @@ from metaaux.methods.reweighting._core import (
   Key,
   Metrics,
   Tasks,
-  Tree,
   Weighting,
   Weights,
   check_choice,
@@ -91,10 +90,5 @@ def weight_gradient(tasks: Tasks, weight_K: Array) -> tuple[Array, Array]:
   Returns:
     Scalar and [K].
   """
-
-  def residual(params: Tree) -> Array:
-    weighted = weight_K * tasks.auxiliary_losses(params)
-    return tasks.primary_loss(params) - jnp.sum(weighted)
-
-  _, r = gradients.gradient(tasks, residual)
+  r = gradients.sum_gradient(tasks, -weight_K)
   return gradients.dot(r, r), -2 * gradients.inner_products(tasks, r)

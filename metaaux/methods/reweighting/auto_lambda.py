@@ -3,7 +3,6 @@
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from metaaux.methods.reweighting import _gradients as gradients
@@ -12,7 +11,6 @@ from metaaux.methods.reweighting._core import (
   Key,
   Metrics,
   Tasks,
-  Tree,
   Weighting,
   ones,
   weighting,
@@ -82,12 +80,7 @@ def weight_gradient(
   tasks: Tasks, weight_K: Array, inner_lr: float
 ) -> tuple[Array, Array]:
   """V after the inner step, and its gradient [K] for the weights."""
-
-  def training_loss(params: Tree) -> Array:
-    weighted = weight_K * tasks.auxiliary_losses(params)
-    return tasks.primary_loss(params) + jnp.sum(weighted)
-
-  _, grads = gradients.gradient(tasks, training_loss)
+  grads = gradients.sum_gradient(tasks, weight_K)
   moved = jax.tree.map(
     lambda x, g: (x - inner_lr * g).astype(x.dtype), tasks.params, grads
   )

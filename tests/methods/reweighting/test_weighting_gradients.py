@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import toys
+from jax.flatten_util import ravel_pytree
 
 from metaaux.methods.reweighting import Tasks, _gradients, arml, gram
 
@@ -124,6 +125,39 @@ def test_products_of_half_precision_gradients_are_single():
   np.testing.assert_array_equal(got.auxiliary, [[5001, -1], [-1, 1]])
   _, square = _gradients.squared_norms(tasks)
   np.testing.assert_array_equal(square, [5001, 1])
+
+
+@pytest.mark.parametrize("axis_name", [None, "devices"])
+def test_one_evaluation_of_all_losses_gives_the_same_sum(axis_name, x64):
+  params, weight_K = toys.network_params(), jnp.array([0.5, -1.0, 2.0])
+
+  def both(batch, axis_name=None):
+    tasks = toys.network(params, batch, axis_name)
+    at_once = tasks._replace(
+      all_losses=lambda p: (tasks.primary_loss(p), tasks.auxiliary_losses(p))
+    )
+    return [_gradients.sum_gradient(t, weight_K) for t in (tasks, at_once)]
+
+  batch = toys.network_batch()
+  got = (
+    toys.on_pmap(lambda part: both(part, axis_name), batch)
+    if axis_name
+    else both(batch)
+  )
+  primary, columns = toys.dense_gradients(toys.network(params, batch))
+  for tree in got:
+    flat, _ = ravel_pytree(tree)
+    np.testing.assert_allclose(flat, primary + columns @ weight_K, atol=1e-12)
+
+
+def test_all_losses_must_be_as_many_as_the_weights():
+  tasks = toys.random_linear(num_tasks=4)
+  wrong = tasks._replace(
+    all_losses=lambda p: (tasks.primary_loss(p), jnp.zeros(3))
+  )
+  weighting = arml.make()
+  with pytest.raises(ValueError, match=r"\[3\].*init\(4\)"):
+    weighting.update(weighting.init(4), wrong, jax.random.key(0))
 
 
 def test_one_gradient_in_memory_at_a_time():
