@@ -5,10 +5,9 @@ Stage "auxiliary" of Feng & Chen (damtl, section 5, phase 0).
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
-from metaaux import losses, optim, parallel
+from metaaux import joint, losses, optim
 from metaaux.models import staged
 from metaaux.models.staged import Staged
 from metaaux.stage import (
@@ -56,19 +55,15 @@ def stage(config: Any, spec: Spec, net: Staged, axis_name: str | None) -> Stage:
     del key
     batch = batches["big"]
 
-    def loss(params: Tree) -> tuple[Array, Array]:
+    def loss(params: Tree, stats: Tree) -> tuple[Array, tuple[Tree, Metrics]]:
       logits = staged.apply(net, params, batch["image"])
       hits = logits.argmax(-1) == batch["auxiliary"]
       value = losses.softmax_cross_entropy(logits, batch["auxiliary"]).mean()
-      return value, jnp.mean(hits)
+      return value, (stats, {"auxiliary_accuracy": jnp.mean(hits)})
 
-    (value, accuracy), grads = parallel.pmean(
-      jax.value_and_grad(loss, has_aux=True)(state.params), axis_name
+    params, _, optimizer_state, metrics = joint.descend(
+      loss, optimizer, state.params, {}, state.optimizer, step, axis_name
     )
-    params, optimizer_state = optimizer.update(
-      grads, state.optimizer, state.params, step
-    )
-    metrics = {"loss": value, "auxiliary_accuracy": accuracy}
     return BigTaskState(params, optimizer_state), metrics
 
   return Stage(

@@ -16,7 +16,16 @@ import jax.numpy as jnp
 from metaaux import joint, losses, models, optim, views
 from metaaux import tasks as tasks_lib
 from metaaux import teacher as teacher_lib
-from metaaux.stage import Array, Batch, Batches, Key, Spec, Stage, StreamSpec
+from metaaux.stage import (
+  Array,
+  Batch,
+  Batches,
+  Key,
+  Metrics,
+  Spec,
+  Stage,
+  StreamSpec,
+)
 from metaaux.tasks import Losses, TaskSet
 
 Tree = Any
@@ -95,9 +104,7 @@ def stage(
     },
     init=partial(_init, network, teacher),
     losses=partial(_losses, network, config, auxiliary),
-    predict=lambda params, stats, images: network.apply(
-      params, stats, images, train=False
-    )[0]["primary"],
+    predict=tasks_lib.predictor(network),
     advance=lambda extra, params: (
       teacher_lib.follow(extra, params, highest) if teacher else extra
     ),
@@ -111,17 +118,20 @@ def stage(
     params, stats, extra = tasks.init(key, batch)
     return State(params, stats, optimizer.init(params), extra)
 
+  def update(
+    state: State, batches: Batches, key: Key, step: Array
+  ) -> tuple[State, Metrics]:
+    return tasks_lib.descend(
+      tasks, optimizer, state, batches, key, step, weight_K, axis_name=axis_name
+    )
+
   return Stage(
     name="train",
     num_steps=config.num_steps,
     streams=tasks.streams,
     init=init,
-    updates={
-      "update": tasks_lib.fixed_update(tasks, optimizer, weight_K, axis_name)
-    },
-    predict=lambda state, images: tasks.predict(
-      state.params, state.stats, images
-    ),
+    updates={"update": update},
+    predict=joint.predictor(network),
   )
 
 
@@ -133,7 +143,7 @@ def perturbed(config: Any, look: Pass) -> Array:
     look: the images.
   """
   options = config.consistency
-  mirror, noise = (fold(look.keys, 10 + i) for i in (1, 2))
+  mirror, noise = (joint.fold_keys(look.keys, 10 + i) for i in (1, 2))
   images = views.mirror(look.view, mirror) if options.flip else look.view
   return views.add_noise(images, noise, options.noise)
 
@@ -147,11 +157,6 @@ def squared_difference(a_BxC: Array, b_BxC: Array) -> Array:
   """Of two softmax outputs, mean over the classes: [B]."""
   gap_BxC = jax.nn.softmax(a_BxC) - jax.nn.softmax(b_BxC)
   return (gap_BxC**2).mean(-1)
-
-
-def fold(keys_B: Array, number: int) -> Array:
-  """Keys of one purpose."""
-  return jax.vmap(jax.random.fold_in, (0, None))(keys_B, number)
 
 
 def _init(
@@ -176,16 +181,11 @@ def _losses(
   view = ()
   if "view" in train:
     view = jnp.concatenate([train["view"], pool["view"]])
-  keys = jnp.concatenate(
-    [
-      joint.example_keys(jax.random.fold_in(key, i), batch)
-      for i, batch in enumerate((train, pool))
-    ]
-  )
+  keys = joint.keys_of_parts(key, (train, pool))
 
   def apply(params: Tree, images: Array, number: int) -> tuple[Array, Tree]:
     found, new = network.apply(
-      params, stats, images, train=True, key=fold(keys, number)
+      params, stats, images, train=True, key=joint.fold_keys(keys, number)
     )
     return found["primary"], new
 

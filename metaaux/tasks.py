@@ -65,6 +65,18 @@ class TaskSet(NamedTuple):
   shifts: tuple[float, ...] = ()
 
 
+def predictor(
+  network: models.Network,
+) -> Callable[[Tree, Tree, Array], Array]:
+  """`TaskSet.predict` of a network with the head "primary"."""
+
+  def predict(params: Tree, stats: Tree, images: Array) -> Array:
+    logits, _ = network.apply(params, stats, images, train=False)
+    return logits["primary"]
+
+  return predict
+
+
 def split(params: Tree) -> tuple[Tree, Tree]:
   """Shared parameters and those of the heads; `{**a, **b}` is the whole."""
   shared = models.trunk(params)
@@ -74,14 +86,12 @@ def split(params: Tree) -> tuple[Tree, Tree]:
 
 def gradient(
   tasks: TaskSet,
-  params: Tree,
-  stats: Tree,
-  extra: Tree,
+  state: Any,
   batches: Batches,
   key: Key,
   weight_K: Array,
   *,
-  primary_weight: float,
+  primary_weight: float = 1.0,
   axis_name: str | None,
 ) -> tuple[Tree, Tree, Metrics]:
   """Gradient of the training loss, averaged over devices.
@@ -90,9 +100,8 @@ def gradient(
 
   Args:
     tasks: the tasks.
-    params: where the gradient is taken.
-    stats: running statistics.
-    extra: of the tasks.
+    state: a NamedTuple with `params`, where the gradient is taken, `stats` and
+      `extra`.
     batches: one of each stream.
     key: of dropout and of random augmentation inside the losses.
     weight_K: constant [K].
@@ -100,17 +109,17 @@ def gradient(
     axis_name: devices, or None.
 
   Returns:
-    Gradient like `params`, new statistics, and metrics with `loss`,
+    Gradient like the parameters, new statistics, and metrics with `loss`,
     `primary_loss`, `loss_NAME` of each task and `gradient_norm`.
   """
   weight_K = jax.lax.stop_gradient(weight_K)
 
   def total(params: Tree) -> tuple[Array, Losses]:
-    found = tasks.losses(params, stats, extra, batches, key)
+    found = tasks.losses(params, state.stats, state.extra, batches, key)
     weighted = (weight_K.astype(found.auxiliary.dtype) * found.auxiliary).sum()
     return primary_weight * found.primary + weighted + found.other, found
 
-  (value, found), grads = jax.value_and_grad(total, has_aux=True)(params)
+  (value, found), grads = jax.value_and_grad(total, has_aux=True)(state.params)
   grads, value, found = parallel.pmean((grads, value, found), axis_name)
   metrics = {
     **found.metrics,
@@ -124,47 +133,50 @@ def gradient(
   return grads, found.stats, metrics
 
 
-def fixed_update(
+def descend(
   tasks: TaskSet,
   optimizer: optim.Optimizer,
+  state: Any,
+  batches: Batches,
+  key: Key,
+  step: Array,
   weight_K: Array,
+  *,
+  primary_weight: float = 1.0,
   axis_name: str | None,
-) -> Callable[..., tuple[Any, Metrics]]:
-  """The update of a stage whose weights do not change.
+) -> tuple[Any, Metrics]:
+  """One step of all parameters on the training loss, see `gradient`.
 
   Args:
     tasks: the tasks.
     optimizer: of all parameters.
-    weight_K: [K].
+    state: as of `gradient`, with `optimizer` too.
+    batches: one of each stream.
+    key: as of `gradient`.
+    step: int32 scalar that the learning rate is read at.
+    weight_K: constant [K].
+    primary_weight: as of `gradient`.
     axis_name: devices, or None.
 
   Returns:
-    A `stage.Update` over a state with `params`, `stats`, `optimizer`, `extra`.
+    The state after the step, its `extra` advanced, and the metrics.
   """
-
-  def update(
-    state: Any, batches: Batches, key: Key, step: Array
-  ) -> tuple[Any, Metrics]:
-    grads, stats, metrics = gradient(
-      tasks,
-      state.params,
-      state.stats,
-      state.extra,
-      batches,
-      key,
-      weight_K,
-      primary_weight=1.0,
-      axis_name=axis_name,
-    )
-    params, optimizer_state = optimizer.update(
-      grads, state.optimizer, state.params, step
-    )
-    state = state._replace(
-      params=params,
-      stats=stats,
-      optimizer=optimizer_state,
-      extra=tasks.advance(state.extra, params),
-    )
-    return state, metrics
-
-  return update
+  grads, stats, metrics = gradient(
+    tasks,
+    state,
+    batches,
+    key,
+    weight_K,
+    primary_weight=primary_weight,
+    axis_name=axis_name,
+  )
+  params, optimizer_state = optimizer.update(
+    grads, state.optimizer, state.params, step
+  )
+  state = state._replace(
+    params=params,
+    stats=stats,
+    optimizer=optimizer_state,
+    extra=tasks.advance(state.extra, params),
+  )
+  return state, metrics

@@ -91,21 +91,36 @@ def reweigh(
   return state._replace(weighting=weighting), metrics
 
 
-def gradient(
-  problem: Problem, state: ArmlState, batches: Batches, key: Key
-) -> tuple[Tree, Tree, Metrics]:
-  """Gradient of U, new statistics, and metrics."""
-  return tasks_lib.gradient(
+def step_on_losses(
+  problem: Problem,
+  optimizer: optim.Optimizer,
+  state: ArmlState,
+  batches: Batches,
+  key: Key,
+  step: Array,
+  *,
+  due: bool,
+) -> tuple[ArmlState, ArmlState, Metrics]:
+  """The weights if they are due, then theta and phi on U.
+
+  Returns:
+    The state with its weights alone moved, that after both, and metrics.
+  """
+  about = {}
+  if due:
+    state, about = reweigh(problem, state, batches, key)
+  new, metrics = tasks_lib.descend(
     problem.tasks,
-    state.params,
-    state.stats,
-    state.extra,
+    optimizer,
+    state,
     batches,
     key,
+    step,
     state.weighting.weight_K,
     primary_weight=problem.config.primary_weight,
     axis_name=problem.axis_name,
   )
+  return state, new, {**metrics, **about, **weight_metrics(problem, state)}
 
 
 def update(
@@ -117,22 +132,12 @@ def update(
   *,
   due: bool,
 ) -> tuple[ArmlState, Metrics]:
-  """One step of algorithm 2: of the weights if they are due, then of U."""
-  about = {}
-  if due:
-    state, about = reweigh(problem, state, batches, key)
-  grads, stats, metrics = gradient(problem, state, batches, key)
-  metrics = {**metrics, **about, **weight_metrics(problem, state)}
-  if due and problem.config.weighting.skip_step:
-    return state, metrics
-  params, optimizer = problem.optimizer.update(
-    grads, state.optimizer, state.params, step
+  """One step of algorithm 2."""
+  weighed, new, metrics = step_on_losses(
+    problem, problem.optimizer, state, batches, key, step, due=due
   )
-  extra = problem.tasks.advance(state.extra, params)
-  state = state._replace(
-    params=params, stats=stats, optimizer=optimizer, extra=extra
-  )
-  return state, metrics
+  skipped = due and problem.config.weighting.skip_step
+  return weighed if skipped else new, metrics
 
 
 def langevin_update(
@@ -145,31 +150,26 @@ def langevin_update(
   due: bool,
 ) -> tuple[ArmlState, Metrics]:
   """One step of algorithm 1's first stage: plain SGD, and noise on theta."""
-  about = {}
-  if due:
-    state, about = reweigh(problem, state, batches, key)
-  grads, stats, metrics = gradient(problem, state, batches, key)
-  metrics = {**metrics, **about, **weight_metrics(problem, state)}
   rate = problem.config.optimizer.learning_rate
-  params = jax.tree.map(lambda x, g: x - rate * g, state.params, grads)
-  temperature = problem.config.weighting.temperature
-  shared, heads = tasks_lib.split(params)
-  shared = langevin.noise(
-    jax.random.fold_in(key, 2),
-    shared,
-    rate,
-    temperature or 1 / problem.num_examples,
+  temperature = problem.config.weighting.temperature or 1 / problem.num_examples
+
+  def noisy_sgd(
+    grads: Tree, unused: Tree, params: Tree, step: Array
+  ) -> tuple[Tree, Tree]:
+    del step
+    params = jax.tree.map(lambda x, g: x - rate * g, params, grads)
+    shared, heads = tasks_lib.split(params)
+    noise_key = jax.random.fold_in(key, 2)
+    shared = langevin.noise(noise_key, shared, rate, temperature)
+    return {**shared, **heads}, unused
+
+  optimizer = problem.optimizer._replace(update=noisy_sgd)
+  _, state, metrics = step_on_losses(
+    problem, optimizer, state, batches, key, step, due=due
   )
   late = step >= int(0.9 * num_weight_steps(problem.config))
-  weight_K = state.weighting.weight_K
-  state = state._replace(
-    params={**shared, **heads},
-    stats=stats,
-    extra=problem.tasks.advance(state.extra, {**shared, **heads}),
-    total_K=state.total_K + jnp.where(late, weight_K, 0),
-    count=state.count + late,
-  )
-  return state, metrics
+  total_K = state.total_K + jnp.where(late, state.weighting.weight_K, 0)
+  return state._replace(total_K=total_K, count=state.count + late), metrics
 
 
 def weight_metrics(problem: Problem, state: ArmlState) -> Metrics:

@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from metaaux import consistency
+from metaaux import consistency, joint, losses, views
 from metaaux.consistency import Pass
 from metaaux.stage import Array, Spec, Stage
 
@@ -43,8 +43,8 @@ def make(
     found = (consistency.unlabelled(look, divergence_B).mean(),)
     if not entropy:
       return found
-    logp = jax.nn.log_softmax(consistency.unlabelled(look, look.first))
-    return (*found, -(jnp.exp(logp) * logp).sum(-1).mean())
+    p_BxC = jax.nn.softmax(consistency.unlabelled(look, look.first))
+    return (*found, losses.sample_entropy(p_BxC))
 
   weights = {"vat": 0.3}
   if entropy:
@@ -58,9 +58,9 @@ def make(
 def adversarial_divergence(look: Pass, epsilon: float) -> Array:
   """KL at the adversarial point of each image: [2 B]."""
   params = jax.lax.stop_gradient(look.params)
-  start = jax.vmap(lambda key: jax.random.normal(key, look.images.shape[1:]))(
-    consistency.fold(look.keys, 20)
-  ).astype(look.images.dtype)
+  start = views.add_noise(
+    jnp.zeros_like(look.images), joint.fold_keys(look.keys, 20), 1.0
+  )
   clean = jax.lax.stop_gradient(look.first)
 
   def logits(images: Array) -> Array:

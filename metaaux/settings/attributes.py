@@ -21,7 +21,7 @@ from metaaux.tasks import Losses, TaskSet
 Tree = Any
 
 # What the key of a step is folded with, apart from what methods fold it with.
-_KEYS_OF_HALVES = (11, 12)
+_FIRST_KEY = 11
 
 
 class Problem(NamedTuple):
@@ -112,14 +112,7 @@ def all_losses(
     jnp.concatenate([half[name] for half in halves])
     for name in ("image", "attributes")
   )
-  # An image that is in both halves gets two keys. Folded, not split, since the
-  # weighting evaluates these losses with the same key.
-  keys = jnp.concatenate(
-    [
-      joint.example_keys(jax.random.fold_in(key, number), half)
-      for number, half in zip(_KEYS_OF_HALVES, halves, strict=True)
-    ]
-  )
+  keys = joint.keys_of_parts(key, halves, _FIRST_KEY)
   logits, stats = problem.network.apply(
     params, stats, images, train=True, key=keys
   )

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from metaaux import joint, losses, models
 from metaaux.errors import UserError
 from metaaux.stage import Array, Batch, Batches, Key, Spec, StreamSpec
-from metaaux.tasks import Losses, TaskSet
+from metaaux.tasks import Losses, TaskSet, predictor
 
 Tree = Any
 
@@ -91,9 +91,7 @@ def make(config: Any, spec: Spec, *, axis_name: str | None = None) -> TaskSet:
     },
     init=partial(init, problem),
     losses=partial(all_losses, problem),
-    predict=lambda params, stats, images: network.apply(
-      params, stats, images, train=False
-    )[0]["primary"],
+    predict=predictor(network),
   )
 
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from metaaux import joint, losses, models, parallel, views
 from metaaux import teacher as teacher_lib
 from metaaux.stage import Array, Batch, Batches, Key, Spec, StreamSpec
-from metaaux.tasks import Losses, TaskSet
+from metaaux.tasks import Losses, TaskSet, predictor
 
 Tree = Any
 
@@ -83,7 +83,7 @@ def make(config: Any, spec: Spec, *, axis_name: str | None = None) -> TaskSet:
     init=partial(init, problem),
     losses=partial(all_losses, problem),
     advance=partial(advance, problem),
-    predict=partial(predict, problem),
+    predict=predictor(network),  # the student
   )
 
 
@@ -111,13 +111,6 @@ def advance(problem: Problem, extra: Extra, params: Tree) -> Extra:
   return extra._replace(teacher=followed)
 
 
-def predict(
-  problem: Problem, params: Tree, stats: Tree, images: Array
-) -> Array:
-  """Primary logits by the student and the running statistics."""
-  return problem.network.apply(params, stats, images, train=False)[0]["primary"]
-
-
 def all_losses(
   problem: Problem,
   params: Tree,
@@ -129,9 +122,9 @@ def all_losses(
   """The primary loss on the labelled half, the others on all images."""
   train, pool = batches["train"], batches["pool"]
   images = jnp.concatenate([train["image"], pool["image"]])
-  keys = _keys(key, train, pool)
+  keys = joint.keys_of_parts(key, (train, pool))
   logits, new_stats = problem.network.apply(
-    params, stats, images, train=True, key=_fold(keys, 0)
+    params, stats, images, train=True, key=joint.fold_keys(keys, 0)
   )
   found = logits["primary"][: len(train["image"])]
   primary = losses.focal_loss(found, train["primary"], problem.config.gamma)
@@ -165,9 +158,9 @@ def rotation_loss(
   symmetric set of images look the same: no better than 75% (section 5.1).
   """
   turned = views.rotations(images)
-  keys = jnp.concatenate([_fold(keys, k) for k in range(1, 5)])
+  keys = jnp.concatenate([joint.fold_keys(keys, k) for k in range(1, 5)])
   if problem.config.semi_supervised.flip_after_rotation:
-    turned = views.mirror(turned, _fold(keys, 5))
+    turned = views.mirror(turned, joint.fold_keys(keys, 5))
   angle = jnp.repeat(
     jnp.arange(4), len(images), total_repeat_length=len(turned)
   )
@@ -197,13 +190,15 @@ def exemplar_loss(
   options = problem.config.semi_supervised
   wanted, _ = problem.network.apply(teacher, stats, images, train=True)
   wanted = jax.lax.stop_gradient(wanted["features"])
-  seen = views.mirror(images, _fold(keys, 6)) if options.flip else images
+  seen = (
+    views.mirror(images, joint.fold_keys(keys, 6)) if options.flip else images
+  )
   deviation = options.exemplar_noise * _range(images, problem.axis_name) / 2
-  seen = views.add_noise(seen, _fold(keys, 7), deviation)
+  seen = views.add_noise(seen, joint.fold_keys(keys, 7), deviation)
   hole = images.shape[1] // 2, images.shape[2] // 2
-  seen = views.cut_out(seen, _fold(keys, 8), hole)
+  seen = views.cut_out(seen, joint.fold_keys(keys, 8), hole)
   found, _ = problem.network.apply(
-    params, stats, seen, train=True, key=_fold(keys, 9)
+    params, stats, seen, train=True, key=joint.fold_keys(keys, 9)
   )
   return -cosines(wanted, found["features"]).mean()
 
@@ -221,17 +216,3 @@ def _range(images: Array, axis_name: str | None) -> Array:
   """Largest minus smallest pixel of the batch, over all devices."""
   high, low = images.max(), images.min()
   return parallel.pmax(high, axis_name) + parallel.pmax(-low, axis_name)
-
-
-def _keys(key: Key, train: Batch, pool: Batch) -> Array:
-  """[2 B] keys; an image that is in both halves gets two of them."""
-  return jnp.concatenate(
-    [
-      joint.example_keys(jax.random.fold_in(key, half), batch)
-      for half, batch in enumerate((train, pool))
-    ]
-  )
-
-
-def _fold(keys_B: Array, number: int) -> Array:
-  return jax.vmap(jax.random.fold_in, (0, None))(keys_B, number)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tiny
 
-from metaaux import feed, losses, parallel, settings
+from metaaux import consistency, feed, losses, parallel, settings
 from metaaux import tasks as tasks_lib
 from metaaux.errors import UserError
 from metaaux.settings import domains
@@ -49,9 +49,7 @@ def gradient(found, batches, weight_K, primary_weight):
   tasks, params, stats, extra, _ = found
   grads, stats, _ = tasks_lib.gradient(
     tasks,
-    params,
-    stats,
-    extra,
+    consistency.State(params, stats, None, extra),
     batches,
     jax.random.key(1),
     jnp.asarray(weight_K),
