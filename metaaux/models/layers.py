@@ -49,6 +49,37 @@ def convolution(lowering: str = "auto") -> Convolution:
   }[lowering]
 
 
+def scaled(channels: int, width: float) -> int:
+  """Channels of a layer in a network of this width, at least one."""
+  return max(1, int(channels * width))
+
+
+def centred(
+  channels: int, side: int, stride: int, lowering: str, name: str
+) -> nn.Conv:
+  """A convolution without bias, padded alike on both sides.
+
+  Which SAME is not where it strides.
+
+  Args:
+    channels: of its output.
+    side: of the kernel, odd.
+    stride: in both directions.
+    lowering: see `convolution`.
+    name: of the module.
+  """
+  pad = side // 2
+  return nn.Conv(
+    channels,
+    (side, side),
+    strides=(stride, stride),
+    padding=((pad, pad), (pad, pad)),
+    use_bias=False,
+    conv_general_dilated=convolution(lowering),
+    name=name,
+  )
+
+
 def max_pool_2x2(x_BxHxWxC: Array) -> Array:
   """Maximum over 2x2 windows, stride 2; an odd last row or column is dropped.
 

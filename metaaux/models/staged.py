@@ -49,8 +49,8 @@ def make(config: Any) -> Staged:
   Args:
     config: `widths`, times `width`; `hidden`, of two dense layers; `lowering`.
   """
-  widths = tuple(max(1, int(w * config.width)) for w in config.widths)
-  hidden = max(1, int(config.hidden * config.width))
+  widths = tuple(layers.scaled(w, config.width) for w in config.widths)
+  hidden = layers.scaled(config.hidden, config.width)
   return Staged(widths, (hidden, hidden), config.lowering)
 
 

@@ -64,7 +64,7 @@ class VGG16(nn.Module):
     )
 
   def _scaled(self, channels: int) -> int:
-    return max(1, int(channels * self.width))
+    return layers.scaled(channels, self.width)
 
   def _convolve(self, x: Array, channels: int, train: bool) -> Array:
     x = nn.Conv(

@@ -67,22 +67,12 @@ class WideResNet(nn.Module):
     return heads.apply_heads(features_BxD, self.heads, 0, "hidden")
 
   def _scaled(self, channels: int) -> int:
-    return max(1, int(channels * self.width))
+    return layers.scaled(channels, self.width)
 
   def _convolution(
     self, channels: int, side: int, stride: int, name: str
   ) -> nn.Conv:
-    # Padded alike on both sides, which SAME is not where it strides.
-    pad = side // 2
-    return nn.Conv(
-      channels,
-      (side, side),
-      strides=(stride, stride),
-      padding=((pad, pad), (pad, pad)),
-      use_bias=False,
-      conv_general_dilated=layers.convolution(self.lowering),
-      name=name,
-    )
+    return layers.centred(channels, side, stride, self.lowering, name)
 
   def _activated(self, x: Array, train: bool, name: str) -> Array:
     norm = layers.batch_norm(
