@@ -40,9 +40,6 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   )
   config = config_lib.base()
   config.dataset = "tfds:svhn_cropped"
-  config.psi = (1,)
-  config.augment.pad = 2
-  config.augment.mode = "reflect"
   config.consistency.epsilon = 1.0
   config.semi_supervised.flip = False
   recipes_arml.semi_supervised(config, arg, num_classes=10)

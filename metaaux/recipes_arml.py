@@ -21,14 +21,9 @@ def digits(
   Raises:
     UserError: `labels` is no multiple of ten.
   """
-  if arg.labels < 10 or arg.labels % 10:
-    raise UserError(
-      f"labels={arg.labels} cannot be divided among ten digits; use a multiple "
-      "of 10"
-    )
   config.method = arg.method
   config.num_seeds = arg.seeds
-  config.labels_per_class = arg.labels // 10
+  config.labels_per_class = _per_class(arg.labels, 10)
   config.batch_size = 32
   config.num_steps = 1000
   config.log_every = 20
@@ -88,7 +83,7 @@ def semi_supervised(
   labelled.
 
   Args:
-    config: set in place; `dataset`, `augment` and what depends on them stay.
+    config: set in place; `dataset`, and what only one set has, stay.
     arg: parsed arguments, with the names of `SSL_ARGUMENTS`.
     num_classes: of the primary task.
 
@@ -96,16 +91,11 @@ def semi_supervised(
     UserError: `labels` cannot be divided among the classes, or the preset is
       unknown.
   """
-  if arg.labels < num_classes or arg.labels % num_classes:
-    raise UserError(
-      f"labels={arg.labels} cannot be divided among {num_classes} classes; use "
-      f"a multiple of {num_classes}"
-    )
   if arg.preset not in ("paper", "code"):
     raise UserError(f"preset={arg.preset!r} is unknown; use paper or code")
   config.method = arg.method
   config.num_seeds = arg.seeds or (1 if arg.runlocal else 3)
-  config.labels_per_class = arg.labels // num_classes
+  config.labels_per_class = _per_class(arg.labels, num_classes)
   config.gamma = 0.0
   config.batch_size = _half_batch(arg, 128)
   config.num_steps = 200_000
@@ -116,6 +106,9 @@ def semi_supervised(
   config.model.name = "wide_resnet"
   config.model.kernel_init = "he_fan_out"
   config.model.dropout = arg.dropout
+  config.psi = (1,)
+  config.augment.pad = 2
+  config.augment.mode = "reflect"
   config.semi_supervised.pool = "unlabelled"
   # Views differ by what `augment` does to every image, and by nothing else.
   config.consistency.noise = 0.0
@@ -139,6 +132,16 @@ def semi_supervised(
     config.batch_size = _half_batch(arg, 32)
 
 
+def _per_class(labels: int, num_classes: int) -> int:
+  """Labelled images of a class; UserError if classes cannot share them."""
+  if labels < num_classes or labels % num_classes:
+    raise UserError(
+      f"labels={labels} cannot be divided among {num_classes} classes; use a "
+      f"multiple of {num_classes}"
+    )
+  return labels // num_classes
+
+
 def _half_batch(arg: ml_collections.ConfigDict, size: int) -> int:
   """Labelled images of a step: half of all, but for single-task training."""
   return min(2 * size if arg.method == "single" else size, arg.labels)
@@ -151,9 +154,15 @@ def _semi_supervised_local(config: ml_collections.ConfigDict) -> None:
   config.eval_every = 200
   config.eval_examples = 1000
   config.checkpoint_every = 200
+  _small(config)
+
+
+def _small(config: ml_collections.ConfigDict) -> None:
+  """A small network, Adam, and a rate of the weights for some 500 steps."""
   config.model.name = "convnet"
   config.model.decoder = "linear"
   config.model.kernel_init = "he_normal"
+  config.optimizer.name = "adam"
   config.optimizer.learning_rate = 1e-3
   config.optimizer.schedule = "constant"
   config.weighting.eta_mode = "relative"
@@ -255,15 +264,8 @@ def _pacs_local(config: ml_collections.ConfigDict) -> None:
   config.num_steps = 400
   config.log_every = 20
   config.eval_every = 200
-  config.model.name = "convnet"
+  _small(config)
   config.model.widths = (32, 64, 64)
   config.model.kernels = (3, 3, 3)
-  config.model.decoder = "linear"
-  config.model.kernel_init = "he_normal"
-  config.optimizer.name = "adam"
   config.optimizer.momentum = 0.0
   config.optimizer.weight_decay = 0.0
-  config.optimizer.learning_rate = 1e-3
-  config.optimizer.schedule = "constant"
-  config.weighting.eta_mode = "relative"
-  config.weighting.eta = 0.3

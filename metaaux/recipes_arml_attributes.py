@@ -59,10 +59,10 @@ def celeba(config: ml_collections.ConfigDict, *, num_examples: int) -> None:
   config.optimizer.weight_decay = 1e-4
   config.optimizer.schedule = "step"
   config.optimizer.decay_every = 30 * epoch
+  config.optimizer.decay_factor = 0.1
   if config.weighting.name == "arml":
     config.weighting.eta = 0.05
     config.weighting.eta_mode = "relative"
-  config.optimizer.decay_factor = 0.1
 
 
 def celeba_run_local(config: ml_collections.ConfigDict) -> None:
