@@ -72,8 +72,12 @@ class Problem(NamedTuple):
     """Positions in `test` that each seed is tested on: [S, n]."""
     if self.test_positions is not None:
       return self.test_positions
-    everything = np.arange(len(self.test["primary"]), dtype=np.int32)
-    return np.tile(everything, (len(self.train), 1))
+    return every_position(len(self.test["primary"]), len(self.train))
+
+
+def every_position(count: int, num_seeds: int) -> np.ndarray:
+  """0 .. count - 1 for each seed: int32 [S, count]."""
+  return np.tile(np.arange(count, dtype=np.int32), (num_seeds, 1))
 
 
 def build(config: Any) -> Problem:
@@ -126,9 +130,7 @@ def build(config: Any) -> Problem:
     test=examples(test, levels, columns, attributes[1:]),
     train=train,
     meta=meta,
-    all=np.tile(
-      np.arange(len(pool.images), dtype=np.int32), (config.num_seeds, 1)
-    ),
+    all=every_position(len(pool.images), config.num_seeds),
     spec=stage.Spec(
       image_shape=pool.images.shape[1:],
       psi=psi,
@@ -158,9 +160,7 @@ def _build_domains(config: Any) -> Problem:
     test=everything,
     train=found.train,
     meta=found.validation,
-    all=np.tile(
-      np.arange(len(source.images), dtype=np.int32), (config.num_seeds, 1)
-    ),
+    all=every_position(len(source.images), config.num_seeds),
     spec=stage.Spec(
       image_shape=source.images.shape[1:],
       psi=(1,) * len(names),

@@ -84,6 +84,7 @@ def divide(
       f"labels_per_class={config.labels_per_class}: with task_classes it must "
       "be 1 or more, the images of each class of a task"
     )
+  sizes = [len(ids) for ids in tasks]
   labels = pool.labels[level]
   big, parts = zip(
     *(
@@ -92,7 +93,7 @@ def divide(
     ),
     strict=True,
   )
-  copies = [_copy(labels, ids) for ids in tasks]
+  copies = [_copy(labels, ids, len(names)) for ids in tasks]
   # Where an image of the source lies in the copy of a task.
   first = np.cumsum([0, len(labels), *(len(rows) for rows, _ in copies)])
   placed = []
@@ -101,11 +102,12 @@ def divide(
     place[rows] = first[j + 1] + np.arange(len(rows))
     placed.append(np.stack([place[seed[j]] for seed in parts]))
   return Several(
-    pool=_joined(pool, labels, copies, whole=True),
+    pool=_joined(pool, labels, copies, sizes, whole=True),
     test=_joined(
       test,
       test.labels[level],
-      [_copy(test.labels[level], ids) for ids in tasks],
+      [_copy(test.labels[level], ids, len(names)) for ids in tasks],
+      sizes,
       whole=False,
     ),
     groups=tuple(j for j, ids in enumerate(tasks) for _ in ids),
@@ -144,11 +146,11 @@ def _of_seed(
 
 
 def _copy(
-  labels: np.ndarray, ids: tuple[int, ...]
+  labels: np.ndarray, ids: tuple[int, ...], num_classes: int
 ) -> tuple[np.ndarray, np.ndarray]:
   """Positions of the images of some classes, and their labels among these."""
   rows = np.flatnonzero(np.isin(labels, ids))
-  local = np.full(labels.max() + 1, -1, np.int32)
+  local = np.full(num_classes, -1, np.int32)
   local[list(ids)] = np.arange(len(ids))
   return rows, local[labels[rows]]
 
@@ -157,6 +159,7 @@ def _joined(
   source: arrays.Source,
   labels: np.ndarray,
   copies: list[tuple[np.ndarray, np.ndarray]],
+  sizes: list[int],
   *,
   whole: bool,
 ) -> dict[str, np.ndarray]:
@@ -164,12 +167,11 @@ def _joined(
   images = [source.images] if whole else []
   primary = [np.full(len(labels), -1, np.int32)] if whole else []
   auxiliary = [labels.astype(np.int32)] if whole else []
-  offset = 0
-  for rows, local in copies:
+  first = np.cumsum([0, *sizes], dtype=np.int32)
+  for (rows, local), offset in zip(copies, first[:-1], strict=True):
     images.append(source.images[rows])
-    primary.append(local + np.int32(offset))
+    primary.append(local + offset)
     auxiliary.append(np.full(len(rows), -1, np.int32))
-    offset += 1 + local.max()
   return {
     "image": np.concatenate(images),
     "primary": np.concatenate(primary),

@@ -5,7 +5,7 @@ import pytest
 import tiny
 
 from metaaux import data
-from metaaux.data import several
+from metaaux.data import arrays, several
 from metaaux.errors import UserError
 
 
@@ -64,6 +64,22 @@ def test_test_images_of_shared_classes_are_in_both_tasks():
   counts = np.bincount(primary, minlength=13)
   np.testing.assert_array_equal(counts[3:6], counts[6:9])
   assert problem.tested().shape == (1, len(primary))
+
+
+def test_a_class_without_test_images_moves_no_label():
+  rng = np.random.default_rng(0)
+
+  def source(labels):
+    labels = np.array(labels, np.int32)
+    images = rng.integers(0, 255, (len(labels), 4, 4, 1), np.uint8)
+    names = {"4": ("a", "b", "c", "d")}
+    return arrays.Source(images, {"4": labels}, names)
+
+  config = tiny.config(task_classes=("0-1", "2-3"), labels_per_class=1)
+  found = several.divide(
+    config, source([0, 0, 1, 1, 2, 2, 3, 3]), source([0, 0, 2]), "4"
+  )
+  np.testing.assert_array_equal(found.test["primary"], [0, 0, 2])
 
 
 @pytest.mark.parametrize(
