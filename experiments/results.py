@@ -74,17 +74,20 @@ def load(folder: str) -> list[Result]:
   ]
   if not found:
     raise UserError(f"{folder!r} holds no finished run (no */{rundir.RESULT})")
-  weighed = [f"weights:{rule}" for rule in WEIGHTINGS]
-  labels = "baseline", "baseline:arml", *METHODS[:-2], *weighed, "arml"
-  labels = *labels, "fada", "fada:arml"
-  order = {method: i for i, method in enumerate(labels)}
   return sorted(
     found,
     key=lambda run: (
-      order.get(run["method"], len(order)),
+      _position(METHODS, run["config"].get("method")),
+      run["config"].get("primary_weight", 1.0),
+      _position(WEIGHTINGS, run["config"].get("weighting.name")),
       natural(run["name"]),
     ),
   )
+
+
+def _position(names: Sequence[str], name: str | None) -> int:
+  """Place of a name; of one that is not among them, the last."""
+  return names.index(name) if name in names else len(names)
 
 
 def _run_folders(folder: str) -> Iterable[str]:
