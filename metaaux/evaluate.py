@@ -50,7 +50,7 @@ def make(stage: Stage, run: Run) -> Callable[[Seeded, int], Rows]:
     and of the virtual step, the test split's the scores of all attributes.
   """
   predict = scoring.make_predictor(stage, run)
-  on_test = _make_test(stage, run)
+  on_test = scoring.make_test_scores(stage, run)
   label_report, probe = (
     scoring.make_label_report(stage, run),
     scoring.make_probe(stage, run),
@@ -81,7 +81,12 @@ def make(stage: Stage, run: Run) -> Callable[[Seeded, int], Rows]:
     for name, (examples, labels) in run.tests.items():
       if name == "test":
         continue
-      found[name] = on_split(states, examples, _all(run, len(labels)), labels)
+      found[name] = on_split(
+        states,
+        examples,
+        data.every_position(len(labels), len(run.seeds)),
+        labels,
+      )
     more = zip(label_report(states), probe(states, step), strict=True)
     for row, (statistics, probed) in zip(found["meta"], more, strict=True):
       row.update(statistics | probed)
@@ -92,42 +97,6 @@ def make(stage: Stage, run: Run) -> Callable[[Seeded, int], Rows]:
     ]
 
   return evaluate
-
-
-def _all(run: Run, count: int) -> np.ndarray:
-  """Every position of a test set, for each seed."""
-  return np.tile(np.arange(count, dtype=np.int32), (len(run.seeds), 1))
-
-
-def _make_test(
-  stage: Stage, run: Run
-) -> Callable[[Seeded], list[dict[str, float]]]:
-  """Scores on the test split, of the attributes too where there are any."""
-  problem, spec = run.problem, run.problem.spec
-  whole = attribute_scores.with_attributes(stage, run)
-  predict = scoring.make_predictor(whole, run)
-  (examples, labels), tested = run.tests["test"], problem.tested()
-  attributes = problem.test.get("attributes")
-
-  def of_seed(logits: np.ndarray, own: np.ndarray) -> dict[str, float]:
-    first, others = np.split(logits, [spec.num_primary], axis=-1)
-    scores = scoring.scores(
-      first, labels[own], spec.groups, problem.group_names
-    )
-    more = attribute_scores.row(
-      scores,
-      problem.levels[0],
-      others,
-      None if attributes is None else attributes[own],
-      spec.attribute_names,
-    )
-    return scores | more
-
-  def on_test(states: Seeded) -> list[dict[str, float]]:
-    logits = predict(states, examples, tested)
-    return [of_seed(*pair) for pair in zip(logits, tested, strict=True)]
-
-  return on_test
 
 
 def summarise(
@@ -147,6 +116,22 @@ def summarise(
     seconds: of this process, data loading included.
   """
   config = run.config
+  return {
+    "method": config_lib.label(config),
+    "dataset": config.dataset,
+    "metric": "accuracy",
+    **_measured(run, rows),
+    "seeds": run.seeds.tolist(),
+    "steps": steps,
+    "seconds": seconds,
+    "devices": [d.device_kind for d in run.plan.devices],
+    "config_sha256": config_lib.digest(config),
+  }
+
+
+def _measured(run: Run, rows: Rows) -> dict[str, Any]:
+  """What the evaluations of the last stage say of the seeds."""
+  config = run.config
   last_stage = rows[-1]["stage"]
   rows = [row for row in rows if row["stage"] == last_stage]
 
@@ -163,9 +148,6 @@ def summarise(
   test = of_seeds("test", "accuracy")
   per_seed = averages("test", "accuracy")
   mean, ci95 = metrics.mean_ci(per_seed)
-  extra = {
-    name: averages(name, "accuracy") for name in run.tests if name != "test"
-  }
   final = [r for r in rows if r["split"] == "meta"][-len(run.seeds) :]
   known = {
     key
@@ -174,37 +156,30 @@ def summarise(
   }
   # Of the test split, since a part of another may lack some groups.
   tested = next(row for row in rows if row["split"] == "test")
-  of_groups = [key for key in tested if key.startswith(groups.PREFIX)]
-  attributes = attribute_scores.summary(
-    tested, lambda key: [values[-1] for values in of_seeds("test", key)]
-  )
   return {
-    "method": config_lib.label(config),
-    "dataset": config.dataset,
-    "metric": "accuracy",
     "mean": mean,
     "ci95": ci95,
     "per_seed": per_seed,
     "final_per_seed": [values[-1] for values in test],
     "best_per_seed": [max(values) for values in test],
     "averaged_evaluations": min(config.average_last, len(test[0])),
-    "extra_tests": extra,
+    "extra_tests": {
+      name: averages(name, "accuracy") for name in run.tests if name != "test"
+    },
     "metrics": {
       key: averages("test", key)
       for key in attribute_scores.SUMMARISED
       if key in tested
     },
-    "attributes": attributes,
+    "attributes": attribute_scores.summary(
+      tested, lambda key: [values[-1] for values in of_seeds("test", key)]
+    ),
     "groups": {
       name.removeprefix(groups.PREFIX): averages("test", name)
-      for name in sorted(of_groups)
+      for name in sorted(tested)
+      if name.startswith(groups.PREFIX)
     },
     "meta_split": {key: [row[key] for row in final] for key in sorted(known)},
-    "seeds": run.seeds.tolist(),
-    "steps": steps,
-    "seconds": seconds,
-    "devices": [d.device_kind for d in run.plan.devices],
-    "config_sha256": config_lib.digest(config),
   }
 
 
@@ -238,7 +213,7 @@ def on_split(
     source = dataset or run.config.dataset
     host = data.load_test(run.config, source, split, problem)
     examples, labels = parallel.replicate(host, run.plan), host["primary"]
-    positions = _all(run, len(labels))
+    positions = data.every_position(len(labels), len(run.seeds))
   predict = scoring.make_predictor(restored.stage, run)
   logits = predict(restored.states, examples, positions)
   return [

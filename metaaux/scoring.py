@@ -82,6 +82,35 @@ def scores(
   }
 
 
+def make_test_scores(
+  stage: Stage, run: Run
+) -> Callable[[Seeded], list[dict[str, float]]]:
+  """Scores on the test split, of the attributes too where there are any."""
+  problem, spec = run.problem, run.problem.spec
+  whole = attribute_scores.with_attributes(stage, run)
+  predict = make_predictor(whole, run)
+  (examples, labels), tested = run.tests["test"], problem.tested()
+  attributes = problem.test.get("attributes")
+
+  def of_seed(logits: np.ndarray, own: np.ndarray) -> dict[str, float]:
+    first, others = np.split(logits, [spec.num_primary], axis=-1)
+    found = scores(first, labels[own], spec.groups, problem.group_names)
+    more = attribute_scores.row(
+      found,
+      problem.levels[0],
+      others,
+      None if attributes is None else attributes[own],
+      spec.attribute_names,
+    )
+    return found | more
+
+  def on_test(states: Seeded) -> list[dict[str, float]]:
+    logits = predict(states, examples, tested)
+    return [of_seed(*pair) for pair in zip(logits, tested, strict=True)]
+
+  return on_test
+
+
 def make_label_collector(
   stage: Stage, run: Run
 ) -> Callable[[Seeded], tuple[np.ndarray, np.ndarray]]:
