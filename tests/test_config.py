@@ -28,7 +28,7 @@ def unchecked(key, value):
 
 
 def test_defaults_are_valid():
-  config_lib.validate(config_lib.base())
+  assert config_lib.validate(config_lib.base()) is None
 
 
 def test_methods_are_those_that_exist():

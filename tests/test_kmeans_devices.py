@@ -2,6 +2,7 @@
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -104,7 +105,7 @@ def test_scalings_are_single_runs(x64):
 def test_scale_of_ones_is_no_scale():
   want = kmeans(jax.random.key(7), X, 5)
   got = kmeans(jax.random.key(7), X, 5, scale=np.ones(4))
-  jax.tree.map(np.testing.assert_array_equal, got, want)
+  chex.assert_trees_all_equal(got, want)
 
 
 def test_half_of_the_columns(x64):
