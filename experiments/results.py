@@ -77,7 +77,7 @@ def load(folder: str) -> list[Result]:
   return sorted(
     found,
     key=lambda run: (
-      _position(METHODS, run["config"].get("method")),
+      _position(METHODS, run["config"].get("method", run["method"])),
       run["config"].get("primary_weight", 1.0),
       _position(WEIGHTINGS, run["config"].get("weighting.name")),
       natural(run["name"]),

@@ -9,10 +9,15 @@ from metaaux import config as config_lib
 from metaaux.errors import UserError
 
 
-def run(method, name="run", **changes):
+def config_of(changes):
   config = config_lib.base()
   keys = {key.replace("__", "."): value for key, value in changes.items()}
-  config.update_from_flattened_dict({"method": method, **keys})
+  config.update_from_flattened_dict(keys)
+  return config
+
+
+def run(method, name="run", **changes):
+  config = config_of({"method": method, **changes})
   flat = config_lib.flatten(config_lib.to_json(config))
   return {"method": method, "name": name, "config": flat}
 
@@ -60,6 +65,27 @@ ALTERNATING = {"meta_mtl__variant": "alternating"}
 )
 def test_labels(runs, labels):
   assert results.labels(runs) == labels
+
+
+def test_baselines_come_first(tmp_path):
+  """By method, what trains without the primary task before it, then rules."""
+  for name, changes in {
+    "a": {"method": "damtl"},
+    "b": {"method": "arml"},
+    "c": {"method": "transfer"},
+    "d": {"method": "arml", "weighting__name": "uniform"},
+    "e": {"method": "arml", "primary_weight": 0.0},
+    "f": {"method": "single"},
+  }.items():
+    folder = tmp_path / name
+    folder.mkdir()
+    figures = {"mean": 0.5, "per_seed": [0.5], "seeds": [0]}
+    result = {**run(name=name, **changes), **figures}
+    stored = {"config": config_lib.to_json(config_of(changes))}
+    (folder / "config.json").write_text(json.dumps(stored))
+    (folder / "result.json").write_text(json.dumps(result))
+  found = results.load(str(tmp_path))
+  assert "".join(each["name"] for each in found) == "fedbca"
 
 
 def test_natural_order():
