@@ -73,4 +73,9 @@ def stage(config: Any, spec: Spec, net: Staged, axis_name: str | None) -> Stage:
     init=init,
     updates={"update": update},
     predict=None,
+    reuse={
+      "network": net._asdict(),
+      "classes": spec.num_big,
+      "optimizer": config.damtl.optimizer.to_dict(),
+    },
   )

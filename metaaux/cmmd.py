@@ -30,6 +30,47 @@ def cmmd(
 
   Args:
     features_a: float [n, d].
+    labels_a: integer [n].
+    features_b: float [m, d].
+    labels_b: integer [m].
+    num_classes: C, a static number.
+    kernel: "linear" or "rbf".
+    bandwidth: see `class_distances`, as is all the rest.
+    axis_name: devices that hold equal shards of both sets.
+
+  Returns:
+    Scalar >= 0, in squared units of the features; 0 without a shared class.
+
+  Raises:
+    ValueError: shapes, dtypes or the kernel do not fit.
+  """
+  return class_distances(
+    features_a,
+    labels_a,
+    features_b,
+    labels_b,
+    num_classes,
+    kernel,
+    bandwidth=bandwidth,
+    axis_name=axis_name,
+  ).sum()
+
+
+def class_distances(
+  features_a: ArrayLike,
+  labels_a: ArrayLike,
+  features_b: ArrayLike,
+  labels_b: ArrayLike,
+  num_classes: int,
+  kernel: str = "linear",
+  *,
+  bandwidth: ArrayLike | None = None,
+  axis_name: str | None = None,
+) -> Array:
+  """|| mean phi(a) - mean phi(b) ||^2 of each class.
+
+  Args:
+    features_a: float [n, d].
     labels_a: integer [n]; a label outside 0 .. num_classes - 1 is of no class.
     features_b: float [m, d].
     labels_b: integer [m].
@@ -41,9 +82,9 @@ def cmmd(
       are those of all shards together; None on one device.
 
   Returns:
-    Scalar >= 0, in squared units of the features; 0 without a shared class.
-    With `axis_name` the same on all devices, and so that the mean over devices
-    of the parameters' gradients is the whole gradient.
+    [C] >= 0, in squared units of the features; 0 for a class that one side
+    lacks. With `axis_name` the same on all devices, and so that the mean over
+    devices of the parameters' gradients is the whole gradient.
 
   Raises:
     ValueError: shapes, dtypes or the kernel do not fit.
@@ -79,7 +120,7 @@ def cmmd(
     )
     distance_C = (_matmul(weight_CxN, gram_NxN) * weight_CxN).sum(-1)
   shared_C = (count_a > 0) & (count_b > 0)
-  return jnp.where(shared_C, distance_C, 0).sum()
+  return jnp.where(shared_C, distance_C, 0)
 
 
 def _matmul(x: Array, y: Array) -> Array:

@@ -37,6 +37,8 @@ def _run() -> dict[str, Any]:
     "primary": "",  # label level of the primary task; "" chooses
     "aux": "",  # label level of the human auxiliary task
     "task_classes": (),  # several tasks: the classes of each, such as 0-4,5-9
+    "task_looks": (),  # plain | gray | half, of each task; (): plain
+    "big_per_class": 0,  # images of the big task; 0: all that no task has
     "target_domain": "",  # of the level "domain": its few labels are primary
     "within": "",  # level whose class is known: only its classes compete
     # Levels whose classes are binary attributes, * for all that have two;
@@ -181,16 +183,31 @@ def _weighted() -> dict[str, Any]:
     "damtl": {
       "mask": "weight",  # filter: one for each output channel; none
       "align": "linear",  # kernel of the alignment: linear | rbf | none
-      "source": "per_task",  # frozen: masks on the auxiliary kernels themselves
-      "start": "auxiliary",  # random: networks of their own
+      # per_task: copies of the auxiliary kernels | frozen: these themselves |
+      # shared: one copy, which all tasks train
+      "source": "per_task",
+      # auxiliary | convolutions: random dense layers | random
+      "start": "auxiliary",
       "task_weight": 0.01,  # alpha
       "sparsity": 0.9,  # lambda_1
       "alignment": 0.9,  # lambda_2
+      # What of the auxiliary network a task is aligned with: crossfed, its
+      # layers on the task's features | paired, its features of the same images
+      # | twosample, of images of the big task.
+      "pairing": "crossfed",
+      "align_layer": "relu",  # affine: before the ReLU
+      "stop_inputs": False,  # the alignment moves dense layers only
+      "auxiliary_weight": 0.0,  # of the big task in the objective; 0: frozen
       "penalty": "mean",  # of a layer's mask: mean | sum
       "reduction": "sum",  # of the cross-entropy over a batch: sum | mean
       "mask_spread": 0.1,  # masks start in U(1 - spread, 1 + spread)
       "auxiliary_steps": 0,  # 0: num_steps
       "optimizer": _optimizer(0.01),  # of the auxiliary network
+      # Of cross_stitch and nddr.
+      "tower_steps": 0,  # each tower alone, before; 0: num_steps
+      "unit_rate": 1.0,  # learning rate of the units, times the towers'
+      "unit_channels": False,  # cross_stitch: a matrix for each channel
+      "unit_norm": True,  # nddr: batch norm and ReLU after each unit
     },
     "domains": {
       "batch_size": 0,  # of each source domain; 0: batch_size

@@ -1,11 +1,7 @@
 """What stages compute on the host between themselves: embeddings, clusters."""
 
-import contextlib
 import functools
-import hashlib
-import json
 import os
-import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,28 +9,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from metaaux import feed, fingerprint, metrics, parallel, rundir
-from metaaux.errors import UserError
+from metaaux import cache, feed, fingerprint, metrics, parallel, rundir
 from metaaux.feed import Run
 from metaaux.stage import PoolView, Stage
 
 Seeded = Any
-Arrays = Mapping[str, np.ndarray]
+Arrays = cache.Arrays
 
 # Images that pass through a network at once.
 _BATCH = 512
-
-# Of a stored file: what its arrays were made of, for who looks into it.
-_MADE_OF = "made_of"
-
-# What numpy and zipfile say of a file that is damaged.
-_UNREADABLE = (
-  OSError,
-  ValueError,
-  EOFError,
-  RuntimeError,
-  zipfile.BadZipFile,
-)
 
 
 def prepare(
@@ -148,40 +131,13 @@ def _cached(
   if not folder:
     return compute()
   made_of = {"images": fingerprint.of(run.problem.pool["image"]), **makers}
-  text = json.dumps(made_of, sort_keys=True)
-  digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-  path = os.path.join(folder, f"{name}-{digest}.npz")
-  if os.path.exists(path):
-    try:
-      with open(path, "rb") as file, np.load(file) as stored:
-        return {key: stored[key] for key in stored if key != _MADE_OF}
-    except _UNREADABLE as error:
-      metrics.warn(f"{path} cannot be read ({error}); it is made again")
-  _write(path, None)  # a folder that cannot be written, before hours of work
-  arrays = compute()
-  _write(path, {**arrays, _MADE_OF: np.asarray(text)})
+  entry = cache.entry(folder, name, made_of)
+  arrays = cache.read(entry)
+  if arrays is None:
+    cache.check(entry)  # before hours of work
+    arrays = compute()
+    cache.write(entry, arrays)
   return arrays
-
-
-def _write(path: str, arrays: Arrays | None) -> None:
-  """Writes a file that is either absent or complete; None: only tries to."""
-  partial = f"{path}.{os.getpid()}{metrics.PARTIAL}"
-  try:
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    try:
-      with open(partial, "wb") as file:
-        if arrays is not None:
-          np.savez(file, **arrays)
-      if arrays is not None:
-        os.replace(partial, path)
-    finally:
-      with contextlib.suppress(FileNotFoundError):
-        os.unlink(partial)
-  except OSError as error:
-    raise UserError(
-      f"cannot write {path} ({error.strerror}); free space, or set "
-      "config.cache to a folder that can be written"
-    ) from None
 
 
 def _report(

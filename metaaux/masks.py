@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 
 Array = jax.Array
 Key = jax.Array
@@ -94,6 +95,26 @@ def penalty(masks: Tree, reduction: str = "mean") -> Array:
 def project(masks: Tree) -> Tree:
   """Negative entries become 0; to be called after every update."""
   return jax.tree.map(lambda mask: jnp.maximum(mask, 0), masks)
+
+
+def without_outward(state: Tree, masks: Tree) -> Tree:
+  """An optimiser state whose momentum does not push masks of 0 below 0.
+
+  Else a mask stays at 0 long after its gradient has turned (damtl, trap N6).
+
+  Args:
+    state: of an optax transformation; of `optax.trace` or `scale_by_adam`, or
+      of one without momentum, which stays as it is.
+    masks: projected.
+  """
+  for name in ("trace", "mu"):
+    momentum = optax.tree.get(state, name)
+    if momentum is not None:
+      kept = jax.tree.map(
+        lambda v, mask: jnp.where((mask == 0) & (v > 0), 0, v), momentum, masks
+      )
+      state = optax.tree.set(state, **{name: kept})
+  return state
 
 
 def share_near_zero(masks: Tree, threshold: float = 1e-3) -> dict[str, Array]:

@@ -121,6 +121,11 @@ def warn(text: str) -> None:
   print(f"warning: {text}", file=sys.stderr)
 
 
+def say(text: str) -> None:
+  """One line on stderr about what happens."""
+  print(text, file=sys.stderr)
+
+
 class Progress:
   """A progress bar on a terminal, plain lines elsewhere; always on stderr."""
 

@@ -5,13 +5,20 @@ Misra et al. 2016 and Gao et al. 2019, the baselines of DAMTL (damtl, section
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from metaaux import parallel
+
 Array = jax.Array
+Tree = Any
 
 _OWN = 0.9
+# Batch norm: share of the old running statistics, and what is added to
+# variances (PyTorch's constants).
+_MOMENTUM, _EPSILON = 0.9, 1e-5
 
 
 def init_cross_stitch(
@@ -98,3 +105,44 @@ def nddr(
   mixed = jnp.einsum("...i,jic->j...c", together, kernels, precision="highest")
   shape = (count, *(1,) * (together.ndim - 1), channels)
   return list(mixed + biases.reshape(shape))
+
+
+def batch_norm(
+  x: Array,
+  scale: Array,
+  shift: Array,
+  stats: Tree,
+  *,
+  train: bool,
+  axis_name: str | None = None,
+) -> tuple[Array, Tree]:
+  """Batch norm of the features of M towers on the images of M tasks.
+
+  A task's images are normalised by statistics of their own, so that what a task
+  is tested with are those of its images.
+
+  Args:
+    x: [M, B, h, w, M, C]: task, image, height, width, tower, channel.
+    scale: [M, C], of each tower.
+    shift: [M, C].
+    stats: running `mean` and `var`, [M, M, C]: task, tower, channel.
+    train: normalise by the batch, and update the running statistics.
+    axis_name: devices to average the batch's statistics over, None for none.
+
+  Returns:
+    An array like `x`, and the new statistics.
+  """
+  if train:
+    moments = x.mean((1, 2, 3)), (x**2).mean((1, 2, 3))
+    mean, square = parallel.pmean(moments, axis_name)
+    batch = {"mean": mean, "var": jnp.maximum(square - mean**2, 0)}
+    constant = jax.lax.stop_gradient(batch)
+    new = jax.tree.map(
+      lambda old, now: _MOMENTUM * old + (1 - _MOMENTUM) * now, stats, constant
+    )
+  else:
+    batch = new = stats
+  wide = (slice(None), None, None, None)
+  factor = scale[None] * jax.lax.rsqrt(batch["var"] + _EPSILON)
+  centred = x - batch["mean"][wide]
+  return centred * factor[wide] + shift[(None,) * 4], new

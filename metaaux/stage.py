@@ -173,6 +173,9 @@ class Stage(NamedTuple):
       or None; logged at every evaluation.
     attributes: (state, images) -> logits [B, K] of binary auxiliary tasks, for
       problems whose batches have `attributes`; or None.
+    reuse: of a first stage, everything of the config that makes its final
+      state, JSON-able; runs with the same, and the same images, may share that
+      through `config.cache`. None: each run trains its own.
     alarms: metrics of an evaluation -> warnings for the user, one line each.
   """
 
@@ -187,4 +190,5 @@ class Stage(NamedTuple):
   targets: Callable[[State, Batch], Array] | None = None
   probe: Callable[[State, Batches, Array], Metrics] | None = None
   attributes: Callable[[State, Array], Array] | None = None
+  reuse: Mapping[str, Any] | None = None
   alarms: Callable[[Mapping[str, float]], tuple[str, ...]] = _no_alarms

@@ -18,6 +18,7 @@ from metaaux import (
   methods,
   metrics,
   parallel,
+  reuse,
   rundir,
   step_log,
 )
@@ -149,6 +150,11 @@ def train_stage(loop: Loop, previous: Seeded, done: int) -> Seeded:
   run, stage, offset = loop.run, loop.stage, loop.offset
   config, total = run.config, stage.num_steps
   start = max(0, done - offset)
+  states = None if start or offset else reuse.load(run, stage)
+  if states is not None:
+    saved = parallel.to_host(states, run.plan)
+    checkpoint.save(loop.manager, total, saved)
+    return states
   states = initial_states(loop, previous, start)
   updates = _programs(loop)
   evaluation = evaluate.make(stage, run) if stage.predict else None
@@ -179,6 +185,8 @@ def train_stage(loop: Loop, previous: Seeded, done: int) -> Seeded:
         f"stopped after step {now} of {total}; the same command resumes"
       )
   log.close()
+  if start < total:
+    reuse.store(run, stage, states)
   return states
 
 

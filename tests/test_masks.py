@@ -132,3 +132,37 @@ def test_share_near_zero():
 def test_wrong_options(call, match):
   with pytest.raises(ValueError, match=match):
     call()
+
+
+@pytest.mark.parametrize(("reset", "steps"), [(False, 30), (True, 1)])
+def test_momentum_does_not_hold_a_mask_at_zero(reset, steps, x64):
+  """N6: gradient 1 for five steps, then -0.02, at rate 0.01.
+
+  The momentum is 0.9^k 4.295 - 0.2 after k more steps, below 0 from k = 30.
+  """
+  momentum = optax.trace(0.9)
+  mask = {"m": jnp.array(0.02)}
+  state = momentum.init(mask)
+
+  def step(mask, state, gradient):
+    direction, state = momentum.update({"m": jnp.array(gradient)}, state)
+    mask = masks.project({"m": mask["m"] - 0.01 * direction["m"]})
+    return mask, masks.without_outward(state, mask) if reset else state
+
+  for _ in range(5):
+    mask, state = step(mask, state, 1.0)
+  assert mask["m"] == 0
+  taken = 0
+  while mask["m"] == 0 and taken < 100:
+    mask, state = step(mask, state, -0.02)
+    taken += 1
+  assert taken == steps
+
+
+def test_outward_momentum_of_adam_and_of_no_optimiser_at_all():
+  mask = {"m": jnp.array([0.0, 0.0, 1.0])}
+  adam = optax.scale_by_adam()
+  _, state = adam.update({"m": jnp.array([1.0, -1.0, 1.0])}, adam.init(mask))
+  state = masks.without_outward(state, mask)
+  np.testing.assert_allclose(state.mu["m"], [0, -0.1, 0.1], rtol=1e-6)
+  assert masks.without_outward(optax.EmptyState(), mask) == optax.EmptyState()

@@ -14,7 +14,14 @@ from metaaux.data import digits, slices
 from metaaux.methods import maxl, meta_mtl
 
 # Methods that need several tasks.
-SEVERAL = ("separate", "transfer", "damtl")
+SEVERAL = (
+  "separate",
+  "hard_sharing",
+  "cross_stitch",
+  "nddr",
+  "transfer",
+  "damtl",
+)
 _FOLDER = tempfile.TemporaryDirectory(prefix="metaaux-tests-")
 
 

@@ -11,6 +11,7 @@ from metaaux.methods import (
   co_training,
   damtl,
   fine_tune,
+  hard_sharing,
   joint_tasks,
   maxl,
   mean_teacher,
@@ -21,6 +22,7 @@ from metaaux.methods import (
   pta,
   self_training,
   single_task,
+  stitched,
   vat,
 )
 from metaaux.stage import Spec, Stage
@@ -50,10 +52,21 @@ METHODS: Mapping[str, Constructor] = {
   "fada": arml.make,  # the setting has the adversarial term
   "arml": arml.make,
   "separate": partial(damtl.make, mask="none", align="none", start="random"),
+  "hard_sharing": hard_sharing.make,
+  "cross_stitch": partial(stitched.make, unit="cross_stitch"),
+  "nddr": partial(stitched.make, unit="nddr"),
   "transfer": partial(damtl.make, mask="none", align="none"),
   "damtl": damtl.make,
 }
-_OF_SEVERAL_TASKS = ("single", "separate", "transfer", "damtl")
+_OF_SEVERAL_TASKS = (
+  "single",
+  "separate",
+  "hard_sharing",
+  "cross_stitch",
+  "nddr",
+  "transfer",
+  "damtl",
+)
 
 
 def make(

@@ -19,25 +19,15 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
-from metaaux import big_task, losses, masks, models, optim, parallel
+from metaaux import alignment, big_task, masks, optim, parallel
+from metaaux import several_tasks as several
 from metaaux.big_task import BigTaskState
-from metaaux.cmmd import cmmd
 from metaaux.errors import UserError
+from metaaux.methods.damtl_losses import Options, Problem, effective, objective
 from metaaux.models import staged
-from metaaux.models.staged import Staged
-from metaaux.stage import (
-  Array,
-  Batch,
-  Batches,
-  Key,
-  Metrics,
-  Spec,
-  Stage,
-  StreamSpec,
-)
+from metaaux.stage import Array, Batch, Batches, Key, Metrics, Spec, Stage
 
 Tree = Any
 
@@ -50,97 +40,7 @@ class DamtlState(NamedTuple):
   optimizer: Tree
   mask_optimizer: Tree
   auxiliary: Tree
-
-
-class Options(NamedTuple):
-  """What of DAMTL is in use; see `config.damtl`."""
-
-  mask: str  # weight | filter | none
-  align: str  # linear | rbf | none
-  source: str  # per_task | frozen
-  start: str  # auxiliary | random
-
-
-class Problem(NamedTuple):
-  """What does not change while training."""
-
-  config: Any
-  spec: Spec
-  net: Staged
-  options: Options
-  optimizer: optim.Optimizer
-  mask_optimizer: optim.Optimizer
-  axis_name: str | None
-
-  @property
-  def sizes(self) -> tuple[int, ...]:
-    """Classes of each task."""
-    return tuple(np.bincount(self.spec.groups).tolist())
-
-  @property
-  def offsets(self) -> tuple[int, ...]:
-    """First class of each task."""
-    return tuple(np.cumsum((0, *self.sizes))[:-1].tolist())
-
-
-def effective(problem: Problem, params: Tree, mask: Tree) -> Tree:
-  """S_j and the rest of a task's parameters."""
-  return masks.effective(params, mask) if mask else params
-
-
-def task_loss(
-  problem: Problem,
-  params: Tree,
-  mask: Tree,
-  auxiliary: Tree,
-  batch: Batch,
-  task: int,
-) -> tuple[Array, Metrics]:
-  """CE_j + lambda1 R + lambda2 D, and its terms.
-
-  Args:
-    problem: the fixed parts.
-    params: of task j, as are the mask and the batch.
-    mask: {} for none.
-    auxiliary: parameters of the auxiliary network, constant.
-    batch: `image` and `primary`.
-    task: j.
-  """
-  config, net, options = problem.config.damtl, problem.net, problem.options
-  count = problem.sizes[task]
-  label_B = batch["primary"] - problem.offsets[task]
-  tree = effective(problem, params, mask)
-  logits, inputs = staged.classify(
-    net, tree, staged.features(net, tree, batch["image"])
-  )
-  mean = losses.softmax_cross_entropy(logits, label_B).mean()
-  # A sum over the whole batch, whatever part of it is on this device.
-  scale = problem.config.batch_size if config.reduction == "sum" else 1
-  terms = {
-    "primary_loss": mean,
-    "accuracy": jnp.mean(logits.argmax(-1) == label_B),
-  }
-  total = scale * mean
-  if mask:
-    terms["sparsity"] = masks.penalty(mask, config.penalty)
-    total += config.sparsity * terms["sparsity"]
-  if options.align != "none":
-    auxiliary = jax.lax.stop_gradient(auxiliary)
-    # Crossfed: both read the same input (damtl, section 3).
-    terms["discrepancy"] = sum(
-      cmmd(
-        jax.nn.relu(staged.dense(auxiliary[f"dense_{h}"], inputs[h])),
-        label_B,
-        inputs[h + 1],
-        label_B,
-        count,
-        options.align,
-        axis_name=problem.axis_name,
-      )
-      for h in range(net.num_dense - 1)
-    )
-    total += config.alignment * terms["discrepancy"]
-  return total, terms
+  auxiliary_optimizer: Tree  # {} while the network is frozen
 
 
 def update(
@@ -148,21 +48,16 @@ def update(
 ) -> tuple[DamtlState, Metrics]:
   """One step of all tasks: networks and masks together, then the projection."""
   del key
-  config = problem.config.damtl
-
-  def total(params: Any, mask: Any) -> tuple[Array, Metrics]:
-    found = [
-      task_loss(problem, *pair, state.auxiliary, batches[f"task_{j}"], j)
-      for j, pair in enumerate(zip(params, mask, strict=True))
-    ]
-    values, terms = zip(*found, strict=True)
-    means = jax.tree.map(lambda *x: sum(x) / len(x), *terms)
-    return config.task_weight * sum(values), means
-
-  (value, terms), (grads, mask_grads) = parallel.pmean(
-    jax.value_and_grad(total, (0, 1), has_aux=True)(state.params, state.masks),
+  learned = (0, 1, 2) if problem.trains_auxiliary else (0, 1)
+  gradient = jax.value_and_grad(
+    partial(objective, problem), learned, has_aux=True
+  )
+  (value, terms), (grads, mask_grads, *rest) = parallel.pmean(
+    gradient(state.params, state.masks, state.auxiliary, batches),
     problem.axis_name,
   )
+  if problem.options.source == "shared":
+    grads = staged.tied(grads)
   params, optimizer = problem.optimizer.update(
     grads, state.optimizer, state.params, step
   )
@@ -172,58 +67,84 @@ def update(
     mask_grads, state.mask_optimizer, state.masks, step
   )
   mask = masks.project(mask)
+  mask_optimizer = masks.without_outward(mask_optimizer, mask)
+  auxiliary, auxiliary_optimizer = state.auxiliary, state.auxiliary_optimizer
+  if rest:
+    auxiliary, auxiliary_optimizer = problem.optimizer.update(
+      rest[0], auxiliary_optimizer, auxiliary, step
+    )
   metrics = terms | {"loss": value, "gradient_norm": optax.tree.norm(grads)}
-  if mask[0]:
-    near = [masks.share_near_zero(one) for one in mask]
-    for i, name in enumerate(near[0]):
-      share = sum(one[name] for one in near) / len(near)
-      metrics[f"mask_near_zero_{i}"] = share
-  state = DamtlState(params, mask, optimizer, mask_optimizer, state.auxiliary)
-  return state, metrics
+  state = DamtlState(
+    params, mask, optimizer, mask_optimizer, auxiliary, auxiliary_optimizer
+  )
+  return state, metrics | _near_zero(mask)
+
+
+def _near_zero(mask: tuple[Tree, ...]) -> Metrics:
+  """Of each layer, the tasks' mean share of mask entries that are almost 0."""
+  shares = [list(masks.share_near_zero(one).values()) for one in mask]
+  return {
+    f"mask_near_zero_{i}": sum(layer) / len(layer)
+    for i, layer in enumerate(zip(*shares, strict=True))
+  }
 
 
 def predict(problem: Problem, state: DamtlState, images: Array) -> Array:
   """Logits of all tasks side by side, each by its own network."""
-  return jnp.concatenate(
-    [
-      staged.apply(problem.net, effective(problem, *pair), images)
-      for pair in zip(state.params, state.masks, strict=True)
-    ],
-    axis=-1,
+  trees = list(map(effective, state.params, state.masks))
+  return several.side_by_side(
+    lambda j: staged.apply(problem.net, trees[j], images), problem.tasks
   )
+
+
+def probe(
+  problem: Problem, state: DamtlState, batches: Batches, step: Array
+) -> Metrics:
+  """How far each class's features are from the auxiliary network's."""
+  del step
+  found = {}
+  for j, first in enumerate(problem.tasks.offsets):
+    batch = batches[f"task_{j}"]
+    distance_C = alignment.distances(
+      problem.net,
+      state.auxiliary,
+      effective(state.params[j], state.masks[j]),
+      batch["image"],
+      several.local_labels(problem.tasks, batch, j),
+      problem.tasks.sizes[j],
+      problem.axis_name,
+    )
+    found |= {f"distance_{first + q}": d for q, d in enumerate(distance_C)}
+  return found
 
 
 def init_state(
   problem: Problem, key: Key, batch: Batch, previous: BigTaskState | None
 ) -> DamtlState:
   """Networks that start from the auxiliary one but for their logits."""
-  options, net = problem.options, problem.net
+  options, spread = problem.options, problem.config.damtl.mask_spread
   auxiliary = previous.params if previous is not None else {}
-  params, mask = [], []
-  for j, count in enumerate(problem.sizes):
-    own_key = jax.random.fold_in(key, 1000 + j)
-    own = staged.init(net, own_key, batch["image"], count)
-    if options.start == "auxiliary":
-      logits = f"dense_{net.num_dense - 1}"
-      own = {**jax.tree.map(jnp.copy, auxiliary), logits: own[logits]}
-    params.append(own)
-    mask.append(
-      {}
-      if options.mask == "none"
-      else masks.init(
-        jax.random.fold_in(own_key, 1),
-        own,
-        options.mask,
-        spread=problem.config.damtl.mask_spread,
-      )
-    )
-  params, mask = tuple(params), tuple(mask)
+  params = several.networks(
+    problem.net, key, batch, problem.tasks.sizes, auxiliary, options.start
+  )
+  if options.source == "shared":
+    params = tuple(staged.with_kernels_of(one, params[0]) for one in params)
+  keys = [
+    jax.random.fold_in(several.task_key(key, j), 1) for j in range(len(params))
+  ]
+  mask = tuple(
+    {}
+    if options.mask == "none"
+    else masks.init(own_key, one, options.mask, spread=spread)
+    for own_key, one in zip(keys, params, strict=True)
+  )
   return DamtlState(
     params,
     mask,
     problem.optimizer.init(params),
     problem.mask_optimizer.init(mask),
     jax.tree.map(jnp.copy, auxiliary),
+    problem.optimizer.init(auxiliary) if problem.trains_auxiliary else {},
   )
 
 
@@ -233,26 +154,42 @@ def assemble(
   """Network and optimisers of a config; masks have no decay.
 
   Raises:
-    UserError: the data has no tasks, or dropout is asked for.
+    UserError: the data has no tasks, or options exclude each other.
   """
-  models.refuse_dropout(config, "dropout", "block_dropout")
-  if not spec.num_big:
-    raise UserError(
-      f"method={config.method!r} needs several tasks; set config.task_classes, "
-      "such as 0-4,5-9"
-    )
+  tasks = several.find(config, spec)
   plain = config.optimizer.copy_and_resolve_references()
   with plain.unlocked():
     plain.weight_decay = plain.l1 = 0.0
-  return Problem(
+  problem = Problem(
     config,
     spec,
+    tasks,
     staged.make(config.model),
     options,
     optim.make(config.optimizer, config.num_steps),
     optim.make(plain, config.num_steps),
     axis_name,
   )
+  _check(problem)
+  return problem
+
+
+def _check(problem: Problem) -> None:
+  options = problem.options
+  if options.source == "frozen" and options.mask == "none":
+    raise UserError(
+      "damtl.source='frozen' without masks would train no convolution; set "
+      "damtl.mask to weight or filter"
+    )
+  if problem.trains_auxiliary and (
+    options.align == "none" or options.source == "frozen"
+  ):
+    raise UserError(
+      f"damtl.auxiliary_weight={problem.config.damtl.auxiliary_weight} goes on "
+      f"training the auxiliary network, but with damtl.align={options.align!r} "
+      f"and damtl.source={options.source!r} nothing reads what it learns; set "
+      "it to 0, or align to linear or rbf and source to per_task or shared"
+    )
 
 
 def make(
@@ -276,23 +213,17 @@ def make(
   options = Options(
     **{name: config.damtl[name] for name in Options._fields} | changes
   )
-  if options.source == "frozen" and options.mask == "none":
-    raise UserError(
-      "damtl.source='frozen' without masks would train no convolution; set "
-      "damtl.mask to weight or filter"
-    )
   problem = assemble(config, spec, options, axis_name)
+  alone = options.start == "random" and options.align == "none"
   stage = Stage(
     name="train",
     num_steps=config.num_steps,
-    streams={
-      f"task_{j}": StreamSpec(split=f"task_{j}", augment=True)
-      for j in range(len(problem.sizes))
-    },
+    streams=several.streams(problem.tasks, big=problem.needs_big),
     init=partial(init_state, problem),
     updates={"update": partial(update, problem)},
     predict=partial(predict, problem),
+    probe=None if alone else partial(probe, problem),
   )
-  if options.start == "random" and options.align == "none":
+  if alone:
     return (stage,)
   return big_task.stage(config, spec, problem.net, axis_name), stage

@@ -19,6 +19,21 @@ Key = jax.Array
 Tree = Any
 
 
+# Keys of `config.model` that this network has one value of.
+_FIXED = {
+  "name": "convnet",
+  "kernels": 3,
+  "padding": "SAME",
+  "batch_norm": False,
+  "decoder": "hidden",
+}
+_INITIAL = {
+  "glorot_uniform": jax.nn.initializers.glorot_uniform,
+  "glorot_normal": jax.nn.initializers.glorot_normal,
+  "he_normal": jax.nn.initializers.he_normal,
+}
+
+
 class Staged(NamedTuple):
   """Sizes of the network.
 
@@ -26,11 +41,13 @@ class Staged(NamedTuple):
     widths: channels of each convolution, 3x3.
     hidden: widths of the hidden dense layers.
     lowering: see `layers.convolution`.
+    kernel_init: of all layers but the logits.
   """
 
   widths: tuple[int, ...]
   hidden: tuple[int, ...]
   lowering: str
+  kernel_init: str
 
   @property
   def num_convolutions(self) -> int:
@@ -47,15 +64,33 @@ def make(config: Any) -> Staged:
   """The network of a config.
 
   Args:
-    config: `widths`, times `width`; `hidden`, of two dense layers; `lowering`.
+    config: `widths`, times `width`; `hidden`, of two dense layers; `lowering`,
+      `kernel_init`. What else it says of a ConvNet must be what this one is.
+
+  Raises:
+    UserError: it asks for another network.
   """
+  for key, value in _FIXED.items():
+    given = config[key]
+    if key == "kernels":
+      value, given = 3, next((k for k in given if k != 3), 3)
+    if given != value:
+      raise UserError(
+        f"model.{key}={config[key]!r}, but methods for several tasks have "
+        f"networks with {key}={value!r} only; set it to that"
+      )
   widths = tuple(layers.scaled(w, config.width) for w in config.widths)
   hidden = layers.scaled(config.hidden, config.width)
-  return Staged(widths, (hidden, hidden), config.lowering)
+  if config.kernel_init not in _INITIAL:
+    raise UserError(
+      f"model.kernel_init={config.kernel_init!r}, but methods for several "
+      f"tasks know {', '.join(_INITIAL)}; use one of them"
+    )
+  return Staged(widths, (hidden, hidden), config.lowering, config.kernel_init)
 
 
 def init(net: Staged, key: Key, image: Array, num_classes: int) -> Tree:
-  """Random parameters: He-normal kernels, LeCun-normal logits, zero biases.
+  """Random parameters: LeCun-normal logits, zero biases.
 
   Args:
     net: sizes.
@@ -68,19 +103,21 @@ def init(net: Staged, key: Key, image: Array, num_classes: int) -> Tree:
   """
   height, width, channels = image.shape[-3:]
   params: dict[str, Tree] = {}
-  he = jax.nn.initializers.he_normal()
+  initial = _INITIAL[net.kernel_init]()
   for i, out in enumerate(net.widths):
     if min(height, width) < 2:
       raise UserError(
         f"images of {image.shape[-3]}x{image.shape[-2]} are too small for "
         f"{len(net.widths)} poolings; shorten model.widths"
       )
-    kernel = he(jax.random.fold_in(key, i), (3, 3, channels, out))
+    kernel = initial(jax.random.fold_in(key, i), (3, 3, channels, out))
     params[f"conv_{i}"] = {"kernel": kernel, "bias": jnp.zeros(out)}
     height, width, channels = height // 2, width // 2, out
   size = height * width * channels
   for h, out in enumerate((*net.hidden, num_classes)):
-    draw = he if h < len(net.hidden) else jax.nn.initializers.lecun_normal()
+    draw = (
+      initial if h < len(net.hidden) else jax.nn.initializers.lecun_normal()
+    )
     kernel = draw(jax.random.fold_in(key, 100 + h), (size, out))
     params[f"dense_{h}"] = {"kernel": kernel, "bias": jnp.zeros(out)}
     size = out
@@ -139,4 +176,22 @@ def with_kernels_of(params: Tree, old: Tree) -> Tree:
     if name.startswith("conv_")
     else layer
     for name, layer in params.items()
+  }
+
+
+def tied(grads: Sequence[Tree]) -> tuple[Tree, ...]:
+  """Gradients of several networks with kernels in common: these are summed.
+
+  Networks that start with the same kernels and take steps by the result keep
+  them the same.
+  """
+  total = jax.tree.map(lambda *leaves: sum(leaves), *map(_kernels, grads))
+  return tuple(with_kernels_of(one, total) for one in grads)
+
+
+def _kernels(params: Tree) -> Tree:
+  return {
+    name: {"kernel": layer["kernel"]}
+    for name, layer in params.items()
+    if name.startswith("conv_")
   }

@@ -82,6 +82,48 @@ def test_a_class_without_test_images_moves_no_label():
   np.testing.assert_array_equal(found.test["primary"], [0, 0, 2])
 
 
+def test_a_big_task_of_fixed_size_is_the_same_beside_any_tasks():
+  one = build(big_per_class=40)
+  other = build(
+    big_per_class=40, task_classes=("0-1", "2-9"), labels_per_class=9
+  )
+  big = one.positions("big")[0]
+  np.testing.assert_array_equal(big, other.positions("big")[0])
+  np.testing.assert_array_equal(
+    np.bincount(one.pool["auxiliary"][big], minlength=10), 40
+  )
+
+
+def test_looks():
+  rng = np.random.default_rng(0)
+  images = rng.integers(0, 255, (3, 4, 6, 3), np.uint8)
+  assert several.seen_as(images, "plain") is images
+  gray = several.seen_as(images, "gray")
+  assert gray.dtype == np.uint8 and gray.shape == images.shape
+  wanted = np.rint(images @ np.array([0.299, 0.587, 0.114]))
+  for channel in range(3):
+    np.testing.assert_allclose(gray[..., channel], wanted, atol=1)
+  half = several.seen_as(images, "half")
+  np.testing.assert_array_equal(half[:, ::2, ::2], half[:, 1::2, 1::2])
+  block = images[0, 2:4, 4:6, 1].mean(dtype=np.float32)
+  assert half[0, 2, 5, 1] == np.rint(block)
+  wide = images.astype(np.float32)
+  assert several.seen_as(wide, "half").dtype == np.float32
+
+
+def test_a_task_looks_different_in_pool_and_test():
+  plain, half = build(), build(task_looks=("plain", "half"))
+  for one, other in ((plain.pool, half.pool), (plain.test, half.test)):
+    second = one["primary"] >= 6
+    np.testing.assert_array_equal(
+      one["image"][~second], other["image"][~second]
+    )
+    assert (one["image"][second] != other["image"][second]).any()
+    np.testing.assert_array_equal(
+      several.seen_as(one["image"][second], "half"), other["image"][second]
+    )
+
+
 @pytest.mark.parametrize(
   ("text", "ids"),
   [("0-2", (0, 1, 2)), ("7+1", (7, 1)), ("0-1+4+6-7", (0, 1, 4, 6, 7))],

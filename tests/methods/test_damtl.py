@@ -1,5 +1,7 @@
 """DAMTL on digits: its reductions to simpler methods, and its penalties."""
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -10,7 +12,7 @@ import tiny
 from metaaux import feed, masks, methods
 from metaaux.big_task import BigTaskState
 from metaaux.errors import UserError
-from metaaux.methods import damtl
+from metaaux.methods import damtl, damtl_losses
 from metaaux.models import staged
 
 KEY = jax.random.key(0)
@@ -21,8 +23,8 @@ def assembled(method="damtl", **changes):
   config = tiny.config(method=method, **changes)
   run = feed.open_run(config)
   spec = run.problem.spec
-  options = damtl.Options(
-    **{name: config.damtl[name] for name in damtl.Options._fields}
+  options = damtl_losses.Options(
+    **{name: config.damtl[name] for name in damtl_losses.Options._fields}
   )
   problem = damtl.assemble(config, spec, options, None)
   batches = {
@@ -31,6 +33,9 @@ def assembled(method="damtl", **changes):
     )
     for j in range(2)
   }
+  batches["big"] = feed.draw(
+    run, run.pool, jnp.asarray(run.problem.positions("big")[0][:30]), None
+  )
   big = staged.init(problem.net, KEY, batches["task_0"]["image"], spec.num_big)
   state = damtl.init_state(
     problem, KEY, batches["task_0"], BigTaskState(big, ())
@@ -45,8 +50,9 @@ def wide(tree):
 
 
 def after(problem, state, batches, steps=3):
+  update = jax.jit(functools.partial(damtl.update, problem))
   for step in range(steps):
-    state, metrics = damtl.update(problem, state, batches, KEY, jnp.int32(step))
+    state, metrics = update(state, batches, KEY, jnp.int32(step))
   return state, metrics
 
 
@@ -103,12 +109,12 @@ def test_alignment_is_zero_where_layers_agree():
   problem, state, batches = assembled(**{"damtl.mask": "none"})
 
   def discrepancy(params):
-    _, terms = damtl.task_loss(
+    _, terms = damtl_losses.task_loss(
       problem, params, {}, state.auxiliary, batches["task_0"], 0
     )
     return terms["discrepancy"]
 
-  value, grads = jax.value_and_grad(discrepancy)(state.params[0])
+  value, grads = jax.jit(jax.value_and_grad(discrepancy))(state.params[0])
   np.testing.assert_allclose(value, 0, atol=1e-10)
   for leaf in jax.tree.leaves(grads):
     np.testing.assert_allclose(leaf, 0, atol=1e-6)
@@ -119,7 +125,7 @@ def test_no_gradient_reaches_the_big_task():
   shifted = jax.tree.map(lambda x: x + 0.1, state.auxiliary)
 
   def total(auxiliary):
-    return damtl.task_loss(
+    return damtl_losses.task_loss(
       problem, state.params[0], state.masks[0], auxiliary, batches["task_0"], 0
     )[0]
 
@@ -127,37 +133,95 @@ def test_no_gradient_reaches_the_big_task():
     np.testing.assert_array_equal(leaf, 0)
 
 
-@pytest.mark.parametrize("mask", ["weight", "filter"])
-def test_gradient_of_the_whole_objective(mask, x64):
+@pytest.mark.parametrize(
+  "changes",
+  [
+    {"damtl.mask": "weight"},
+    {"damtl.mask": "filter", "damtl.pairing": "paired"},
+    {"damtl.pairing": "twosample", "damtl.auxiliary_weight": 1.0},
+    {"damtl.align_layer": "affine", "damtl.auxiliary_weight": 1.0},
+  ],
+)
+def test_gradient_of_the_whole_objective(changes, x64):
   """With the linear kernel; the bandwidth of "rbf" is constant by design."""
-  problem, state, batches = assembled(**{"damtl.mask": mask})
+  problem, state, batches = assembled(**changes)
   state, batches = wide((state, batches))
   # Away from where the alignment and its gradient are 0.
   auxiliary = jax.tree.map(lambda x: 1.1 * x + 0.05, state.auxiliary)
-  point = state.params[0], state.masks[0]
+  point = state.params, state.masks, auxiliary
 
-  def total(params, mask):
-    return damtl.task_loss(
-      problem, params, mask, auxiliary, batches["task_0"], 0
-    )[0]
+  @jax.jit
+  def total(params, mask, auxiliary):
+    if not problem.trains_auxiliary:
+      auxiliary = jax.lax.stop_gradient(auxiliary)
+    return damtl_losses.objective(problem, params, mask, auxiliary, batches)[0]
 
   rng = np.random.default_rng(0)
   direction = jax.tree.map(
     lambda x: jnp.asarray(rng.normal(size=x.shape)), point
   )
-  grads = jax.grad(total, (0, 1))(*point)
+  if not problem.trains_auxiliary:
+    still = jax.tree.map(jnp.zeros_like, direction[2])
+    direction = (*direction[:2], still)
+  grads = jax.grad(total, (0, 1, 2))(*point)
   slope = sum(
     jnp.vdot(a, b)
     for a, b in zip(
       jax.tree.leaves(grads), jax.tree.leaves(direction), strict=True
     )
   )
-  step = 1e-6
+  step = 1e-8  # few ReLUs turn within it
   ends = [
     total(*jax.tree.map(lambda x, d, s=s: x + s * step * d, point, direction))
     for s in (1, -1)
   ]
   np.testing.assert_allclose(slope, (ends[0] - ends[1]) / (2 * step), rtol=1e-5)
+
+
+def test_shared_source_ties_kernels_and_tasks():
+  """Negative control of K13: now the other task is noticed."""
+  problem, state, batches = assembled(**{"damtl.source": "shared"})
+  both, _ = after(problem, state, batches)
+  for name in ("conv_0", "conv_1"):
+    kernels = [params[name]["kernel"] for params in both.params]
+    np.testing.assert_array_equal(*kernels)
+    assert (both.params[0][name]["bias"] != both.params[1][name]["bias"]).any()
+  turned = {**batches["task_1"], "image": batches["task_1"]["image"][::-1]}
+  again, _ = after(problem, state, {**batches, "task_1": turned})
+  assert (
+    both.params[0]["conv_0"]["kernel"] != again.params[0]["conv_0"]["kernel"]
+  ).any()
+
+
+def test_only_convolutions_start_from_the_big_task():
+  _, state, _ = assembled(**{"damtl.start": "convolutions"})
+  for name, layer in state.params[0].items():
+    if name == "dense_2":
+      continue
+    same = (layer["kernel"] == state.auxiliary[name]["kernel"]).all()
+    assert same == name.startswith("conv_")
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_the_auxiliary_network_goes_on_learning_if_wanted(weight):
+  problem, state, batches = assembled(**{"damtl.auxiliary_weight": weight})
+  new, metrics = after(problem, state, batches)
+  changed = jax.tree.map(
+    lambda a, b: bool((a != b).any()), new.auxiliary, state.auxiliary
+  )
+  assert all(c == (weight > 0) for c in jax.tree.leaves(changed))
+  assert ("auxiliary_loss" in metrics) == (weight > 0)
+
+
+def test_distances_of_classes():
+  """0 for networks that are the auxiliary one; one for each class of a task."""
+  problem, state, batches = assembled(**{"damtl.mask": "none"})
+  found = damtl.probe(problem, state, batches, jnp.int32(0))
+  assert list(found) == [f"distance_{k}" for k in range(13)]
+  assert max(map(float, found.values())) < 1e-9
+  moved, _ = after(problem, state, batches)
+  found = damtl.probe(problem, moved, batches, jnp.int32(0))
+  assert min(map(float, found.values())) > 0
 
 
 def test_frozen_source_keeps_its_kernels():
@@ -196,11 +260,11 @@ def test_a_filter_of_zeros_emits_its_bias(x64):
   np.testing.assert_allclose(features, 0.5, rtol=1e-12)
 
   def total(params, mask):
-    return damtl.task_loss(
+    return damtl_losses.task_loss(
       problem, params, mask, state.auxiliary, batches["task_0"], 0
     )[0]
 
-  by_params, by_mask = jax.grad(total, (0, 1))(params, mask)
+  by_params, by_mask = jax.jit(jax.grad(total, (0, 1)))(params, mask)
   np.testing.assert_array_equal(by_params["conv_1"]["kernel"], 0)
   (name,) = [name for name in mask if "conv_1" in name]
   assert (np.abs(by_mask[name]) > 1e-6).any()
@@ -236,6 +300,12 @@ def test_stages():
   ("changes", "match"),
   [
     ({"damtl.source": "frozen", "damtl.mask": "none"}, "no convolution"),
+    (
+      {"damtl.auxiliary_weight": 1.0, "damtl.align": "none"},
+      "nothing reads what it learns",
+    ),
+    ({"model.kernels": (5, 5)}, r"model\.kernels=.*kernels=3 only"),
+    ({"model.kernel_init": "he_fan_out"}, "know glorot_uniform"),
     (
       {"task_classes": (), "labels_per_class": 40},
       r"set config\.task_classes",

@@ -12,7 +12,7 @@ from metaaux.errors import UserError
 from metaaux.methods import multi_task
 
 METHODS = sorted(methods.METHODS)
-WITHOUT_BATCH_NORM = ("joint", "meta_mtl", "pta")
+WITHOUT_BATCH_NORM = ("joint", "meta_mtl", "pta", *tiny.SEVERAL)
 # Methods, and variants with a state of their own.
 CASES = [pytest.param(method, {}, id=method) for method in METHODS] + [
   pytest.param(
@@ -20,9 +20,18 @@ CASES = [pytest.param(method, {}, id=method) for method in METHODS] + [
   )
   for variant in episode_code.VARIANTS
 ]
-CASES.append(
-  pytest.param("arml", {"weighting.algorithm": "two_stage"}, id="two_stage")
-)
+CASES += [
+  pytest.param("arml", {"weighting.algorithm": "two_stage"}, id="two_stage"),
+  pytest.param(
+    "damtl",
+    {
+      "damtl.pairing": "twosample",
+      "damtl.auxiliary_weight": 1.0,
+      "damtl.source": "shared",
+    },
+    id="damtl_shared",
+  ),
+]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -68,7 +77,7 @@ def test_state_is_restored_as_it_was_saved(method, changes, tmp_path):
 def test_four_devices_train_like_one(method, changes, batch_norm):
   changes = {**changes, "model.batch_norm": batch_norm}
   if batch_norm and method in WITHOUT_BATCH_NORM:
-    with pytest.raises(UserError, match="batch norm"):
+    with pytest.raises(UserError, match=r"batch.norm"):
       tiny.run_steps(tiny.config(method=method, **changes), 0)
     return
   final, logs = [], []

@@ -1,0 +1,43 @@
+r"""DAMTL on CIFAR-100: two tasks of ten classes, and a big task of all hundred.
+
+  python -m metaaux.main --config=configs/damtl_cifar100.py \
+    --config.cache=cache
+  python -m metaaux.main --config=configs/damtl_cifar100.py:method=transfer \
+    --config.cache=cache
+
+The tasks have images of their own, of classes from the hierarchy's 20 coarse
+ones. Runs with the same --config.cache train the big task once for each seed.
+
+Arguments, after the colon and separated by commas:
+  runlocal         one seed, a quarter of the width, 40 steps
+  method=          damtl | transfer: fine-tuning from the big task's network |
+                   separate: one network a task from random weights |
+                   hard_sharing | cross_stitch | nddr | single
+  tasks=           po1, po2, po3 share three classes, no1, no2, no3 none; in
+                   po2 the second task's images are gray, in po3 and no3 they
+                   are reduced to half and enlarged
+  mask=            weight | filter | none
+  align=           linear | rbf | none
+  source=          per_task | frozen | shared
+  start=           auxiliary | convolutions | random
+  sparsity=, alignment=, penalty=  see config.damtl
+  labels=          images of each class of a task
+  width=           of the network
+  seeds=           number of seeds
+
+Expected at full width: not yet run.
+"""
+
+import ml_collections
+
+from metaaux import config as config_lib
+from metaaux import recipes_damtl
+
+
+def get_config(arg: str = "") -> ml_collections.ConfigDict:
+  """See the module's docstring."""
+  arg = config_lib.parse_argument(arg, **recipes_damtl.CIFAR100_ARGUMENTS)
+  config = config_lib.base()
+  config.dataset = "tfds:cifar100"
+  recipes_damtl.cifar100(config, arg)
+  return config
