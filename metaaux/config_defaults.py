@@ -19,7 +19,13 @@ def _optimizer(learning_rate: float) -> dict[str, Any]:
 
 def defaults() -> dict[str, Any]:
   """All keys, nested; what `config.base()` is made of."""
-  return {**_run(), **_training(), **_clusters(), **_weighted()}
+  return {
+    **_run(),
+    **_training(),
+    **_clusters(),
+    **_weighted(),
+    **_several_tasks(),
+  }
 
 
 def _run() -> dict[str, Any]:
@@ -180,6 +186,37 @@ def _weighted() -> dict[str, Any]:
       "share": 0.25,  # two_stage: of the steps, for the first stage
       "temperature": 0.0,  # two_stage: of the noise; 0: 1 / images
     },
+    "domains": {
+      "batch_size": 0,  # of each source domain; 0: batch_size
+      # Of method "fada".
+      "adversarial_weight": 0.2,
+      "hidden": 64,  # width of the pair discriminator
+    },
+    # pi_model, mean_teacher, vat, vat_entmin and pseudo_label.
+    "consistency": {
+      "weight": 0.0,  # of the unlabelled images; 0: the published one
+      # Of the second view, beyond what `augment` does to both.
+      "noise": 0.15,  # deviation
+      "flip": True,  # mirrored at random
+      "ema": 0.95,  # highest decay of the mean teacher
+      "epsilon": 6.0,  # length of vat's perturbation
+      "entropy_weight": 0.06,  # of vat_entmin
+      "threshold": 0.95,  # from which pseudo_label takes a label
+    },
+    "semi_supervised": {
+      "tasks": ("rotation", "exemplar"),  # and useless
+      # Second half of a batch: all | unlabelled; of pi_model .. too.
+      "pool": "all",
+      "useless_classes": 10,
+      "flip": True,  # views of exemplar are mirrored
+      "exemplar_noise": 0.03,  # deviation in terms of half the range
+      "flip_after_rotation": False,
+    },
+  }
+
+
+def _several_tasks() -> dict[str, Any]:
+  return {
     "damtl": {
       "mask": "weight",  # filter: one for each output channel; none
       "align": "linear",  # kernel of the alignment: linear | rbf | none
@@ -208,31 +245,5 @@ def _weighted() -> dict[str, Any]:
       "unit_rate": 1.0,  # learning rate of the units, times the towers'
       "unit_channels": False,  # cross_stitch: a matrix for each channel
       "unit_norm": True,  # nddr: batch norm and ReLU after each unit
-    },
-    "domains": {
-      "batch_size": 0,  # of each source domain; 0: batch_size
-      # Of method "fada".
-      "adversarial_weight": 0.2,
-      "hidden": 64,  # width of the pair discriminator
-    },
-    # pi_model, mean_teacher, vat, vat_entmin and pseudo_label.
-    "consistency": {
-      "weight": 0.0,  # of the unlabelled images; 0: the published one
-      # Of the second view, beyond what `augment` does to both.
-      "noise": 0.15,  # deviation
-      "flip": True,  # mirrored at random
-      "ema": 0.95,  # highest decay of the mean teacher
-      "epsilon": 6.0,  # length of vat's perturbation
-      "entropy_weight": 0.06,  # of vat_entmin
-      "threshold": 0.95,  # from which pseudo_label takes a label
-    },
-    "semi_supervised": {
-      "tasks": ("rotation", "exemplar"),  # and useless
-      # Second half of a batch: all | unlabelled; of pi_model .. too.
-      "pool": "all",
-      "useless_classes": 10,
-      "flip": True,  # views of exemplar are mirrored
-      "exemplar_noise": 0.03,  # deviation in terms of half the range
-      "flip_after_rotation": False,
     },
   }

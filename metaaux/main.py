@@ -96,9 +96,8 @@ def _train(
     raise NonFiniteError(
       f"{error}; checkpoints written before that are kept in {workdir}"
     ) from error
-  drawn = pictures.draw_weights(workdir)
-  if drawn:
-    print(f"task weights over time: {drawn}")
+  for what, path in pictures.draw(workdir):
+    print(f"{what}: {path}")
   return result
 
 

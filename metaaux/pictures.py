@@ -1,100 +1,197 @@
-"""The picture that a run leaves behind: the weights of its tasks over time.
+"""Pictures that a run leaves behind: task weights, masks, feature distances.
 
 matplotlib is imported here alone in the package, and only to draw.
 """
 
 import os
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from metaaux import metrics, rundir
 
-WEIGHTS = "weights.png"
-_PREFIX = "weight_"
-
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-# With more tasks than colours, the heaviest and the lightest are named.
+# With more lines than colours, the highest and the lowest are named.
 _ENDS = 3
 
+Rows = Sequence[dict[str, Any]]
 
-def weight_curves(
-  rows: Sequence[dict[str, Any]],
+
+class Picture(NamedTuple):
+  """A file, and the metrics of whose numbers it is made.
+
+  Attributes:
+    name: of the file.
+    prefix: of the metrics, which a line, or a point, each is drawn of.
+    split: whose rows hold them.
+    label: of the vertical axis.
+    what: in words, for the user.
+    draw: (axes, picture, steps [n], values by name, each [n, S]).
+  """
+
+  name: str
+  prefix: str
+  split: str
+  label: str
+  what: str
+  draw: Callable[[Any, "Picture", np.ndarray, dict[str, np.ndarray]], None]
+
+
+def curves(
+  rows: Rows, picture: Picture
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-  """Task weights over training.
+  """What a picture shows, over training.
 
   Args:
     rows: of metrics.jsonl.
+    picture: what is wanted.
 
   Returns:
-    Steps [n], and by task the weights [n, S] of all seeds.
+    Steps [n], and by name the values [n, S] of all seeds; empty without any.
   """
+  prefix = picture.prefix
   rows = [
     row
     for row in rows
-    if row["split"] == "batch" and any(k.startswith(_PREFIX) for k in row)
+    if row["split"] == picture.split and any(k.startswith(prefix) for k in row)
   ]
-  steps = sorted({row["total_step"] for row in rows})
-  names = [k.removeprefix(_PREFIX) for k in rows[0] if k.startswith(_PREFIX)]
-  by_step: dict[int, list[dict[str, Any]]] = {step: [] for step in steps}
+  if not rows:
+    return np.array([]), {}
+  by_step: dict[int, list[dict[str, Any]]] = {}
   for row in rows:
-    by_step[row["total_step"]].append(row)
+    by_step.setdefault(row["total_step"], []).append(row)
+  steps = sorted(by_step)
+  names = [k.removeprefix(prefix) for k in rows[0] if k.startswith(prefix)]
   return np.array(steps), {
-    name: np.array([[r[_PREFIX + name] for r in by_step[s]] for s in steps])
+    name: np.array([[r[prefix + name] for r in by_step[s]] for s in steps])
     for name in names
   }
 
 
-def draw_weights(workdir: str) -> str | None:
-  """Draws weights.png in a run directory, for a run that has task weights.
+def draw(workdir: str) -> list[tuple[str, str]]:
+  """Draws what a run directory has numbers for.
 
   Returns:
-    Its path, or None where there are no weights or matplotlib is missing.
+    What each picture shows, and its path; nothing if matplotlib is missing.
   """
   rows = metrics.read_rows(os.path.join(workdir, rundir.METRICS))
-  if not any(key.startswith(_PREFIX) for row in rows for key in row):
-    return None
+  found = [(picture, *curves(rows, picture)) for picture in PICTURES]
+  found = [(picture, x, values) for picture, x, values in found if values]
+  if not found:
+    return []
   try:
     from matplotlib.figure import Figure
   except ImportError:
+    names = ", ".join(picture.name for picture, *_ in found)
     metrics.warn(
-      f"{WEIGHTS} is not drawn: matplotlib is missing; "
+      f"{names}: not drawn, since matplotlib is missing; "
       "pip install 'metaaux[report]'"
     )
-    return None
-  figure = Figure(figsize=(7, 4), layout="constrained")
-  _draw(figure.subplots(), *weight_curves(rows))
-  path = os.path.join(workdir, WEIGHTS)
-  figure.savefig(path + metrics.PARTIAL, dpi=150, format="png")
-  os.replace(path + metrics.PARTIAL, path)
-  return path
+    return []
+  drawn = []
+  for picture, steps, values in found:
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    picture.draw(axes, picture, steps, values)
+    axes.set_ylabel(picture.label)
+    axes.spines[["top", "right"]].set_visible(False)
+    path = os.path.join(workdir, picture.name)
+    figure.savefig(path + metrics.PARTIAL, dpi=150, format="png")
+    os.replace(path + metrics.PARTIAL, path)
+    drawn.append((picture.what, path))
+  return drawn
 
 
-def _draw(axes: Any, steps: np.ndarray, curves: dict[str, np.ndarray]) -> None:
-  """A line for each task with its 95% interval over seeds."""
-  heaviest_first = sorted(curves, key=lambda name: -curves[name][-1].mean())
-  named = heaviest_first
+def _mean_and_half(values_NxS: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Mean over seeds and its 95% half-width, 0 for a single seed: each [n]."""
+  points = [metrics.mean_ci(values) for values in values_NxS]
+  mean, half = np.array([(m, h or 0.0) for m, h in points]).T
+  return mean, half
+
+
+def _lines(
+  axes: Any,
+  picture: Picture,
+  steps: np.ndarray,
+  values: dict[str, np.ndarray],
+) -> None:
+  """A line for each name with its 95% interval over seeds."""
+  highest_first = sorted(values, key=lambda name: -values[name][-1].mean())
+  named = highest_first
   if len(named) > len(_COLOURS):
-    named = heaviest_first[:_ENDS] + heaviest_first[-_ENDS:]
-  others = [name for name in heaviest_first if name not in named]
+    named = highest_first[:_ENDS] + highest_first[-_ENDS:]
+  others = [name for name in highest_first if name not in named]
   for i, name in enumerate(others):
     label = f"{len(others)} others" if i == 0 else None
-    axes.plot(steps, curves[name].mean(1), color="#BBBBBB", lw=0.7, label=label)
+    axes.plot(steps, values[name].mean(1), color="#BBBBBB", lw=0.7, label=label)
   for name, colour in zip(named, _COLOURS, strict=False):
-    points = [metrics.mean_ci(values) for values in curves[name]]
-    mean, half = np.array([(m, h or 0.0) for m, h in points]).T
+    mean, half = _mean_and_half(values[name])
     axes.plot(steps, mean, color=colour, label=f"{name} {mean[-1]:.2f}")
     axes.fill_between(steps, mean - half, mean + half, color=colour, alpha=0.2)
   axes.set_xlabel("step")
-  axes.set_ylabel("weight of the task")
   axes.set_ylim(bottom=0)
-  seeds = next(iter(curves.values())).shape[1]
+  seeds = next(iter(values.values())).shape[1]
   axes.figure.legend(
-    title=f"weight at the end,\nmean of {seeds} seeds",
+    title=f"{picture.what.split(',')[0]} at the\nend, mean of {seeds} seeds",
     loc="outside right upper",
     fontsize=8,
     frameon=False,
   )
-  axes.spines[["top", "right"]].set_visible(False)
+
+
+def _before_and_after(
+  axes: Any,
+  picture: Picture,
+  steps: np.ndarray,
+  values: dict[str, np.ndarray],
+) -> None:
+  """Of each name the first and the last value, with 95% intervals."""
+  del picture
+  names = sorted(values, key=int)
+  stacked = np.stack([values[name] for name in names])  # [names, n, S]
+  for place, mark, fill in ((0, "o", "none"), (-1, "o", _COLOURS[0])):
+    mean, half = _mean_and_half(stacked[:, place])
+    axes.errorbar(
+      np.arange(len(names)),
+      mean,
+      yerr=half,
+      fmt=mark,
+      color=_COLOURS[0],
+      markerfacecolor=fill,
+      lw=1,
+      label=f"step {steps[place]}: mean {mean.mean():.3g}",
+    )
+  axes.set_xticks(np.arange(len(names)), names, fontsize=8)
+  axes.set_xlabel("class of the tasks, one task after another")
+  axes.set_ylim(bottom=0)
+  axes.legend(frameon=False, fontsize=8)
+
+
+PICTURES = (
+  Picture(
+    "weights.png",
+    "weight_",
+    "batch",
+    "weight of the task",
+    "weight of a task, over time",
+    _lines,
+  ),
+  Picture(
+    "masks.png",
+    "mask_near_zero_",
+    "batch",
+    "share of mask entries below 0.001",
+    "share of a layer's mask near zero, over time",
+    _lines,
+  ),
+  Picture(
+    "distances.png",
+    "distance_",
+    "meta",
+    "squared distance of the class means",
+    "distance of each class's features from the auxiliary network's",
+    _before_and_after,
+  ),
+)

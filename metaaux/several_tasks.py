@@ -15,7 +15,7 @@ from metaaux import losses, models
 from metaaux.errors import UserError
 from metaaux.models import staged
 from metaaux.models.staged import Staged
-from metaaux.stage import Array, Batch, Key, Metrics, Spec, StreamSpec
+from metaaux.stage import Array, Batch, Batches, Key, Metrics, Spec, StreamSpec
 
 Tree = Any
 
@@ -102,6 +102,27 @@ def weighted_sum(
   values, terms = zip(*found, strict=True)
   means = jax.tree.map(lambda *x: sum(x) / len(x), *terms)
   return config.damtl.task_weight * sum(values), means
+
+
+def total_loss(
+  config: Any,
+  tasks: Tasks,
+  logits: Sequence[Array],
+  batches: Batches,
+) -> tuple[Array, Metrics]:
+  """sum_j alpha CE_j, and what is logged of it.
+
+  Args:
+    config: see `cross_entropy`.
+    tasks: of the problem.
+    logits: of each task for its own batch, [B, c_j].
+    batches: task_0, task_1 ...
+  """
+  found = [
+    cross_entropy(config, logits[j], local_labels(tasks, batches[name], j))
+    for j, name in enumerate(tasks.names)
+  ]
+  return weighted_sum(config, found)
 
 
 def networks(

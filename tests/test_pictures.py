@@ -1,4 +1,4 @@
-"""The picture of task weights."""
+"""Pictures of task weights, masks and distances."""
 
 import json
 
@@ -7,16 +7,18 @@ import pytest
 
 from metaaux import pictures
 
+WEIGHTS, MASKS, DISTANCES = pictures.PICTURES
 
-def rows(names=("a", "b"), seeds=2):
+
+def rows(picture, names=("0", "1"), seeds=2):
   values = []
   for step in (10, 20, 30):
     for seed in range(seeds):
-      weights = {
-        f"weight_{n}": step * (i + 1) + seed for i, n in enumerate(names)
+      of_names = {
+        picture.prefix + n: step * (i + 1) + seed for i, n in enumerate(names)
       }
       values.append(
-        {"split": "batch", "total_step": step, "seed": seed, **weights}
+        {"split": picture.split, "total_step": step, "seed": seed, **of_names}
       )
     values.append({"split": "test", "total_step": step, "accuracy": 0.5})
   return values
@@ -27,22 +29,30 @@ def write(folder, values):
   (folder / "metrics.jsonl").write_text(text)
 
 
-def test_curves_by_task_and_seed():
-  steps, curves = pictures.weight_curves(rows())
+def test_curves_by_name_and_seed():
+  steps, curves = pictures.curves(rows(WEIGHTS), WEIGHTS)
   np.testing.assert_array_equal(steps, [10, 20, 30])
-  np.testing.assert_array_equal(curves["b"], [[20, 21], [40, 41], [60, 61]])
+  np.testing.assert_array_equal(curves["1"], [[20, 21], [40, 41], [60, 61]])
 
 
+@pytest.mark.parametrize("picture", pictures.PICTURES, ids=lambda p: p.name)
 @pytest.mark.parametrize("number", [1, 3, 12])
-def test_a_picture_of_any_number_of_tasks(tmp_path, number):
-  write(tmp_path, rows([f"task {i}" for i in range(number)]))
-  path = pictures.draw_weights(str(tmp_path))
-  assert path == str(tmp_path / "weights.png")
-  assert (tmp_path / "weights.png").read_bytes()[:4] == b"\x89PNG"
-  assert not (tmp_path / "weights.png.partial").exists()
+def test_a_picture_of_any_number_of_names(tmp_path, picture, number):
+  write(tmp_path, rows(picture, [str(i) for i in range(number)]))
+  assert pictures.draw(str(tmp_path)) == [
+    (picture.what, str(tmp_path / picture.name))
+  ]
+  assert (tmp_path / picture.name).read_bytes()[:4] == b"\x89PNG"
+  assert len(list(tmp_path.iterdir())) == 2  # no partial file
 
 
-def test_no_weights_no_picture(tmp_path):
+def test_several_pictures_of_one_run(tmp_path):
+  write(tmp_path, rows(MASKS) + rows(DISTANCES, seeds=1))
+  found = [what for what, _ in pictures.draw(str(tmp_path))]
+  assert found == [MASKS.what, DISTANCES.what]
+
+
+def test_no_numbers_no_picture(tmp_path):
   write(tmp_path, [{"split": "test", "total_step": 1, "accuracy": 0.5}])
-  assert pictures.draw_weights(str(tmp_path)) is None
-  assert not (tmp_path / "weights.png").exists()
+  assert pictures.draw(str(tmp_path)) == []
+  assert len(list(tmp_path.iterdir())) == 1

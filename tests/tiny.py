@@ -10,8 +10,10 @@ import numpy as np
 
 from metaaux import config as config_lib
 from metaaux import feed, host, methods, parallel, train
+from metaaux.big_task import BigTaskState
 from metaaux.data import digits, slices
-from metaaux.methods import maxl, meta_mtl
+from metaaux.methods import damtl, damtl_losses, maxl, meta_mtl
+from metaaux.models import staged
 
 # Methods that need several tasks.
 SEVERAL = (
@@ -191,3 +193,30 @@ def meta_mtl_problem(**changes):
     return x.astype(jnp.float64) if x.dtype == jnp.float32 else x
 
   return problem, *jax.tree.map(wide, (state, batches))
+
+
+def damtl_problem(method="damtl", **changes):
+  """Fixed parts, a state after an untrained big task, a batch of each task."""
+  settings = config(method=method, **changes)
+  run = feed.open_run(settings)
+  spec = run.problem.spec
+  options = damtl_losses.Options(
+    **{name: settings.damtl[name] for name in damtl_losses.Options._fields}
+  )
+  problem = damtl.assemble(settings, spec, options, None)
+  batches = {
+    f"task_{j}": feed.draw(
+      run, run.pool, jnp.asarray(run.problem.positions(f"task_{j}")[0]), None
+    )
+    for j in range(2)
+  }
+  batches["big"] = feed.draw(
+    run, run.pool, jnp.asarray(run.problem.positions("big")[0][:30]), None
+  )
+  big = staged.init(
+    problem.net, jax.random.key(0), batches["task_0"]["image"], spec.num_big
+  )
+  state = damtl.init_state(
+    problem, jax.random.key(0), batches["task_0"], BigTaskState(big, ())
+  )
+  return problem, state, batches

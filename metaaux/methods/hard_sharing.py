@@ -53,13 +53,11 @@ def update(
   config, tasks, net = problem.config, problem.tasks, problem.net
 
   def loss(params: Tree, stats: Tree) -> tuple[Array, tuple[Tree, Metrics]]:
-    found = []
-    for j, name in enumerate(tasks.names):
-      batch = batches[name]
-      logits = staged.apply(net, of_task(problem, params, j), batch["image"])
-      label_B = several.local_labels(tasks, batch, j)
-      found.append(several.cross_entropy(config, logits, label_B))
-    total, terms = several.weighted_sum(config, found)
+    logits = [
+      staged.apply(net, of_task(problem, params, j), batches[name]["image"])
+      for j, name in enumerate(tasks.names)
+    ]
+    total, terms = several.total_loss(config, tasks, logits, batches)
     return total, (stats, terms)
 
   params, _, optimizer, metrics = joint.descend(

@@ -19,22 +19,15 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from metaaux import big_task, optim, parallel, sharing
+from metaaux import big_task, optim, parallel, sharing, towers
 from metaaux import several_tasks as several
-from metaaux.big_task import BigTaskState
 from metaaux.models import staged
 from metaaux.models.staged import Staged
 from metaaux.several_tasks import Tasks
 from metaaux.stage import Array, Batch, Batches, Key, Metrics, Spec, Stage
+from metaaux.towers import TowersState
 
 Tree = Any
-
-
-class TowersState(NamedTuple):
-  """Networks that share nothing, and their optimiser."""
-
-  params: tuple[Tree, ...]
-  optimizer: Tree
 
 
 class StitchedState(NamedTuple):
@@ -136,46 +129,6 @@ def forward(
   return logits, tuple(found)
 
 
-def losses_of(
-  problem: Problem, logits: Sequence[Array], batches: Batches
-) -> tuple[Array, Metrics]:
-  """sum_j alpha CE_j, and what is logged of it."""
-  tasks = problem.tasks
-  return several.weighted_sum(
-    problem.config,
-    [
-      several.cross_entropy(
-        problem.config,
-        logits[j],
-        several.local_labels(tasks, batches[name], j),
-      )
-      for j, name in enumerate(tasks.names)
-    ],
-  )
-
-
-def update_towers(
-  problem: Problem, state: TowersState, batches: Batches, key: Key, step: Array
-) -> tuple[TowersState, Metrics]:
-  """One step of each tower alone."""
-  del key
-
-  def loss(params: tuple[Tree, ...]) -> tuple[Array, Metrics]:
-    logits = [
-      staged.apply(problem.net, tower, batches[name]["image"])
-      for tower, name in zip(params, problem.tasks.names, strict=True)
-    ]
-    return losses_of(problem, logits, batches)
-
-  (value, terms), grads = parallel.pmean(
-    jax.value_and_grad(loss, has_aux=True)(state.params), problem.axis_name
-  )
-  params, optimizer = problem.optimizer.update(
-    grads, state.optimizer, state.params, step
-  )
-  return TowersState(params, optimizer), terms | {"loss": value}
-
-
 def update(
   problem: Problem,
   state: StitchedState,
@@ -191,7 +144,9 @@ def update(
     logits, stats = forward(
       problem, params, units, state.stats, images, train=True
     )
-    value, terms = losses_of(problem, logits, batches)
+    value, terms = several.total_loss(
+      problem.config, problem.tasks, logits, batches
+    )
     return value, (stats, terms)
 
   gradient = jax.value_and_grad(loss, (0, 1), has_aux=True)
@@ -236,21 +191,6 @@ def init_units(problem: Problem) -> tuple[tuple[Tree, ...], tuple[Tree, ...]]:
       else {}
     )
   return tuple(units), tuple(stats)
-
-
-def init_towers(
-  problem: Problem, key: Key, batch: Batch, previous: BigTaskState | None
-) -> TowersState:
-  """A network for each task, see `several_tasks.networks`."""
-  params = several.networks(
-    problem.net,
-    key,
-    batch,
-    problem.tasks.sizes,
-    previous.params if previous is not None else {},
-    problem.config.damtl.start,
-  )
-  return TowersState(params, problem.optimizer.init(params))
 
 
 def init_state(
@@ -309,23 +249,15 @@ def make(
     optim.make(units, config.num_steps),
     axis_name,
   )
-  streams = several.streams(tasks)
-  towers = Stage(
-    name="towers",
-    num_steps=config.damtl.tower_steps or config.num_steps,
-    streams=streams,
-    init=partial(init_towers, problem),
-    updates={"update": partial(update_towers, problem)},
-    predict=None,
-  )
   stage = Stage(
     name="train",
     num_steps=config.num_steps,
-    streams=streams,
+    streams=several.streams(tasks),
     init=partial(init_state, problem),
     updates={"update": partial(update, problem)},
     predict=partial(predict, problem),
   )
+  before = towers.stage(config, tasks, problem.net, axis_name)
   if config.damtl.start == "random":
-    return towers, stage
-  return big_task.stage(config, spec, problem.net, axis_name), towers, stage
+    return before, stage
+  return big_task.stage(config, spec, problem.net, axis_name), before, stage

@@ -9,44 +9,11 @@ import numpy as np
 import pytest
 import tiny
 
-from metaaux import feed, masks, methods
-from metaaux.big_task import BigTaskState
+from metaaux import feed, methods
 from metaaux.errors import UserError
-from metaaux.methods import damtl, damtl_losses
-from metaaux.models import staged
+from metaaux.methods import damtl
 
 KEY = jax.random.key(0)
-
-
-def assembled(method="damtl", **changes):
-  """Fixed parts, a state after an untrained big task, a batch of each task."""
-  config = tiny.config(method=method, **changes)
-  run = feed.open_run(config)
-  spec = run.problem.spec
-  options = damtl_losses.Options(
-    **{name: config.damtl[name] for name in damtl_losses.Options._fields}
-  )
-  problem = damtl.assemble(config, spec, options, None)
-  batches = {
-    f"task_{j}": feed.draw(
-      run, run.pool, jnp.asarray(run.problem.positions(f"task_{j}")[0]), None
-    )
-    for j in range(2)
-  }
-  batches["big"] = feed.draw(
-    run, run.pool, jnp.asarray(run.problem.positions("big")[0][:30]), None
-  )
-  big = staged.init(problem.net, KEY, batches["task_0"]["image"], spec.num_big)
-  state = damtl.init_state(
-    problem, KEY, batches["task_0"], BigTaskState(big, ())
-  )
-  return problem, state, batches
-
-
-def wide(tree):
-  return jax.tree.map(
-    lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x, tree
-  )
 
 
 def after(problem, state, batches, steps=3):
@@ -57,7 +24,7 @@ def after(problem, state, batches, steps=3):
 
 
 def test_everything_but_the_logits_starts_from_the_big_task():
-  _, state, _ = assembled()
+  _, state, _ = tiny.damtl_problem()
   for params in state.params:
     for name, layer in params.items():
       same = name != "dense_2"
@@ -75,13 +42,15 @@ def test_masks_of_one_without_penalties_are_fine_tuning(mask):
     "damtl.align": "none",
     "damtl.mask_spread": 0.0,
   }
-  problem, state, batches = assembled(**changes, **{"damtl.mask": mask})
+  problem, state, batches = tiny.damtl_problem(
+    **changes, **{"damtl.mask": mask}
+  )
   problem = problem._replace(
     mask_optimizer=problem.mask_optimizer._replace(
       update=lambda grads, state, params, step: (params, state)
     )
   )
-  plain, start, _ = assembled(**changes, **{"damtl.mask": "none"})
+  plain, start, _ = tiny.damtl_problem(**changes, **{"damtl.mask": "none"})
   chex.assert_trees_all_equal(state.params, start.params)
   one, _ = after(problem, state, batches)
   two, _ = after(plain, start, batches)
@@ -91,7 +60,7 @@ def test_masks_of_one_without_penalties_are_fine_tuning(mask):
 
 def test_a_task_among_others_equals_the_task_alone():
   """K13: nothing is shared but the frozen big task."""
-  problem, state, batches = assembled()
+  problem, state, batches = tiny.damtl_problem()
   both, _ = after(problem, state, batches)
   # The other task sees other images: the first must not notice.
   other = {**batches, "task_1": {**batches["task_1"]}}
@@ -104,83 +73,9 @@ def test_a_task_among_others_equals_the_task_alone():
   ).any()
 
 
-def test_alignment_is_zero_where_layers_agree():
-  """K10."""
-  problem, state, batches = assembled(**{"damtl.mask": "none"})
-
-  def discrepancy(params):
-    _, terms = damtl_losses.task_loss(
-      problem, params, {}, state.auxiliary, batches["task_0"], 0
-    )
-    return terms["discrepancy"]
-
-  value, grads = jax.jit(jax.value_and_grad(discrepancy))(state.params[0])
-  np.testing.assert_allclose(value, 0, atol=1e-10)
-  for leaf in jax.tree.leaves(grads):
-    np.testing.assert_allclose(leaf, 0, atol=1e-6)
-
-
-def test_no_gradient_reaches_the_big_task():
-  problem, state, batches = assembled()
-  shifted = jax.tree.map(lambda x: x + 0.1, state.auxiliary)
-
-  def total(auxiliary):
-    return damtl_losses.task_loss(
-      problem, state.params[0], state.masks[0], auxiliary, batches["task_0"], 0
-    )[0]
-
-  for leaf in jax.tree.leaves(jax.grad(total)(shifted)):
-    np.testing.assert_array_equal(leaf, 0)
-
-
-@pytest.mark.parametrize(
-  "changes",
-  [
-    {"damtl.mask": "weight"},
-    {"damtl.mask": "filter", "damtl.pairing": "paired"},
-    {"damtl.pairing": "twosample", "damtl.auxiliary_weight": 1.0},
-    {"damtl.align_layer": "affine", "damtl.auxiliary_weight": 1.0},
-  ],
-)
-def test_gradient_of_the_whole_objective(changes, x64):
-  """With the linear kernel; the bandwidth of "rbf" is constant by design."""
-  problem, state, batches = assembled(**changes)
-  state, batches = wide((state, batches))
-  # Away from where the alignment and its gradient are 0.
-  auxiliary = jax.tree.map(lambda x: 1.1 * x + 0.05, state.auxiliary)
-  point = state.params, state.masks, auxiliary
-
-  @jax.jit
-  def total(params, mask, auxiliary):
-    if not problem.trains_auxiliary:
-      auxiliary = jax.lax.stop_gradient(auxiliary)
-    return damtl_losses.objective(problem, params, mask, auxiliary, batches)[0]
-
-  rng = np.random.default_rng(0)
-  direction = jax.tree.map(
-    lambda x: jnp.asarray(rng.normal(size=x.shape)), point
-  )
-  if not problem.trains_auxiliary:
-    still = jax.tree.map(jnp.zeros_like, direction[2])
-    direction = (*direction[:2], still)
-  grads = jax.grad(total, (0, 1, 2))(*point)
-  slope = sum(
-    jnp.vdot(a, b)
-    for a, b in zip(
-      jax.tree.leaves(grads), jax.tree.leaves(direction), strict=True
-    )
-  )
-  step = 1e-8  # few ReLUs turn within it
-  ends = [
-    total(*jax.tree.map(lambda x, d, s=s: x + s * step * d, point, direction))
-    for s in (1, -1)
-  ]
-  np.testing.assert_allclose(slope, (ends[0] - ends[1]) / (2 * step), rtol=1e-5)
-
-
 def test_shared_source_ties_kernels_and_tasks():
   """Negative control of K13: now the other task is noticed."""
-  problem, state, batches = assembled(**{"damtl.source": "shared"})
+  problem, state, batches = tiny.damtl_problem(**{"damtl.source": "shared"})
   both, _ = after(problem, state, batches)
   for name in ("conv_0", "conv_1"):
     kernels = [params[name]["kernel"] for params in both.params]
@@ -194,7 +89,7 @@ def test_shared_source_ties_kernels_and_tasks():
 
 
 def test_only_convolutions_start_from_the_big_task():
-  _, state, _ = assembled(**{"damtl.start": "convolutions"})
+  _, state, _ = tiny.damtl_problem(**{"damtl.start": "convolutions"})
   for name, layer in state.params[0].items():
     if name == "dense_2":
       continue
@@ -204,7 +99,9 @@ def test_only_convolutions_start_from_the_big_task():
 
 @pytest.mark.parametrize("weight", [0.0, 1.0])
 def test_the_auxiliary_network_goes_on_learning_if_wanted(weight):
-  problem, state, batches = assembled(**{"damtl.auxiliary_weight": weight})
+  problem, state, batches = tiny.damtl_problem(
+    **{"damtl.auxiliary_weight": weight}
+  )
   new, metrics = after(problem, state, batches)
   changed = jax.tree.map(
     lambda a, b: bool((a != b).any()), new.auxiliary, state.auxiliary
@@ -215,7 +112,7 @@ def test_the_auxiliary_network_goes_on_learning_if_wanted(weight):
 
 def test_distances_of_classes():
   """0 for networks that are the auxiliary one; one for each class of a task."""
-  problem, state, batches = assembled(**{"damtl.mask": "none"})
+  problem, state, batches = tiny.damtl_problem(**{"damtl.mask": "none"})
   found = damtl.probe(problem, state, batches, jnp.int32(0))
   assert list(found) == [f"distance_{k}" for k in range(13)]
   assert max(map(float, found.values())) < 1e-9
@@ -226,7 +123,7 @@ def test_distances_of_classes():
 
 def test_frozen_source_keeps_its_kernels():
   """K19, with momentum and weight decay."""
-  problem, state, batches = assembled(
+  problem, state, batches = tiny.damtl_problem(
     **{"damtl.source": "frozen", "optimizer.weight_decay": 0.01}
   )
   new, _ = after(problem, state, batches)
@@ -240,34 +137,6 @@ def test_frozen_source_keeps_its_kernels():
     jax.tree.leaves(new.masks), jax.tree.leaves(state.masks), strict=True
   ):
     assert (one != before).any()
-
-
-def test_a_filter_of_zeros_emits_its_bias(x64):
-  """K18: no gradient for the weights, some for the mask."""
-  problem, state, batches = assembled(**{"damtl.mask": "filter"})
-  state, batches = wide((state, batches))
-  mask = {
-    name: jnp.zeros_like(x) if "conv_1" in name else x
-    for name, x in state.masks[0].items()
-  }
-  params = state.params[0]
-  params = {
-    **params,
-    "conv_1": {**params["conv_1"], "bias": params["conv_1"]["bias"] + 0.5},
-  }
-  tree = masks.effective(params, mask)
-  features = staged.features(problem.net, tree, batches["task_0"]["image"])
-  np.testing.assert_allclose(features, 0.5, rtol=1e-12)
-
-  def total(params, mask):
-    return damtl_losses.task_loss(
-      problem, params, mask, state.auxiliary, batches["task_0"], 0
-    )[0]
-
-  by_params, by_mask = jax.jit(jax.grad(total, (0, 1)))(params, mask)
-  np.testing.assert_array_equal(by_params["conv_1"]["kernel"], 0)
-  (name,) = [name for name in mask if "conv_1" in name]
-  assert (np.abs(by_mask[name]) > 1e-6).any()
 
 
 def test_masks_stay_positive_in_a_run():
