@@ -28,7 +28,7 @@ class Row(NamedTuple):
     setting: its column of the table; "" where all runs have the same.
     values: of the setting's keys, as in `Comparison.keys`.
     is_baseline: whether the runs of its setting are compared with it.
-    accuracy: mean over seeds and its half-width.
+    accuracy: or another metric: mean over seeds and its half-width.
     seeds: how many.
     gap: paired difference to the baseline, None where there is none.
     pairs: number of seeds that both have.
@@ -163,7 +163,8 @@ def _row(
     return None if values is None else metrics.mean_ci(values)
 
   config = result["config"]
-  paper = published.of_run(result["method"], config)
+  of_paper = result.get("metric", "accuracy") == "accuracy"
+  paper = published.of_run(result["method"], config) if of_paper else None
   departures = published.departures(result["method"], config) if paper else ()
   return Row(
     label=label,

@@ -85,6 +85,41 @@ def load(folder: str) -> list[Result]:
   )
 
 
+def measured(results: Sequence[Result], metric: str) -> list[Result]:
+  """The runs by another number of theirs, in place of their accuracy.
+
+  Args:
+    results: of `load`.
+    metric: "accuracy"; of `metrics` in result.json, such as average_precision;
+      or a name in its `groups`, such as task_0: the accuracy within that.
+
+  Raises:
+    UserError: a run has no such number.
+  """
+  if metric == "accuracy":
+    return list(results)
+  found = []
+  for result in results:
+    known = {**result.get("groups", {}), **result.get("metrics", {})}
+    if metric not in known:
+      names = ", ".join(["accuracy", *known])
+      raise UserError(
+        f"{result['workdir']} has no metric {metric!r}"
+        f"{did_you_mean(metric, known)}; it has {names}"
+      )
+    mean, ci95 = metrics.mean_ci(known[metric])
+    found.append(
+      {
+        **result,
+        "metric": metric,
+        "per_seed": known[metric],
+        "mean": mean,
+        "ci95": ci95,
+      }
+    )
+  return found
+
+
 def _position(names: Sequence[str], name: str | None) -> int:
   """Place of a name; of one that is not among them, the last."""
   return names.index(name) if name in names else len(names)

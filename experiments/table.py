@@ -56,8 +56,9 @@ def rows(
 
 def cells(compared: Comparison, baseline: str) -> list[list[str]]:
   """Header and cells; columns that no run fills are left out."""
+  metric = compared.rows[0].result.get("metric", "accuracy")
   columns: list[tuple[str, Callable[[Row], str]]] = [
-    ("accuracy (%)", lambda row: _interval(row.accuracy)),
+    (f"{metric} (%)", lambda row: _interval(row.accuracy)),
     (f"minus {baseline}", _gap),
     ("paper (%)", _paper),
     ("label usage (%)", lambda row: _interval(row.usage)),
@@ -128,7 +129,7 @@ def comma_separated(compared: Comparison) -> str:
 
 def _record(row: Row, keys: Sequence[str]) -> dict[str, Any]:
   intervals = {
-    "accuracy": row.accuracy,
+    row.result.get("metric", "accuracy"): row.accuracy,
     "difference": row.gap,
     "label_usage": row.usage,
     "label_information": row.information,
@@ -187,6 +188,13 @@ def _run(argv: Sequence[str]) -> None:
     "select",
   )
   parser.add_argument(
+    "--metric",
+    default="accuracy",
+    metavar="NAME",
+    help="what is compared: accuracy, average_precision, balanced_accuracy, or "
+    "the accuracy within a group or task, such as task_0 (%(default)s)",
+  )
+  parser.add_argument(
     "--format",
     default="markdown",
     choices=("markdown", "csv"),
@@ -200,7 +208,7 @@ def _run(argv: Sequence[str]) -> None:
   )
   flags = parser.parse_args(argv)
   by = [key.strip() for key in flags.by.split(",") if key.strip()]
-  found = results_lib.load(flags.workdir)
+  found = results_lib.measured(results_lib.load(flags.workdir), flags.metric)
   if flags.mean_over:
     found = pooled.pool(found, flags.mean_over)
   compared = compare.compare(found, flags.baseline, by)

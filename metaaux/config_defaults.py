@@ -233,6 +233,9 @@ def _several_tasks() -> dict[str, Any]:
       # | twosample, of images of the big task.
       "pairing": "crossfed",
       "align_layer": "relu",  # affine: before the ReLU
+      # Classes that means are taken of: own | random, the control: the number
+      # of classes is the same, but an image's is drawn once and for all.
+      "align_classes": "own",
       "stop_inputs": False,  # the alignment moves dense layers only
       "auxiliary_weight": 0.0,  # of the big task in the objective; 0: frozen
       "penalty": "mean",  # of a layer's mask: mean | sum

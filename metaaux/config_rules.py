@@ -103,6 +103,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
   "damtl.source": ("per_task", "frozen", "shared"),
   "damtl.start": ("auxiliary", "convolutions", "random"),
   "damtl.pairing": ("crossfed", "paired", "twosample"),
+  "damtl.align_classes": ("own", "random"),
   "damtl.align_layer": ("relu", "affine"),
   "damtl.penalty": ("mean", "sum"),
   "damtl.reduction": ("sum", "mean"),

@@ -196,3 +196,21 @@ def test_markdown_file_and_errors(tmp_path, capsys):
   ):
     assert table.main(command) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_another_metric_takes_the_place_of_accuracy(tmp_path, capsys):
+  for name, values in (("single", [0.2, 0.3]), ("maxl", [0.4, 0.7])):
+    write(tmp_path, name, [0.9, 0.9], seeds=(0, 1))
+    path = tmp_path / name / "result.json"
+    found = json.loads(path.read_text()) | {"groups": {"task_0": values}}
+    path.write_text(json.dumps(found))
+  folder = f"--workdir={tmp_path}"
+  assert table.main([folder, "--metric=task_0"]) == 0
+  text = capsys.readouterr().out
+  assert "task_0 (%)" in text and "accuracy" not in text
+  assert "+30.00 ± 127.06" in text  # t(1) = 12.706, so 12.706 * 0.1
+  assert table.main([folder, "--metric=task_0", "--format=csv"]) == 0
+  assert ",task_0,task_0_ci95," in capsys.readouterr().out
+  assert table.main([folder, "--metric=task_1"]) == 2
+  error = capsys.readouterr().err
+  assert "no metric 'task_1' (did you mean 'task_0'?)" in error

@@ -109,6 +109,8 @@ def _discrepancy(
 ) -> Array:
   """sum_h D_h(aux, j) (damtl, section 3)."""
   config, count = problem.config.damtl, problem.tasks.sizes[task]
+  if config.align_classes == "random":
+    own = own._replace(label_B=several.random_labels(batch, count))
   if config.stop_inputs:
     own = alignment.without_gradient(own)
   if config.pairing == "twosample":

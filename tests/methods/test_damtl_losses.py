@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tiny
 
-from metaaux import masks
+from metaaux import masks, several_tasks
 from metaaux.methods import damtl_losses
 from metaaux.models import staged
 
@@ -117,3 +117,27 @@ def test_a_filter_of_zeros_emits_its_bias(x64):
   np.testing.assert_array_equal(by_params["conv_1"]["kernel"], 0)
   (name,) = [name for name in mask if "conv_1" in name]
   assert (np.abs(by_mask[name]) > 1e-6).any()
+
+
+def test_random_classes_are_of_the_image_alone():
+  """The control of the alignment: other means, the same in every batch."""
+  problem, state, batches = tiny.damtl_problem()
+  batch = batches["task_0"]
+  labels = several_tasks.random_labels(batch, 6)
+  turned = {"index": batch["index"][::-1]}
+  np.testing.assert_array_equal(
+    several_tasks.random_labels(turned, 6), labels[::-1]
+  )
+  assert set(np.asarray(labels).tolist()) <= set(range(6))
+  assert len(set(np.asarray(labels).tolist())) > 3
+  shifted = jax.tree.map(lambda x: x + 0.1, state.auxiliary)
+
+  def discrepancy(kind):
+    with problem.config.unlocked():
+      problem.config.damtl.align_classes = kind
+    _, terms = damtl_losses.task_loss(
+      problem, state.params[0], state.masks[0], shifted, batch, 0
+    )
+    return float(terms["discrepancy"])
+
+  assert discrepancy("random") != pytest.approx(discrepancy("own"), rel=1e-3)
