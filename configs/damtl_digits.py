@@ -10,12 +10,15 @@ all images that no task has.
 Arguments, after the colon and separated by commas:
   runlocal         one seed, 100 steps
   method=          damtl | transfer: fine-tuning from the big task's network |
-                   separate: one network a task from random weights | single:
-                   one network, whose last layer has the classes of all tasks
+                   separate: one network a task from random weights |
+                   hard_sharing | cross_stitch | nddr | single: one network,
+                   whose last layer has the classes of all tasks
   tasks=           po: 0-5 and 3-9, which share three digits; no: 0-4 and 5-9
   mask=            weight | filter | none
   align=           linear | rbf | none
-  source=          per_task | frozen: the masks act on the big task's kernels
+  source=          per_task | frozen: the masks act on the big task's kernels |
+                   shared: one copy of the kernels, which all tasks train
+  start=           auxiliary | convolutions: dense layers are random | random
   labels=          images of each class of a task
   seeds=           number of seeds
 

@@ -43,6 +43,7 @@ def _run() -> dict[str, Any]:
     "primary": "",  # label level of the primary task; "" chooses
     "aux": "",  # label level of the human auxiliary task
     "task_classes": (),  # several tasks: the classes of each, such as 0-4,5-9
+    "task_domains": (),  # of the level "domain", one of each task; (): all
     "task_looks": (),  # plain | gray | half, of each task; (): plain
     "big_per_class": 0,  # images of the big task; 0: all that no task has
     "target_domain": "",  # of the level "domain": its few labels are primary

@@ -130,6 +130,7 @@ ITEMS: Mapping[str, type] = {
   "weighting.values": float,
   "task_classes": str,
   "task_looks": str,
+  "task_domains": str,
   "semi_supervised.tasks": str,
 }
 

@@ -179,3 +179,58 @@ def _fine_classes(places: list[tuple[int, int]]) -> str:
     for coarse in range(20)
   ]
   return "+".join(str(of[s][r]) for s, r in places)
+
+
+# Arguments of configs/damtl_pacs.py.
+PACS_ARGUMENTS = {
+  **ARGUMENTS,
+  "data": "pacs.npz",
+  "domains": "sketch+cartoon",
+  "labels": 20,
+  "width": 0.25,
+}
+
+# Classes of the two tasks, overlapping or not (damtl, section 8).
+_PACS = {"po": ("0-4", "2-6"), "no": ("0-2", "3-6")}
+
+
+def pacs(
+  config: ml_collections.ConfigDict, arg: ml_collections.ConfigDict
+) -> None:
+  """Two tasks of a domain each, and a big task of the other two.
+
+  Args:
+    config: set in place.
+    arg: parsed arguments, with the names of `PACS_ARGUMENTS`.
+
+  Raises:
+    UserError: the tasks are unknown.
+  """
+  config.task_classes = _chosen(arg, _PACS)
+  _common(config, arg)
+  kind = "npz" if arg.data.endswith(".npz") else "folder"
+  config.dataset = f"{kind}:{arg.data}"
+  config.train_split = config.test_split = "all"
+  config.task_domains = tuple(arg.domains.split("+"))
+  config.augment.pad = 6
+  config.augment.flip = True
+  config.batch_size = 64
+  config.num_steps = max(1, 100 * 4 * arg.labels // 64)
+  config.log_every = 20
+  config.eval_every = max(1, config.num_steps // 4)
+  config.model.widths = (64, 128, 256, 512, 512)
+  config.model.hidden = 512
+  config.model.width = arg.width
+  config.model.kernel_init = "he_normal"
+  config.damtl.auxiliary_steps = 2000
+  for optimizer in (config.optimizer, config.damtl.optimizer):
+    optimizer.learning_rate = 0.01
+    optimizer.momentum = 0.9
+    optimizer.weight_decay = 5e-4
+  config.damtl.optimizer.schedule = "cosine"
+  if arg.runlocal:
+    config.num_seeds = 1
+    config.model.width = 0.1
+    config.num_steps = 40
+    config.eval_every = 20
+    config.damtl.auxiliary_steps = 40

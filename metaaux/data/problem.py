@@ -183,12 +183,12 @@ def _build_domains(config: Any) -> Problem:
 
 def _build_several(config: Any) -> Problem:
   """The problem of `task_classes`, see `several.divide`."""
-  pool, test = (
-    load_source(config, config.dataset, split)
-    for split in (config.train_split, config.test_split)
-  )
+  pool = test = load_source(config, config.dataset, config.train_split)
+  if not config.task_domains:
+    test = load_source(config, config.dataset, config.test_split)
   checks.alike(pool, test, config)
-  level = config.primary or arrays.finest(pool.names)
+  classes = [name for name in pool.names if name != several.DOMAIN]
+  level = config.primary or arrays.finest({n: pool.names[n] for n in classes})
   found = several.divide(config, pool, test, level)
   tasks = {f"task_{j}": rows for j, rows in enumerate(found.tasks)}
   train = np.concatenate(found.tasks, axis=1)
@@ -211,6 +211,7 @@ def _build_several(config: Any) -> Problem:
     auxiliary_names=(),
     levels=(level, ""),
     group_names=tuple(tasks),
+    test_positions=found.tested,
     more={"big": found.big, **tasks},
   )
 

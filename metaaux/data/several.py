@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metaaux.data import arrays
+from metaaux.data import looks as looks_lib
 from metaaux.errors import UserError
 
-# Of red, green and blue in the brightness of a pixel (ITU-R BT.601).
-_BRIGHTNESS = (0.299, 0.587, 0.114)
+DOMAIN = "domain"  # the level whose classes `task_domains` names
 
 
 class Several(NamedTuple):
@@ -29,6 +29,8 @@ class Several(NamedTuple):
     origins: class of the source of each class.
     big: int32 [S, n], positions of the big task's images.
     tasks: int32 [S, n_j] of each task.
+    tested: int32 [S, m], positions in `test` that each seed is tested on; None:
+      all.
     names: of the classes.
   """
 
@@ -38,6 +40,7 @@ class Several(NamedTuple):
   origins: tuple[int, ...]
   big: np.ndarray
   tasks: tuple[np.ndarray, ...]
+  tested: np.ndarray | None
   names: tuple[str, ...]
 
 
@@ -71,15 +74,18 @@ def divide(
 ) -> Several:
   """Divides a source among the tasks and the big task.
 
+  With `task_domains` a task has the images of its domain alone, and is tested
+  on those that it is not trained on; the big task has the domains of no task.
+
   Args:
     config: `task_classes`, `labels_per_class` (of each task), `task_looks`,
-      `big_per_class`, `seed`, `num_seeds`.
+      `task_domains`, `big_per_class`, `seed`, `num_seeds`.
     pool: training images.
-    test: test images.
+    test: test images; with `task_domains` the same as the pool.
     level: whose classes they are.
 
   Raises:
-    UserError: the classes are wrong, or there are too few images of one.
+    UserError: classes or domains are wrong, or there are too few images of one.
   """
   names = pool.names[level]
   tasks = [parse(text, len(names)) for text in config.task_classes]
@@ -88,87 +94,177 @@ def divide(
       f"labels_per_class={config.labels_per_class}: with task_classes it must "
       "be 1 or more, the images of each class of a task"
     )
-  looks = config.task_looks or ("plain",) * len(tasks)
-  if len(looks) != len(tasks):
-    raise UserError(
-      f"task_looks={tuple(looks)} are {len(looks)} for {len(tasks)} tasks; "
-      "give one for each task, or none"
-    )
-  sizes = [len(ids) for ids in tasks]
+  looks = _one_for_each(config, "task_looks", len(tasks))
+  looks = looks or ("plain",) * len(tasks)
+  place, owners = _places(config, pool, len(tasks))
   labels = pool.labels[level]
-  counts = config.labels_per_class, config.big_per_class
   big, parts = zip(
     *(
-      _of_seed(config.seed + i, labels, tasks, counts, names)
+      _of_seed(
+        config.seed + i,
+        labels + len(names) * place,
+        tasks,
+        owners,
+        config,
+        names,
+      )
       for i in range(config.num_seeds)
     ),
     strict=True,
   )
-  copies = [_copy(labels, ids, len(names)) for ids in tasks]
-  # Where an image of the source lies in the copy of a task.
-  first = np.cumsum([0, len(labels), *(len(rows) for rows, _ in copies)])
-  placed = []
-  for j, (rows, _) in enumerate(copies):
-    place = np.full(len(labels), -1, np.int32)
-    place[rows] = first[j + 1] + np.arange(len(rows))
-    placed.append(np.stack([place[seed[j]] for seed in parts]))
+  copies = [
+    _copy(labels, place == owner, ids, len(names))
+    for ids, owner in zip(tasks, owners, strict=True)
+  ]
+  if config.task_domains:
+    tested_copies = copies
+  else:
+    own = test.labels[level]
+    everywhere = np.ones(len(own), bool)
+    tested_copies = [_copy(own, everywhere, ids, len(names)) for ids in tasks]
+  sizes = [len(ids) for ids in tasks]
+  placed = _placed(len(labels), copies, parts)
   return Several(
     pool=_joined(pool, labels, copies, sizes, looks, whole=True),
     test=_joined(
-      test,
-      test.labels[level],
-      [_copy(test.labels[level], ids, len(names)) for ids in tasks],
-      sizes,
-      looks,
-      whole=False,
+      test, test.labels[level], tested_copies, sizes, looks, whole=False
     ),
     groups=tuple(j for j, ids in enumerate(tasks) for _ in ids),
     origins=tuple(i for ids in tasks for i in ids),
     big=np.stack(big),
-    tasks=tuple(placed),
+    tasks=placed,
+    tested=_others(placed, len(labels), copies)
+    if config.task_domains
+    else None,
     names=tuple(names[i] for ids in tasks for i in ids),
   )
 
 
+def _one_for_each(config: Any, key: str, count: int) -> tuple[str, ...]:
+  given = tuple(config[key])
+  if given and len(given) != count:
+    raise UserError(
+      f"{key}={given} are {len(given)} for {count} tasks; give one for each "
+      "task, or none"
+    )
+  return given
+
+
+def _places(
+  config: Any, pool: arrays.Source, count: int
+) -> tuple[np.ndarray, list[int]]:
+  """Where each image may go, 0 for the big task; and the place of each task.
+
+  Without `task_domains` all are in one place.
+  """
+  wanted = _one_for_each(config, "task_domains", count)
+  place = np.zeros(len(pool.images), np.int32)
+  if not wanted:
+    return place, [0] * count
+  known = pool.names.get(DOMAIN, ())
+  for name in wanted:
+    if name not in known:
+      raise UserError(
+        f"task_domains={wanted}: {name!r} is not a domain of {config.dataset}; "
+        f"its domains: {', '.join(known) or 'none'}"
+      )
+  distinct = list(dict.fromkeys(wanted))
+  if len(distinct) == len(known):
+    raise UserError(
+      f"task_domains={wanted} leave no domain of {config.dataset} to the big "
+      "task; name fewer"
+    )
+  for k, name in enumerate(distinct):
+    place[pool.labels[DOMAIN] == known.index(name)] = k + 1
+  return place, [distinct.index(name) + 1 for name in wanted]
+
+
 def _of_seed(
   seed: int,
-  labels: np.ndarray,
+  cells: np.ndarray,
   tasks: list[tuple[int, ...]],
-  counts: tuple[int, int],
+  owners: list[int],
+  config: Any,
   names: tuple[str, ...],
 ) -> tuple[np.ndarray, list[np.ndarray]]:
   """Images of the big task and of each task; no image is in two of them.
 
   Those of the big task are the last of each class, so that they are the same
-  whatever the tasks are where `counts` limits them.
+  whatever the tasks are where `big_per_class` limits them.
+
+  Args:
+    seed: of the draw.
+    cells: of each image, its class plus the number of classes times its place.
+    tasks: classes of each.
+    owners: place of each.
+    config: `labels_per_class`, `big_per_class`.
+    names: of the classes.
   """
-  count, big = counts
+  count, big = config.labels_per_class, config.big_per_class
   rng = np.random.default_rng((seed, 5))
   free = [
-    rng.permutation(np.flatnonzero(labels == c)) for c in range(len(names))
+    rng.permutation(np.flatnonzero(cells == c))
+    for c in range(len(names) * (max(owners) + 1))
   ]
   parts = []
-  for ids in tasks:
+  for ids, owner in zip(tasks, owners, strict=True):
     own = []
     for i in ids:
-      if len(free[i]) < count + max(big, 1):
+      cell = i + len(names) * owner
+      # Something has to be left: for the big task, or to be tested on.
+      reserved = 1 if owner else max(big, 1)
+      if len(free[cell]) < count + reserved:
         raise UserError(
           f"labels_per_class={count}, but class {i} ({names[i]!r}) has "
-          f"{len(free[i])} images left for a task and the big task"
-          f"{f', which takes big_per_class={big}' if big else ''}; lower it"
+          f"{len(free[cell])} images left for a task and what else needs them"
+          f"{f' (big_per_class={big})' if big else ''}; lower it"
         )
-      own.append(free[i][:count])
-      free[i] = free[i][count:]
+      own.append(free[cell][:count])
+      free[cell] = free[cell][count:]
     parts.append(np.sort(np.concatenate(own)))
-  free = [rows[-big:] for rows in free]  # all of them where big is 0
-  return np.sort(np.concatenate(free)).astype(np.int32), parts
+  # All of them where big is 0.
+  rest = [rows[-big:] for rows in free[: len(names)]]
+  return np.sort(np.concatenate(rest)).astype(np.int32), parts
+
+
+def _placed(
+  count: int,
+  copies: list[tuple[np.ndarray, np.ndarray]],
+  parts: Sequence[list[np.ndarray]],
+) -> tuple[np.ndarray, ...]:
+  """Where the images of each task and seed lie in the pool with its copies."""
+  first = np.cumsum([count, *(len(rows) for rows, _ in copies)])
+  placed = []
+  for j, (rows, _) in enumerate(copies):
+    place = np.full(count, -1, np.int32)
+    place[rows] = first[j] + np.arange(len(rows))
+    placed.append(np.stack([place[seed[j]] for seed in parts]))
+  return tuple(placed)
+
+
+def _others(
+  placed: Sequence[np.ndarray],
+  count: int,
+  copies: list[tuple[np.ndarray, np.ndarray]],
+) -> np.ndarray:
+  """Positions in the copies alone of what each seed's tasks do not train on."""
+  total = sum(len(rows) for rows, _ in copies)
+  found = []
+  for seed in zip(*placed, strict=True):
+    left = np.ones(total, bool)
+    left[np.concatenate(seed) - count] = False
+    found.append(np.flatnonzero(left).astype(np.int32))
+  return np.stack(found)
 
 
 def _copy(
-  labels: np.ndarray, ids: tuple[int, ...], num_classes: int
+  labels: np.ndarray,
+  allowed: np.ndarray,
+  ids: tuple[int, ...],
+  num_classes: int,
 ) -> tuple[np.ndarray, np.ndarray]:
   """Positions of the images of some classes, and their labels among these."""
-  rows = np.flatnonzero(np.isin(labels, ids))
+  rows = np.flatnonzero(np.isin(labels, ids) & allowed)
   local = np.full(num_classes, -1, np.int32)
   local[list(ids)] = np.arange(len(ids))
   return rows, local[labels[rows]]
@@ -190,7 +286,7 @@ def _joined(
   first = np.cumsum([0, *sizes], dtype=np.int32)
   parts = zip(copies, first[:-1], looks, strict=True)
   for (rows, local), offset, look in parts:
-    images.append(seen_as(source.images[rows], look))
+    images.append(looks_lib.seen_as(source.images[rows], look))
     primary.append(local + offset)
     auxiliary.append(np.full(len(rows), -1, np.int32))
   return {
@@ -198,39 +294,3 @@ def _joined(
     "primary": np.concatenate(primary),
     "auxiliary": np.concatenate(auxiliary),
   }
-
-
-def seen_as(images: np.ndarray, look: str) -> np.ndarray:
-  """Images in another domain, of the same shape and dtype.
-
-  Args:
-    images: uint8 or float32 [n, H, W, C].
-    look: "plain": as they are; "gray": the brightness in all three channels;
-      "half": reduced to half the side, by means of 2x2 pixels, and enlarged.
-
-  Raises:
-    UserError: the images have no colours, or an odd side.
-  """
-  if look == "plain":
-    return images
-  count, height, width, channels = images.shape
-  if look == "gray":
-    if channels != 3:
-      raise UserError(
-        f"task_looks has 'gray', but the images have {channels} channels; use "
-        "it with colour images"
-      )
-    changed = (images @ np.float32(_BRIGHTNESS))[..., None]
-    changed = np.broadcast_to(changed, images.shape)
-  else:
-    if height % 2 or width % 2:
-      raise UserError(
-        f"task_looks has 'half', but the images are {height}x{width}; use it "
-        "with images of even sides"
-      )
-    blocks = images.reshape(count, height // 2, 2, width // 2, 2, channels)
-    small = blocks.mean((2, 4), dtype=np.float32)
-    changed = small.repeat(2, axis=1).repeat(2, axis=2)
-  if images.dtype == np.uint8:
-    changed = np.rint(changed)
-  return changed.astype(images.dtype)

@@ -5,7 +5,7 @@ import pytest
 import tiny
 
 from metaaux import data
-from metaaux.data import arrays, several
+from metaaux.data import arrays, looks, several
 from metaaux.errors import UserError
 
 
@@ -94,21 +94,76 @@ def test_a_big_task_of_fixed_size_is_the_same_beside_any_tasks():
   )
 
 
+def of_domains(**changes):
+  return build(
+    dataset=f"npz:{tiny.domains_file()}",
+    primary="",
+    train_split="all",
+    task_domains=("plain", "negative"),
+    **changes,
+  )
+
+
+def test_tasks_of_domains_and_a_big_task_of_the_others():
+  problem = of_domains(num_seeds=2)
+  domain = np.arange(600) % 3  # plain, negative, transposed
+  for s in range(2):
+    big = problem.positions("big")[s]
+    np.testing.assert_array_equal(big, np.flatnonzero(domain == 2))
+  images = problem.pool["image"][:600]
+  source = {x.tobytes(): d for x, d in zip(images, domain, strict=True)}
+  for j in range(2):
+    rows = problem.positions(f"task_{j}")
+    assert {source[problem.pool["image"][i].tobytes()] for i in rows[0]} == {j}
+  assert (rows[0] != rows[1]).any()
+
+
+def test_a_task_of_a_domain_is_tested_on_the_rest_of_it():
+  problem = of_domains(num_seeds=2)
+  pool, test = problem.pool, problem.test
+  for s, tested in enumerate(problem.tested()):
+    rows = np.concatenate([problem.positions(f"task_{j}")[s] for j in range(2)])
+    trained = {pool["image"][i].tobytes() for i in rows}
+    assert not trained & {test["image"][i].tobytes() for i in tested}
+    # Together they are the images of both domains that have the classes.
+    assert len(rows) + len(tested) == (pool["primary"] >= 0).sum()
+
+
+@pytest.mark.parametrize(
+  ("domains", "match"),
+  [
+    (("plain",), "are 1 for 2 tasks"),
+    (("plain", "sketch"), "'sketch' is not a domain.*plain, negative"),
+    (("plain", "negative", "transposed"), "leave no domain"),
+  ],
+)
+def test_wrong_domains(domains, match):
+  classes = ("0-4", "5-9", "0-9")[: max(len(domains), 2)]
+  with pytest.raises(UserError, match=match):
+    build(
+      dataset=f"npz:{tiny.domains_file()}",
+      primary="",
+      train_split="all",
+      task_domains=domains,
+      task_classes=classes,
+    )
+
+
 def test_looks():
   rng = np.random.default_rng(0)
   images = rng.integers(0, 255, (3, 4, 6, 3), np.uint8)
-  assert several.seen_as(images, "plain") is images
-  gray = several.seen_as(images, "gray")
+  assert looks.seen_as(images, "plain") is images
+  gray = looks.seen_as(images, "gray")
   assert gray.dtype == np.uint8 and gray.shape == images.shape
   wanted = np.rint(images @ np.array([0.299, 0.587, 0.114]))
   for channel in range(3):
     np.testing.assert_allclose(gray[..., channel], wanted, atol=1)
-  half = several.seen_as(images, "half")
+  half = looks.seen_as(images, "half")
   np.testing.assert_array_equal(half[:, ::2, ::2], half[:, 1::2, 1::2])
   block = images[0, 2:4, 4:6, 1].mean(dtype=np.float32)
   assert half[0, 2, 5, 1] == np.rint(block)
   wide = images.astype(np.float32)
-  assert several.seen_as(wide, "half").dtype == np.float32
+  assert looks.seen_as(wide, "half").dtype == np.float32
 
 
 def test_a_task_looks_different_in_pool_and_test():
@@ -120,7 +175,7 @@ def test_a_task_looks_different_in_pool_and_test():
     )
     assert (one["image"][second] != other["image"][second]).any()
     np.testing.assert_array_equal(
-      several.seen_as(one["image"][second], "half"), other["image"][second]
+      looks.seen_as(one["image"][second], "half"), other["image"][second]
     )
 
 

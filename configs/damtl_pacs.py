@@ -1,0 +1,36 @@
+"""DAMTL on PACS: two tasks of a domain each, a big task of the other two.
+
+  python -m metaaux.main --config=configs/damtl_pacs.py:data=PATH
+  python -m metaaux.main --config=configs/damtl_pacs.py:data=PATH,tasks=no
+
+PATH is an .npz file with `x` uint8 [n, H, W, 3], `y`, `domain` and perhaps
+`domain_names` and `y_names`; or a folder PATH/DOMAIN/CLASS of image files, as
+Office-31 and Office-Home come. A task is tested on what is left of its domain.
+
+Arguments, after the colon and separated by commas:
+  runlocal         one seed, a tenth of the width, 40 steps
+  data=            path of the data
+  domains=         of the two tasks, joined by +
+  method=          damtl | transfer | separate | hard_sharing | cross_stitch |
+                   nddr | single
+  tasks=           po: classes 0-4 and 2-6; no: 0-2 and 3-6
+  mask=, align=, source=, start=  see config.damtl
+  labels=          images of each class of a task
+  width=           of the network
+  seeds=           number of seeds
+
+Expected: not yet run.
+"""
+
+import ml_collections
+
+from metaaux import config as config_lib
+from metaaux import recipes_damtl
+
+
+def get_config(arg: str = "") -> ml_collections.ConfigDict:
+  """See the module's docstring."""
+  arg = config_lib.parse_argument(arg, **recipes_damtl.PACS_ARGUMENTS)
+  config = config_lib.base()
+  recipes_damtl.pacs(config, arg)
+  return config
