@@ -26,6 +26,7 @@ class Picture(NamedTuple):
     name: of the file.
     prefix: of the metrics, which a line, or a point, each is drawn of.
     split: whose rows hold them.
+    noun: before each name in the legend.
     label: of the vertical axis.
     what: in words, for the user.
     draw: (axes, picture, steps [n], values by name, each [n, S]).
@@ -34,6 +35,7 @@ class Picture(NamedTuple):
   name: str
   prefix: str
   split: str
+  noun: str
   label: str
   what: str
   draw: Callable[[Any, "Picture", np.ndarray, dict[str, np.ndarray]], None]
@@ -128,13 +130,16 @@ def _lines(
     axes.plot(steps, values[name].mean(1), color="#BBBBBB", lw=0.7, label=label)
   for name, colour in zip(named, _COLOURS, strict=False):
     mean, half = _mean_and_half(values[name])
-    axes.plot(steps, mean, color=colour, label=f"{name} {mean[-1]:.2f}")
+    axes.plot(
+      steps, mean, color=colour, label=f"{picture.noun}{name}: {mean[-1]:.2f}"
+    )
     axes.fill_between(steps, mean - half, mean + half, color=colour, alpha=0.2)
   axes.set_xlabel("step")
-  axes.set_ylim(bottom=0)
+  highest = max(of.max() for of in values.values())
+  axes.set_ylim(0, None if highest > 0 else 1)
   seeds = next(iter(values.values())).shape[1]
   axes.figure.legend(
-    title=f"{picture.what.split(',')[0]} at the\nend, mean of {seeds} seeds",
+    title=f"at the end,\nmean of {seeds} seeds",
     loc="outside right upper",
     fontsize=8,
     frameon=False,
@@ -174,6 +179,7 @@ PICTURES = (
     "weights.png",
     "weight_",
     "batch",
+    "",
     "weight of the task",
     "weight of a task, over time",
     _lines,
@@ -182,6 +188,7 @@ PICTURES = (
     "masks.png",
     "mask_near_zero_",
     "batch",
+    "layer ",
     "share of mask entries below 0.001",
     "share of a layer's mask near zero, over time",
     _lines,
@@ -190,6 +197,7 @@ PICTURES = (
     "distances.png",
     "distance_",
     "meta",
+    "",
     "squared distance of the class means",
     "distance of each class's features from the auxiliary network's",
     _before_and_after,
