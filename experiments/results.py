@@ -70,10 +70,49 @@ def load(folder: str) -> list[Result]:
       f"no folder {folder!r}; give one that holds run directories"
     )
   found = [
-    _read(path, os.path.relpath(path, folder)) for path in _run_folders(folder)
+    _read(path, os.path.relpath(path, folder))
+    for path in _folders_with(rundir.RESULT, folder)
   ]
   if not found:
     raise UserError(f"{folder!r} holds no finished run (no */{rundir.RESULT})")
+  return in_order(found)
+
+
+def unfinished(folder: str) -> list[Result]:
+  """Runs of a folder that have begun and have no result yet.
+
+  Each has `method`, `seeds`, `workdir`, `name` and `config` as in `load`, and
+  nothing that was measured.
+
+  Raises:
+    UserError: the config of a run cannot be read.
+  """
+  found = []
+  for path in _folders_with(rundir.CONFIG, folder):
+    if os.path.exists(os.path.join(path, rundir.RESULT)):
+      continue
+    stored = _read_json(os.path.join(path, rundir.CONFIG)).get("config")
+    # A file of this name can be of something else.
+    if not isinstance(stored, dict) or "method" not in stored:
+      continue
+    config = config_lib.flatten(stored)
+    first = config.get("seed", 0)
+    found.append(
+      {
+        "method": config_lib.label(
+          {"weighting": {"name": ""}, "primary_weight": 1.0, **stored}
+        ),
+        "seeds": list(range(first, first + config.get("num_seeds", 1))),
+        "workdir": path,
+        "name": os.path.relpath(path, folder),
+        "config": config,
+      }
+    )
+  return in_order(found)
+
+
+def in_order(found: Iterable[Result]) -> list[Result]:
+  """Baselines and controls first, then by method, rule and name."""
   return sorted(
     found,
     key=lambda run: (
@@ -90,7 +129,8 @@ def _position(names: Sequence[str], name: str | None) -> int:
   return names.index(name) if name in names else len(names)
 
 
-def _run_folders(folder: str) -> Iterable[str]:
+def _folders_with(file: str, folder: str) -> Iterable[str]:
+  """Folders at any depth that hold a file of this name."""
   seen = set()
   for path, folders, files in os.walk(folder, followlinks=True):
     real = os.path.realpath(path)
@@ -98,7 +138,7 @@ def _run_folders(folder: str) -> Iterable[str]:
       folders.clear()
       continue
     seen.add(real)
-    if rundir.RESULT in files:
+    if file in files:
       folders[:] = [name for name in folders if name not in _INSIDE]
       yield path
 

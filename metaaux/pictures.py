@@ -73,7 +73,28 @@ def draw_weights(workdir: str) -> str | None:
 
 
 def _draw(axes: Any, steps: np.ndarray, curves: dict[str, np.ndarray]) -> None:
-  """A line for each task with its 95% interval over seeds."""
+  """The weights, and beside them whose they are."""
+  plot_weights(axes, steps, curves)
+  seeds = next(iter(curves.values())).shape[1]
+  axes.figure.legend(
+    title=f"weight at the end,\nmean of {seeds} seeds",
+    loc="outside right upper",
+    fontsize=8,
+    frameon=False,
+  )
+  axes.spines[["top", "right"]].set_visible(False)
+
+
+def plot_weights(
+  axes: Any, steps: np.ndarray, curves: dict[str, np.ndarray]
+) -> None:
+  """A line for each task with its 95% interval over seeds.
+
+  Args:
+    axes: of matplotlib.
+    steps: of `weight_curves`, as are the curves.
+    curves: by task, [n, S].
+  """
   heaviest_first = sorted(curves, key=lambda name: -curves[name][-1].mean())
   named = heaviest_first
   if len(named) > len(_COLOURS):
@@ -90,11 +111,3 @@ def _draw(axes: Any, steps: np.ndarray, curves: dict[str, np.ndarray]) -> None:
   axes.set_xlabel("step")
   axes.set_ylabel("weight of the task")
   axes.set_ylim(bottom=0)
-  seeds = next(iter(curves.values())).shape[1]
-  axes.figure.legend(
-    title=f"weight at the end,\nmean of {seeds} seeds",
-    loc="outside right upper",
-    fontsize=8,
-    frameon=False,
-  )
-  axes.spines[["top", "right"]].set_visible(False)
