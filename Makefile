@@ -1,5 +1,6 @@
 # Two commands on a fresh machine with Python >= 3.11 and make:
-#   make run    trains four methods on the embedded digits and compares them
+#   make run    trains four methods on the embedded digits, compares them and
+#               writes a report
 #   make test   runs the tests
 PYTHON ?= python3
 VENV ?= .venv

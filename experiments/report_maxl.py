@@ -193,7 +193,6 @@ def _scatter(
       s=12,
       linewidths=0,
       alpha=0.75,
-      rasterized=True,
     )
   axes.set(xticks=[], yticks=[])
   axes.spines[:].set_visible(False)

@@ -20,6 +20,7 @@ FLAGS = (
   "--disable-background-networking",
   "--disable-component-update",
   "--disable-sync",
+  "--hide-scrollbars",
   "--enable-logging=stderr",
   "--host-resolver-rules=MAP * ~NOTFOUND",
   "--virtual-time-budget=5000",
@@ -38,7 +39,6 @@ const found = [...document.querySelectorAll("iframe")].map(frame => {
     width: page.documentElement.scrollWidth,
     beyond: beyond.map(element => element.outerHTML.slice(0, 80)),
     images: [...page.images].every(image => image.naturalWidth > 0),
-    dark: matchMedia("(prefers-color-scheme: dark)").matches,
     text: page.querySelector("h1").innerText,
   };
 });
