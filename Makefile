@@ -1,5 +1,6 @@
 # Two commands on a fresh machine with Python >= 3.11 and make:
-#   make run    trains four methods on the embedded digits and compares them
+#   make run    trains four methods on the embedded digits, compares them and
+#               writes a report
 #   make test   runs the tests
 PYTHON ?= python3
 VENV ?= .venv
@@ -13,10 +14,11 @@ METHODS := single uniform human maxl
 NEWEST := python3.14 python3.13 python3.12 $(wildcard $(HOME)/.pyenv/versions/3.1[2-9]*/bin/python3)
 find-newest = $(shell for p in $(NEWEST); do $$p -c 'import ensurepip' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: run test test-fast lint format test-oldest test-newest bench clean help
+.PHONY: run report test test-fast lint format test-oldest test-newest bench clean help
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -4
+	@echo "  make report        the report of make run again; RUNS=DIR: of other runs"
 	@echo "  make test-fast     the tests without the slow ones"
 	@echo "  make lint          ruff: lint and format"
 	@echo "  make test-oldest   the tests on the oldest JAX that setup.cfg admits"
@@ -37,6 +39,10 @@ run: $(VENV)/.ready
 	    --workdir=$(RUNS)/$$method || exit $$?; \
 	done
 	@$(BIN)/python -m experiments.table --workdir=$(RUNS) --baseline=single
+	@$(BIN)/python -m experiments.report --workdir=$(RUNS)
+
+report: $(VENV)/.ready
+	@$(BIN)/python -m experiments.report --workdir=$(RUNS)
 
 test: $(VENV)/.ready
 	$(BIN)/python -m pytest $(PARALLEL)

@@ -10,7 +10,7 @@ not shift the curve.
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,20 +20,34 @@ from metaaux import cli, metrics, rundir
 from metaaux.errors import UserError
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
-_COLOURS = ("#000000", "#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7")
+COLOURS = ("#000000", "#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7")
 _MARKERS = "osD^vP"
 # A seventh run has the first colour again, with a broken line.
 _STYLES = ("-", "--", ":", "-.")
 
 
+class Line(NamedTuple):
+  """What is drawn of a run: means over seeds and half of their intervals."""
+
+  name: str
+  steps: np.ndarray
+  means: np.ndarray
+  halves: np.ndarray
+
+
 def curve(
-  rows: Sequence[dict[str, Any]], split: str
+  rows: Sequence[dict[str, Any]],
+  split: str,
+  metric: str = "accuracy",
+  scale: float = 100.0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Accuracy over training, as percentages.
+  """A metric over training; accuracies as percentages.
 
   Args:
-    rows: of metrics.jsonl; those of stages without accuracy are passed over.
-    split: whose accuracy.
+    rows: of metrics.jsonl; those of stages without it are passed over.
+    split: whose metric.
+    metric: name of a number in the rows.
+    scale: that the numbers are multiplied by.
 
   Returns:
     Steps [n], means over seeds [n], half-widths of 95% intervals [n] (0 for a
@@ -45,19 +59,47 @@ def curve(
   by_step: dict[int, list[float]] = {}
   before = None
   for row in rows:
-    if row["split"] == split and "accuracy" in row:
+    if row["split"] == split and metric in row:
       # Updates of the stages that come before the first evaluated one.
       if before is None:
         before = row["total_step"] - row["step"]
       step = row["total_step"] - before
-      by_step.setdefault(step, []).append(row["accuracy"])
+      by_step.setdefault(step, []).append(row[metric])
   if not by_step:
     raise UserError(f"no evaluation on split {split!r}; try --split=test")
   steps = sorted(by_step)
   points = [metrics.mean_ci(by_step[step]) for step in steps]
   means, halves = zip(*points, strict=True)
   halves = [half or 0.0 for half in halves]
-  return np.array(steps), 100 * np.array(means), 100 * np.array(halves)
+  return np.array(steps), scale * np.array(means), scale * np.array(halves)
+
+
+def plot(
+  axes: Any, lines: Sequence[Line], highest: float = 100.0, first: int = 0
+) -> None:
+  """Lines with their bands.
+
+  Args:
+    axes: of matplotlib.
+    lines: one a run.
+    highest: bands end at 0 and here.
+    first: number of the first line's colour; 0 is black.
+  """
+  for i, line in enumerate(lines, first):
+    again, i = divmod(i, len(COLOURS))
+    low, high = np.clip(
+      [line.means - line.halves, line.means + line.halves], 0, highest
+    )
+    axes.fill_between(line.steps, low, high, color=COLOURS[i], alpha=0.1, lw=0)
+    axes.plot(
+      line.steps,
+      line.means,
+      color=COLOURS[i],
+      linestyle=_STYLES[again % len(_STYLES)],
+      marker=_MARKERS[i],
+      markersize=4,
+      label=line.name,
+    )
 
 
 def draw(folder: str, output: str, split: str, title: str) -> None:
@@ -75,28 +117,19 @@ def draw(folder: str, output: str, split: str, title: str) -> None:
     " ".join(filter(None, pair)) for pair in zip(names, where, strict=True)
   ]
   # A larger legend would cover the lines; it gets room of its own.
-  inside = len(found) <= len(_COLOURS) and max(map(len, names)) <= 30
+  inside = len(found) <= len(COLOURS) and max(map(len, names)) <= 30
   figure = output_lib.new_figure(7, 4.2 if inside else 4.4 + 0.17 * len(found))
   axes = figure.subplots()
-  for i, (result, name) in enumerate(zip(found, names, strict=True)):
+  lines = []
+  for result, name in zip(found, names, strict=True):
     path = os.path.join(result["workdir"], rundir.METRICS)
+    seeds = len(result["seeds"])
+    label = f"{name} ({seeds} {'seed' if seeds == 1 else 'seeds'})"
     try:
-      steps, means, halves = curve(metrics.read_rows(path), split)
+      lines.append(Line(label, *curve(metrics.read_rows(path), split)))
     except UserError as error:
       raise UserError(f"{result['workdir']}: {error}") from None
-    again, i = divmod(i, len(_COLOURS))
-    seeds = len(result["seeds"])
-    low, high = np.clip([means - halves, means + halves], 0, 100)
-    axes.fill_between(steps, low, high, color=_COLOURS[i], alpha=0.1, lw=0)
-    axes.plot(
-      steps,
-      means,
-      color=_COLOURS[i],
-      linestyle=_STYLES[again % len(_STYLES)],
-      marker=_MARKERS[i],
-      markersize=4,
-      label=f"{name} ({seeds} {'seed' if seeds == 1 else 'seeds'})",
-    )
+  plot(axes, lines)
   axes.set(
     xlabel="training step",
     ylabel=f"{split} accuracy (%)",

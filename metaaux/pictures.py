@@ -113,13 +113,20 @@ def _mean_and_half(values_NxS: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   return mean, half
 
 
-def _lines(
+def plot_lines(
   axes: Any,
   picture: Picture,
   steps: np.ndarray,
   values: dict[str, np.ndarray],
 ) -> None:
-  """A line for each name with its 95% interval over seeds."""
+  """A line for each name with its 95% interval over seeds.
+
+  Args:
+    axes: of matplotlib.
+    picture: what is shown.
+    steps: of `curves`, as are the values.
+    values: by name, [n, S].
+  """
   highest_first = sorted(values, key=lambda name: -values[name][-1].mean())
   named = highest_first
   if len(named) > len(_COLOURS):
@@ -130,13 +137,23 @@ def _lines(
     axes.plot(steps, values[name].mean(1), color="#BBBBBB", lw=0.7, label=label)
   for name, colour in zip(named, _COLOURS, strict=False):
     mean, half = _mean_and_half(values[name])
-    axes.plot(
-      steps, mean, color=colour, label=f"{picture.noun}{name}: {mean[-1]:.2f}"
-    )
+    label = f"{picture.noun}{name}: {mean[-1]:.2f}"
+    axes.plot(steps, mean, color=colour, label=label)
     axes.fill_between(steps, mean - half, mean + half, color=colour, alpha=0.2)
   axes.set_xlabel("step")
+  axes.set_ylabel(picture.label)
   highest = max(of.max() for of in values.values())
   axes.set_ylim(0, None if highest > 0 else 1)
+
+
+def _lines(
+  axes: Any,
+  picture: Picture,
+  steps: np.ndarray,
+  values: dict[str, np.ndarray],
+) -> None:
+  """The lines, and beside them whose they are."""
+  plot_lines(axes, picture, steps, values)
   seeds = next(iter(values.values())).shape[1]
   axes.figure.legend(
     title=f"at the end,\nmean of {seeds} seeds",
@@ -174,32 +191,31 @@ def _before_and_after(
   axes.legend(frameon=False, fontsize=8)
 
 
-PICTURES = (
-  Picture(
-    "weights.png",
-    "weight_",
-    "batch",
-    "",
-    "weight of the task",
-    "weight of a task, over time",
-    _lines,
-  ),
-  Picture(
-    "masks.png",
-    "mask_near_zero_",
-    "batch",
-    "layer ",
-    "share of mask entries below 0.001",
-    "share of a layer's mask near zero, over time",
-    _lines,
-  ),
-  Picture(
-    "distances.png",
-    "distance_",
-    "meta",
-    "",
-    "squared distance of the class means",
-    "distance of each class's features from the auxiliary network's",
-    _before_and_after,
-  ),
+WEIGHTS = Picture(
+  "weights.png",
+  "weight_",
+  "batch",
+  "",
+  "weight of the task",
+  "weight of a task, over time",
+  _lines,
 )
+MASKS = Picture(
+  "masks.png",
+  "mask_near_zero_",
+  "batch",
+  "layer ",
+  "share of mask entries below 0.001",
+  "share of a layer's mask near zero, over time",
+  _lines,
+)
+DISTANCES = Picture(
+  "distances.png",
+  "distance_",
+  "meta",
+  "",
+  "squared distance of the class means",
+  "distance of each class's features from the auxiliary network's",
+  _before_and_after,
+)
+PICTURES = (WEIGHTS, MASKS, DISTANCES)

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from metaaux import pictures
-
-WEIGHTS, MASKS, DISTANCES = pictures.PICTURES
+from metaaux.pictures import DISTANCES, MASKS, WEIGHTS
 
 
 def rows(picture, names=("0", "1"), seeds=2):
