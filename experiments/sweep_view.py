@@ -90,8 +90,8 @@ def _table(
     title=f"{title}: {sweep_state.count(states.values())}", title_justify="left"
   )
   table.add_column("run", no_wrap=True)
-  table.add_column("state", no_wrap=True)
-  table.add_column("time", justify="right", no_wrap=True)
+  table.add_column("state", no_wrap=True, min_width=8)
+  table.add_column("time", justify="right", no_wrap=True, min_width=7)
   table.add_column("accuracy, progress or error", no_wrap=True, ratio=1)
   ordered = sorted(
     states.items(),
