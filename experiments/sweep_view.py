@@ -87,12 +87,15 @@ def _table(
   clock: Mapping[str, float],
 ) -> Any:
   table = library.Table(
-    title=f"{title}: {sweep_state.count(states.values())}", title_justify="left"
+    title=f"{title}: {sweep_state.count(states.values())}",
+    title_justify="left",
+    expand=True,
   )
-  table.add_column("run", no_wrap=True)
-  table.add_column("state", no_wrap=True, min_width=8)
-  table.add_column("time", justify="right", no_wrap=True, min_width=7)
-  table.add_column("accuracy, progress or error", no_wrap=True, ratio=1)
+  # The texts share what the others leave, and end in dots where that is little.
+  table.add_column("run", no_wrap=True, ratio=3)
+  table.add_column("state", no_wrap=True, width=8)
+  table.add_column("time", no_wrap=True, width=7, justify="right")
+  table.add_column("result", no_wrap=True, ratio=2)
   ordered = sorted(
     states.items(),
     key=lambda item: _ORDER.index(item[1].status),
