@@ -2,7 +2,7 @@
 
 import os
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ml_collections
@@ -12,6 +12,11 @@ from metaaux.config_rules import ITEMS, did_you_mean
 from metaaux.errors import UserError
 
 _PREFIX = "--config."
+# Where the files of a flag are explained.
+_EXPLAINED = {
+  "--config": "metaaux/config.py",
+  "--sweep": "experiments/sweep.py",
+}
 
 
 def load(
@@ -27,7 +32,8 @@ def load(
     UserError: the file is missing or fails, or a key or a value is wrong.
   """
   path, *argument = spec.split(":", 1)
-  config = _execute(path, argument)
+  found = execute(path, "get_config", "--config")
+  config = call(path, found["get_config"], *argument)
   if not isinstance(config, ml_collections.ConfigDict):
     raise UserError(
       f"{path}: get_config() returned {type(config).__name__}, not a "
@@ -39,17 +45,41 @@ def load(
   return config.lock()
 
 
-def _execute(path: str, argument: Sequence[str]) -> Any:
+def execute(path: str, function: str, flag: str) -> dict[str, Any]:
+  """The names that a Python file defines.
+
+  Args:
+    path: of the file.
+    function: that it must define.
+    flag: that gave the path, for the message.
+
+  Raises:
+    UserError: the file is missing, fails or does not define the function.
+  """
   if not os.path.isfile(path):
-    raise UserError(f"config file {path!r} does not exist; check --config")
+    kind = flag.strip("-")
+    raise UserError(f"{kind} file {path!r} does not exist; check {flag}")
   # Not imported: a module's cached bytecode can be older than the file.
   namespace: dict[str, Any] = {"__name__": "__config__", "__file__": path}
-  try:
+
+  def read() -> None:
     with open(path, "rb") as file:
       exec(compile(file.read(), path, "exec"), namespace)
-    if "get_config" not in namespace:
-      raise UserError(f"{path} defines no get_config(); see metaaux/config.py")
-    return namespace["get_config"](*argument)
+
+  call(path, read)
+  if function not in namespace:
+    raise UserError(f"{path} defines no {function}(); see {_EXPLAINED[flag]}")
+  return namespace
+
+
+def call(path: str, function: Callable[..., Any], *arguments: Any) -> Any:
+  """What a function of such a file returns.
+
+  Raises:
+    UserError: it fails; the message names the line of the file.
+  """
+  try:
+    return function(*arguments)
   except UserError:
     raise
   except (Exception, SystemExit) as error:  # A program; anything may fail.

@@ -9,6 +9,8 @@ import filelock
 from metaaux.errors import UserError
 
 _FILE = ".lock"
+# Who asks whether a directory is held, holds it for a moment.
+_PATIENCE_SECS = 0.5
 
 
 @contextlib.contextmanager
@@ -30,7 +32,7 @@ def hold(workdir: str) -> Iterator[None]:
     os.makedirs(workdir, exist_ok=True)
     lock = filelock.FileLock(os.path.join(workdir, _FILE))
     try:
-      lock.acquire(timeout=0)
+      lock.acquire(timeout=_PATIENCE_SECS)
     except filelock.Timeout:
       raise UserError(
         f"workdir {workdir!r} is in use by another process; wait for its end, "
@@ -41,3 +43,23 @@ def hold(workdir: str) -> Iterator[None]:
   finally:
     if lock is not None:
       lock.release()
+
+
+def is_held(workdir: str) -> bool:
+  """Whether a process, this one or another, holds a run directory now.
+
+  Args:
+    workdir: may be missing.
+  """
+  path = os.path.join(workdir, _FILE)
+  if not os.path.exists(path):
+    return False
+  lock = filelock.FileLock(path)
+  try:
+    lock.acquire(timeout=0)
+  except filelock.Timeout:
+    return True
+  except (OSError, NotImplementedError):
+    return False
+  lock.release()
+  return False
