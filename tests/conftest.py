@@ -1,5 +1,6 @@
 """Strict settings for every test; they must be set before JAX starts."""
 
+import os
 import tempfile
 
 import jax
@@ -15,6 +16,12 @@ jax.config.update("jax_disable_most_optimizations", True)
 _CACHE = tempfile.TemporaryDirectory(prefix="metaaux-tests-")
 jax.config.update("jax_compilation_cache_dir", _CACHE.name)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+# XLA's older fusions compile in a third of the time. It reads its flags once,
+# with the first program; processes that tests start shall not have them.
+with pytest.MonkeyPatch.context() as patch:
+  flags = os.environ.get("XLA_FLAGS", "")
+  patch.setenv("XLA_FLAGS", f"{flags} --xla_cpu_use_fusion_emitters=false")
+  jax.jit(lambda: 0)()
 
 
 @pytest.fixture

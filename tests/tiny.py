@@ -130,27 +130,50 @@ def run_steps(settings, num_steps):
 
   Earlier stages take as many steps; the results are those of the last one.
   """
+  states, metrics, run, stage, _ = _run_stages(settings, num_steps, False)
+  return states, metrics, run, stage
+
+
+def host_states(settings, num_steps):
+  """Host states after 0, 1, ... steps of the last stage, and the rest.
+
+  Returns:
+    A list of states, and metrics, run and stage of `run_steps`.
+  """
+  _, metrics, run, stage, hosts = _run_stages(settings, num_steps, True)
+  return hosts, metrics, run, stage
+
+
+def _run_stages(settings, num_steps, keep):
   run = feed.open_run(settings)
   stages = methods.make(
     settings, run.problem.spec, axis_name=run.plan.axis_name
   )
   states = None
   for stage in stages:
-    states, metrics = _run_stage(run, stage, states, num_steps)
-  return states, metrics, run, stage
+    kept = [] if keep and stage is stages[-1] else None
+    states, metrics = _run_stage(run, stage, states, num_steps, kept)
+  return states, metrics, run, stage, kept
 
 
-def _run_stage(run, stage, previous, num_steps):
+def _run_stage(run, stage, previous, num_steps, kept=None):
   loop = train.Loop(run, stage, 0, None, None, lambda: False, "", {})
   states = train.initial_states(loop, previous, 0)
   updates = {n: train.compile_update(run, stage, n) for n in stage.updates}
   metrics, inputs = [], None
+
+  def keep():
+    if kept is not None:
+      kept.append(parallel.to_host(states, run.plan))
+
+  keep()
   for step in range(num_steps):
     inputs = feed.inputs_at(run, stage, step, inputs)
     states, values = updates[stage.phase(step)](
       states, inputs.value, run.pool, np.int32(step)
     )
     metrics.append(parallel.to_host(values, run.plan))
+    keep()
   return states, metrics
 
 

@@ -1,5 +1,7 @@
 """What must hold for every method: one table, all methods."""
 
+import functools
+
 import chex
 import jax
 import numpy as np
@@ -34,6 +36,20 @@ CASES += [
 ]
 
 
+def trained(method, changes=()):
+  """Host states after 0 to 3 steps on one device, metrics, run and stage.
+
+  Compiled once for all tests that look at them; none may change them. The
+  config is the common one, so that batch normalisation is off.
+  """
+  return _trained(method, tuple(dict(changes).items()))
+
+
+@functools.cache
+def _trained(method, changes):
+  return tiny.host_states(tiny.config(method=method, **dict(changes)), 3)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_loss_falls_and_stays_finite(method):
   settings = tiny.config(method=method, num_steps=60)
@@ -47,25 +63,24 @@ def test_loss_falls_and_stays_finite(method):
 @pytest.mark.parametrize(("method", "changes"), CASES)
 def test_same_seed_same_bits(method, changes):
   settings = tiny.config(method=method, **changes)
-  first, second = (tiny.run_steps(settings, 3)[0] for _ in range(2))
-  chex.assert_trees_all_equal(first, second)
+  again, _, run, _ = tiny.run_steps(settings, 3)
+  again = parallel.to_host(again, run.plan)
+  chex.assert_trees_all_equal(trained(method, changes)[0][3], again)
 
 
 @pytest.mark.parametrize(("method", "changes"), CASES)
 def test_update_keeps_structure_shapes_and_dtypes(method, changes):
-  settings = tiny.config(method=method, **changes)
-  before, after = (tiny.run_steps(settings, n)[0] for n in (0, 1))
+  before, after, *_ = trained(method, changes)[0]
   chex.assert_trees_all_equal_shapes_and_dtypes(before, after)
 
 
 @pytest.mark.parametrize(("method", "changes"), CASES)
 def test_state_is_restored_as_it_was_saved(method, changes, tmp_path):
   settings = tiny.config(method=method, **changes)
-  states, _, run, stage = tiny.run_steps(settings, 1)
+  (_, host, *_), _, run, stage = trained(method, changes)
   previous = None
   for before in methods.make(settings, run.problem.spec)[:-1]:
     previous = states_lib.shapes(run, before, previous)
-  host = parallel.to_host(states, run.plan)
   with checkpoint.open_manager(str(tmp_path), 1) as manager:
     checkpoint.save(manager, 1, host)
     restored = states_lib.restore(run, stage, previous, manager, 1)
@@ -75,21 +90,22 @@ def test_state_is_restored_as_it_was_saved(method, changes, tmp_path):
 @pytest.mark.parametrize(("method", "changes"), CASES)
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_four_devices_train_like_one(method, changes, batch_norm):
-  changes = {**changes, "model.batch_norm": batch_norm}
+  if batch_norm:
+    changes = {**changes, "model.batch_norm": True}
   if batch_norm and method in WITHOUT_BATCH_NORM:
     with pytest.raises(UserError, match=r"batch.norm"):
       tiny.run_steps(tiny.config(method=method, **changes), 0)
     return
-  final, logs = [], []
-  for mode in ("none", "pmap"):
-    settings = tiny.config(method=method, parallel=mode, **changes)
-    states, metrics, run, _ = tiny.run_steps(settings, 3)
-    assert run.plan.num_shards == (4 if mode == "pmap" else 1)
-    final.append(parallel.to_host(states, run.plan))
-    logs.append(metrics)
-  chex.assert_trees_all_close(*final, rtol=1e-5, atol=1e-6)
+  (*_, one), metrics, run, _ = trained(method, changes)
+  assert run.plan.num_shards == 1
+  assert run.config.model.batch_norm == batch_norm
+  settings = tiny.config(method=method, parallel="pmap", **changes)
+  states, logs, run, _ = tiny.run_steps(settings, 3)
+  assert run.plan.num_shards == 4
+  four = parallel.to_host(states, run.plan)
+  chex.assert_trees_all_close(one, four, rtol=1e-5, atol=1e-6)
   # Every logged number too, the norm of the hypergradient among them.
-  chex.assert_trees_all_close(*logs, rtol=1e-5)
+  chex.assert_trees_all_close(metrics, logs, rtol=1e-5)
 
 
 # What has no dropout of a kind refuses it, rather than do nothing.
@@ -121,13 +137,12 @@ def test_dropout_has_an_effect(method):
   if ("dropout", method) in WITHOUT_DROPOUT:
     return
   settings = tiny.config(method=method, **{"model.dropout": 0.5})
-  plain, *_ = tiny.run_steps(tiny.config(method=method), 1)
-  dropped, *_ = tiny.run_steps(settings, 1)
+  plain = trained(method)[0][1]
+  dropped, _, run, _ = tiny.run_steps(settings, 1)
+  dropped = parallel.to_host(dropped, run.plan)
   assert any(
     not np.array_equal(one, other)
-    for one, other in zip(
-      *map(jax.tree.leaves, (plain[0], dropped[0])), strict=True
-    )
+    for one, other in zip(*map(jax.tree.leaves, (plain, dropped)), strict=True)
   )
 
 
@@ -176,15 +191,15 @@ def test_a_seed_among_many_equals_the_seed_alone():
 
 def test_all_methods_start_alike_and_see_the_same_batches():
   """Paired differences need the same start, batches and labelled subset."""
-  single, _, run, _ = tiny.run_steps(tiny.config(method="single"), 0)
+  (single, *_), _, run, _ = trained("single")
   for method in METHODS:
     # Those start from an embedding's encoder, or have other data.
     if method in ("fine_tune", "fada", *tiny.SEVERAL):
       continue
-    states, _, other, _ = tiny.run_steps(tiny.config(method=method), 0)
+    (states, *_), _, other, _ = trained(method)
     np.testing.assert_array_equal(other.problem.train, run.problem.train)
-    found = _parameters(states[0])
-    for name, leaf in single[0].params.items():
+    found = _parameters(states)
+    for name, leaf in single.params.items():
       chex.assert_trees_all_equal(found[name], leaf)
 
 
@@ -200,12 +215,12 @@ def _parameters(state):
   "method", ["uniform", "random", "kmeans", "prototypical", "human", "maxl"]
 )
 def test_zero_auxiliary_weight_is_the_single_task(method):
-  single, *_ = tiny.run_steps(tiny.config(method="single"), 3)
-  joint, *_ = tiny.run_steps(
-    tiny.config(method=method, auxiliary_weight=0.0), 3
-  )
-  for name, leaf in single[0].params.items():
-    chex.assert_trees_all_close(joint[0].params[name], leaf, rtol=1e-6)
+  single = trained("single")[0][3]
+  settings = tiny.config(method=method, auxiliary_weight=0.0)
+  joint, _, run, _ = tiny.run_steps(settings, 3)
+  joint = parallel.to_host(joint, run.plan)
+  for name, leaf in single.params.items():
+    chex.assert_trees_all_close(joint.params[name], leaf, rtol=1e-6)
 
 
 def test_fixed_labels():
@@ -231,11 +246,11 @@ def test_fixed_labels():
 
 
 def test_random_labels_are_spread_over_the_block():
-  states, _, run, _ = tiny.run_steps(tiny.config(method="random"), 0)
+  (states, *_), _, run, _ = trained("random")
   index = np.arange(1000)
   batch = {"primary": run.problem.pool["primary"][index], "index": index}
   labels = multi_task.auxiliary_labels(
-    "random", batch, states[0].draws, run.problem.spec.psi
+    "random", batch, states.draws[0], run.problem.spec.psi
   )
   share = np.asarray(labels).mean(0)
   np.testing.assert_allclose(share, 0.1, atol=0.03)
