@@ -17,8 +17,8 @@ _CACHE = tempfile.TemporaryDirectory(prefix="metaaux-tests-")
 jax.config.update("jax_compilation_cache_dir", _CACHE.name)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 # XLA's older fusions compile in a third of the time; newer versions of JAX have
-# them no more, and end at a flag that they do not know. XLA reads its flags once,
-# with the first program; processes that tests start shall not have them.
+# them no more, and end at a flag that they do not know. XLA reads its flags
+# once, with the first program; processes that tests start shall not have them.
 if jax.__version_info__ < (0, 11):
   with pytest.MonkeyPatch.context() as patch:
     flags = os.environ.get("XLA_FLAGS", "")
