@@ -61,7 +61,7 @@ WEIGHTINGS = (
 
 _CHOICES: Mapping[str, tuple[str, ...]] = {
   "method": METHODS,
-  "parallel": ("auto", "pmap", "none"),
+  "parallel": ("auto", "pmap", "sharding", "none"),
   "seeds": ("auto", "vmap", "loop"),
   "augment.mode": ("zero", "reflect"),
   "task_looks": ("plain", "gray", "half"),

@@ -1,17 +1,17 @@
-"""Devices and seeds: the only file that knows pmap, its axis and replicas.
+"""Devices and seeds: the only file that knows pmap, meshes and replicas.
 
 A function written for one seed on one device, `fn(state, inputs, shared, arg)`,
 is run over all seeds and all devices. Two independent choices are made here and
 are never seen by a method:
 
-* devices: `pmap` where there are several, `jit` on one;
+* devices: `pmap` or `jit` over a mesh where there are several, `jit` on one;
 * seeds: `vmap` on accelerators, one after another through one compiled program
   on CPU, where batched convolutions are several times slower.
 
 Values that belong to the seeds ("seeded" below) are a tuple of trees when seeds
 run one after another, and one tree with a leading seed axis under `vmap`; with
-`pmap` every leaf has the device axis in front of that. On the host a seeded
-tree always has the seed axis first and no device axis, whatever runs it.
+several devices every leaf has the device axis in front of that. On the host a
+seeded tree always has the seed axis first and no device axis, whatever runs it.
 """
 
 from collections.abc import Callable
@@ -32,37 +32,47 @@ class Plan(NamedTuple):
   """How this run uses its devices and seeds."""
 
   devices: tuple[jax.Device, ...]
-  use_pmap: bool
+  form: str  # none: one device | pmap | sharding: jit over a mesh
   vmap_seeds: bool
   num_seeds: int
   sync_batch_norm: bool
 
   @property
+  def is_mapped(self) -> bool:
+    """Whether values have a device axis."""
+    return self.form != "none"
+
+  @property
+  def mesh(self) -> Mesh:
+    """Of all devices, along one axis."""
+    return Mesh(np.asarray(self.devices), (AXIS,))
+
+  @property
   def axis_name(self) -> str | None:
     """Name of the axis to average over, None on one device."""
-    return AXIS if self.use_pmap else None
+    return AXIS if self.is_mapped else None
 
   @property
   def num_shards(self) -> int:
     """Number of parts into which a batch is split."""
-    return len(self.devices) if self.use_pmap else 1
+    return len(self.devices) if self.is_mapped else 1
 
 
 def plan(config: Any) -> Plan:
   """Chooses devices and the treatment of seeds.
 
   Args:
-    config: `parallel` ("auto", "pmap" or "none"), `seeds` ("auto", "vmap" or
-      "loop"), `num_seeds`, `batch_size`, `sync_batch_norm`.
+    config: `parallel` ("auto", "pmap", "sharding" or "none"), `seeds` ("auto",
+      "vmap" or "loop"), `num_seeds`, `batch_size`, `sync_batch_norm`.
 
   Raises:
     UserError: the batch cannot be split evenly over the devices.
   """
   devices = tuple(jax.local_devices())
-  use_pmap = config.parallel == "pmap" or (
-    config.parallel == "auto" and len(devices) > 1
-  )
-  if use_pmap and config.batch_size % len(devices):
+  form = config.parallel
+  if form == "auto":
+    form = "pmap" if len(devices) > 1 else "none"
+  if form != "none" and config.batch_size % len(devices):
     fitting = max(1, config.batch_size // len(devices)) * len(devices)
     raise UserError(
       f"batch_size={config.batch_size} cannot be split over {len(devices)} "
@@ -75,8 +85,8 @@ def plan(config: Any) -> Plan:
     and devices[0].platform != "cpu"
   )
   return Plan(
-    devices if use_pmap else devices[:1],
-    use_pmap,
+    devices[:1] if form == "none" else devices,
+    form,
     vmap_seeds,
     config.num_seeds,
     config.sync_batch_norm,
@@ -95,7 +105,7 @@ def pmax(tree: Tree, axis_name: str | None) -> Tree:
 
 def shard(index_B: jax.Array, run: Plan) -> jax.Array:
   """This device's part of a global batch's indices, inside the mapped step."""
-  if not run.use_pmap:
+  if not run.is_mapped:
     return index_B
   parts = index_B.reshape(run.num_shards, -1)
   return parts[jax.lax.axis_index(AXIS)]
@@ -118,7 +128,7 @@ def compile_step(
   """
   donated = (0,) if donate else ()
   one = jax.vmap(fn, in_axes=(0, 0, None, None)) if run.vmap_seeds else fn
-  if run.use_pmap:
+  if run.form == "pmap":
     compiled = jax.pmap(
       one,
       axis_name=AXIS,
@@ -126,6 +136,8 @@ def compile_step(
       devices=run.devices,
       donate_argnums=donated,
     )
+  elif run.form == "sharding":
+    compiled = jax.jit(_over_mesh(one, run), donate_argnums=donated)
   else:
     compiled = jax.jit(one, donate_argnums=donated)
   if run.vmap_seeds:
@@ -143,12 +155,29 @@ def compile_step(
   return over_seeds
 
 
+def _over_mesh(one: Callable[..., tuple], run: Plan) -> Callable[..., tuple]:
+  """`one` on every device of the mesh; values are laid out as pmap has them."""
+
+  def on_device(state: Tree, inputs: Tree, shared: Tree, arg: Any) -> tuple:
+    own = jax.tree.map(lambda x: x[0], (state, inputs, shared))
+    return jax.tree.map(lambda x: x[None], one(*own, arg))
+
+  split, same = PartitionSpec(AXIS), PartitionSpec()
+  return jax.shard_map(
+    on_device,
+    mesh=run.mesh,
+    in_specs=(split, split, split, same),
+    out_specs=split,
+    # As under pmap, replicas are equal by how they are computed.
+    check_vma=False,
+  )
+
+
 def replicate(tree: Tree, run: Plan) -> Tree:
   """Puts a host tree on every device of the plan."""
-  if not run.use_pmap:
+  if not run.is_mapped:
     return jax.device_put(tree, run.devices[0])
-  mesh = Mesh(np.asarray(run.devices), (AXIS,))
-  sharding = NamedSharding(mesh, PartitionSpec(AXIS))
+  sharding = NamedSharding(run.mesh, PartitionSpec(AXIS))
 
   def copy(x: np.ndarray) -> jax.Array:
     x = np.asarray(x)
@@ -169,7 +198,7 @@ def from_host(tree: Tree, run: Plan) -> Seeded:
 
 
 def _first_replica(x: jax.Array, run: Plan) -> np.ndarray:
-  if not run.use_pmap:
+  if not run.is_mapped:
     return np.asarray(x)
   return np.asarray(x.addressable_shards[0].data)[0]
 
@@ -187,7 +216,7 @@ def gather(seeded: Seeded, run: Plan) -> Tree:
 
   def join(x: jax.Array) -> np.ndarray:
     x = np.asarray(x)
-    if not run.use_pmap:
+    if not run.is_mapped:
       return x
     if run.vmap_seeds:
       x = np.moveaxis(x, 0, 1)  # [D, S, b, ...] -> [S, D, b, ...]
@@ -209,7 +238,7 @@ def host_template(seeded: Seeded, run: Plan) -> Tree:
   """
   one = seeded if run.vmap_seeds else seeded[0]
   seeds = () if run.vmap_seeds else (run.num_seeds,)
-  skip = 1 if run.use_pmap else 0
+  skip = 1 if run.is_mapped else 0
   return jax.tree.map(
     lambda x: jax.ShapeDtypeStruct((*seeds, *x.shape[skip:]), x.dtype), one
   )
@@ -222,7 +251,7 @@ def seeded_template(tree: Tree, run: Plan) -> Seeded:
     tree: of shapes and dtypes for one seed.
     run: the plan.
   """
-  lead = (run.num_shards,) if run.use_pmap else ()
+  lead = (run.num_shards,) if run.is_mapped else ()
   lead += (run.num_seeds,) if run.vmap_seeds else ()
   one = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct((*lead, *x.shape), x.dtype), tree

@@ -116,10 +116,10 @@ def checkpointed_step(workdir):
     return manager.latest_step() or 0
 
 
-@pytest.mark.parametrize("mode", ["none", "pmap"])
+@pytest.mark.parametrize("mode", ["none", "pmap", "sharding"])
 def test_resume_on_another_number_of_devices(tmp_path, mode):
   """A checkpoint has no device axis: stop on one kind, go on with the other."""
-  other = {"none": "pmap", "pmap": "none"}[mode]
+  other = {"none": "pmap", "pmap": "sharding", "sharding": "none"}[mode]
   settings = tiny.config(parallel=mode)
   with pytest.raises(Stopped):
     train.train_and_evaluate(settings, str(tmp_path), should_stop=lambda: True)

@@ -108,6 +108,20 @@ def test_four_devices_train_like_one(method, changes, batch_norm):
   chex.assert_trees_all_close(metrics, logs, rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+  "method", ["maxl", "meta_mtl", "arml", "damtl", "nddr"]
+)
+def test_a_mesh_trains_like_one_device(method):
+  """A method of each kind: two levels, episodes, Gram matrices, class means."""
+  (*_, one), metrics, *_ = trained(method)
+  settings = tiny.config(method=method, parallel="sharding")
+  states, logs, run, _ = tiny.run_steps(settings, 3)
+  assert run.plan.num_shards == 4
+  mesh = parallel.to_host(states, run.plan)
+  chex.assert_trees_all_close(one, mesh, rtol=1e-5, atol=1e-6)
+  chex.assert_trees_all_close(metrics, logs, rtol=1e-5)
+
+
 # What has no dropout of a kind refuses it, rather than do nothing.
 WITHOUT_DROPOUT = [
   ("dropout", "maxl"),
@@ -172,7 +186,7 @@ def test_dropout_of_fine_tuning_is_of_the_example():
   np.testing.assert_allclose(first, second, rtol=1e-5)
 
 
-@pytest.mark.parametrize("mode", ["none", "pmap"])
+@pytest.mark.parametrize("mode", ["none", "pmap", "sharding"])
 def test_seeds_by_vmap_equal_seeds_in_a_loop(mode):
   final = []
   for seeds in ("loop", "vmap"):
