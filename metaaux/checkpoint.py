@@ -3,25 +3,41 @@
 A state is saved as a flat dict {path: NumPy array} without a device axis, so
 that it can be restored on another number of devices. Orbax returns the stored
 array when a template's shape differs and casts when its dtype differs; hence
-the comparison here, leaf by leaf.
+the comparison here, leaf by leaf. Nor does the format notice every damage: a
+flipped bit of an array goes through. So a digest of all leaves is stored beside
+them, as a leaf of its own.
 """
 
+import contextlib
+import errno
+import gc
+import hashlib
+import inspect
 import logging
 import os
-from collections.abc import Sequence
-from typing import Any
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from metaaux.errors import NonFiniteError, UserError
+from metaaux.errors import DamagedError, NonFiniteError, UserError
 
 Tree = Any
+# Path of the digest; those of a state's leaves begin with a dot or a bracket.
+_DIGEST = "sha256"
 
 
 def open_manager(
-  directory: str, keep: int | None = None, *, keep_steps: Sequence[int] = ()
+  directory: str,
+  keep: int | None = None,
+  *,
+  keep_steps: Sequence[int] = (),
+  best: Callable[[Sequence[int]], int | None] = lambda steps: None,
 ) -> ocp.CheckpointManager:
   """A manager of the checkpoints in `directory`.
 
@@ -33,11 +49,17 @@ def open_manager(
     keep: how many of the newest to keep; None: to read only, nothing is made
       or removed, since another process may be writing.
     keep_steps: that are kept besides, however old.
+    best: saved steps -> the one that is kept besides, or None.
   """
-  logging.getLogger("absl").setLevel(logging.ERROR)
+  # What goes wrong is reported here, in a line and not in three tracebacks.
+  logging.getLogger("absl").setLevel(logging.CRITICAL)
   writes = keep is not None
   policies = ocp.checkpoint_managers
-  kept = [policies.LatestN(keep), policies.CustomSteps(keep_steps)]
+  kept = [
+    policies.LatestN(keep),
+    policies.CustomSteps(keep_steps),
+    _Best(best),
+  ]
   options = ocp.CheckpointManagerOptions(
     preservation_policy=policies.AnyPreservationPolicy(kept),
     create=writes,
@@ -48,11 +70,26 @@ def open_manager(
   return ocp.CheckpointManager(os.path.abspath(directory), options=options)
 
 
+class _Best(NamedTuple):
+  """Keeps one step of all; a preservation policy of orbax."""
+
+  choose: Callable[[Sequence[int]], int | None]
+
+  def should_preserve(
+    self, checkpoints: Sequence[Any], *, context: Any
+  ) -> list[bool]:
+    del context
+    steps = [checkpoint.step for checkpoint in checkpoints]
+    best = self.choose(steps)
+    return [step == best for step in steps]
+
+
 def save(manager: ocp.CheckpointManager, step: int, state: Tree) -> None:
   """Writes a host state under `step` and waits until it is on disk.
 
   Raises:
     NonFiniteError: a value is not finite; nothing is written.
+    OSError: it cannot be written; nothing is left of it.
   """
   if step in manager.all_steps():
     return
@@ -65,8 +102,30 @@ def save(manager: ocp.CheckpointManager, step: int, state: Tree) -> None:
         f"{path} is not finite after step {step}; lower "
         "optimizer.learning_rate or set optimizer.clip_norm"
       )
-  manager.save(step, args=ocp.args.StandardSave(flat))
-  manager.wait_until_finished()
+  flat[_DIGEST] = _digest(flat)
+  try:
+    with _quiet():
+      manager.save(step, args=ocp.args.StandardSave(flat))
+      manager.wait_until_finished()
+  except Exception as error:  # Whatever the layers below orbax raise.
+    _remove_partial(manager, step)
+    raise _as_os_error(error) from error
+
+
+def _as_os_error(error: Exception) -> OSError:
+  """What the system said, which tensorstore buries in a text of its own."""
+  if isinstance(error, OSError) and error.errno:
+    return error
+  code = re.search(r"os_error_code='(\d+)'", str(error))
+  number = int(code[1]) if code else errno.EIO
+  return OSError(number, os.strerror(number) if code else _reason(error))
+
+
+def _remove_partial(manager: ocp.CheckpointManager, step: int) -> None:
+  """Makes room again after a save that failed."""
+  for name in os.listdir(manager.directory):
+    if name.startswith(f"{step}."):
+      shutil.rmtree(manager.directory / name, ignore_errors=True)
 
 
 def latest_step(manager: ocp.CheckpointManager) -> int | None:
@@ -79,21 +138,47 @@ def all_steps(manager: ocp.CheckpointManager) -> list[int]:
   return sorted(manager.all_steps())
 
 
+def recover(
+  manager: ocp.CheckpointManager, report: Callable[[str], None]
+) -> int | None:
+  """Step of the newest checkpoint that can be read, None if there is none.
+
+  Newer ones, which are damaged, are removed: the run will write them again.
+
+  Args:
+    manager: that may write.
+    report: receives a line for each checkpoint that is removed.
+
+  Raises:
+    DamagedError: there are some, and none can be read; nothing is removed.
+  """
+  damaged: list[tuple[int, DamagedError]] = []
+  for step in reversed(all_steps(manager)):
+    try:
+      _read(manager, step)
+    except DamagedError as error:
+      damaged.append((step, error))
+      continue
+    for bad, error in damaged:
+      report(f"{error}; it is removed, and the run goes on from step {step}")
+      manager.delete(bad)
+    return step
+  if damaged:
+    raise DamagedError(
+      f"{damaged[0][1]}, nor can an older one; restore the folder, or start "
+      "anew with --overwrite"
+    )
+  return None
+
+
 def restore(manager: ocp.CheckpointManager, step: int, template: Tree) -> Tree:
   """Reads a state with the structure, shapes and dtypes of `template`.
 
   Raises:
-    UserError: the checkpoint is damaged; or a leaf is missing, unexpected or of
-      another shape or dtype.
+    DamagedError: the checkpoint cannot be read, or is not what was written.
+    UserError: a leaf is missing, unexpected or of another shape or dtype.
   """
-  try:
-    stored = manager.restore(step, args=ocp.args.StandardRestore())
-  except Exception as error:  # Whatever the layers below orbax raise.
-    reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-    raise UserError(
-      f"checkpoint {manager.directory / str(step)} cannot be read ({reason}); "
-      "remove that folder to go on from the one before it"
-    ) from error
+  stored = _read(manager, step)
   expected = _flatten(template)
   for path in sorted(stored.keys() ^ expected.keys()):
     side = "lacks" if path in expected else "has an unexpected"
@@ -110,9 +195,58 @@ def restore(manager: ocp.CheckpointManager, step: int, template: Tree) -> Tree:
         "--workdir or --overwrite"
       )
   structure = jax.tree.structure(template)
-  return jax.tree.unflatten(
-    structure, [np.asarray(stored[path]) for path in expected]
-  )
+  return jax.tree.unflatten(structure, [stored[path] for path in expected])
+
+
+def _read(manager: ocp.CheckpointManager, step: int) -> dict[str, np.ndarray]:
+  """The leaves of a checkpoint, as they were when it was written."""
+  where = f"checkpoint {manager.directory / str(step)}"
+  try:
+    with _quiet():
+      stored = manager.restore(step, args=ocp.args.StandardRestore())
+  except Exception as error:  # Whatever the layers below orbax raise.
+    raise DamagedError(f"{where} cannot be read ({_reason(error)})") from error
+  flat = {path: np.asarray(value) for path, value in stored.items()}
+  # Checkpoints of older versions have none.
+  digest = flat.pop(_DIGEST, None)
+  if digest is not None and not np.array_equal(digest, _digest(flat)):
+    raise DamagedError(f"{where} cannot be read (its digest does not fit)")
+  return flat
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+  """Hides what the leaves say that are left when orbax gives up on one."""
+  hook = sys.unraisablehook
+
+  def without_late_leaves(found: Any) -> None:
+    late = inspect.iscoroutine(found.object)
+    if not late and "Event loop is closed" not in str(found.exc_value):
+      hook(found)
+
+  sys.unraisablehook = without_late_leaves
+  try:
+    yield
+  except Exception:
+    gc.collect()
+    raise
+  finally:
+    sys.unraisablehook = hook
+
+
+def _reason(error: Exception) -> str:
+  """The first line of what an error says."""
+  return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+def _digest(flat: Mapping[str, Any]) -> np.ndarray:
+  """SHA-256 of paths, dtypes, shapes and values: uint8 [32]."""
+  found = hashlib.sha256()
+  for path in sorted(flat):
+    value = np.ascontiguousarray(flat[path])
+    found.update(f"{path} {value.dtype} {np.shape(flat[path])}\n".encode())
+    found.update(value.reshape(-1).view(np.uint8))
+  return np.frombuffer(found.digest(), np.uint8)
 
 
 def _flatten(tree: Tree) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What the command lines share: arguments, exit statuses, one-line errors."""
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -10,6 +11,8 @@ from typing import NoReturn
 from metaaux.errors import NonFiniteError, Stopped, UserError
 
 EXIT_USAGE, EXIT_NON_FINITE = 2, 3
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -76,6 +79,13 @@ def status_of(command: Callable[[], None], received: dict[str, int]) -> int:
     return fail(error, EXIT_USAGE)
   except NonFiniteError as error:
     return fail(error, EXIT_NON_FINITE)
+  except OSError as error:
+    if error.errno not in _FULL:
+      raise
+    what = f"{error.filename}: " if error.filename else ""
+    return fail(
+      f"{what}{error.strerror}; make room and start the same command again"
+    )
   except Stopped as error:
     print(error, file=sys.stderr)
     return 128 + received["signal"]

@@ -74,6 +74,9 @@ def _run() -> dict[str, Any]:
     "average_last": 5,  # evaluations that the reported accuracy averages
     "checkpoint_every": 1000,  # 0: at the end only
     "keep_checkpoints": 2,  # newest; that of a trained embedding stays too
+    # accuracy | loss: the best one stays too, by that metric of the images
+    # that meta_fraction holds out of training, never of the test set.
+    "keep_best": "",
     "cache": "",  # folder of embeddings that runs share; "": the run's own
     "parallel": "auto",
     "seeds": "auto",

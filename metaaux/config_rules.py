@@ -63,6 +63,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
   "method": METHODS,
   "parallel": ("auto", "pmap", "sharding", "none"),
   "seeds": ("auto", "vmap", "loop"),
+  "keep_best": ("", "accuracy", "loss"),
   "augment.mode": ("zero", "reflect"),
   "task_looks": ("plain", "gray", "half"),
   "model.lowering": ("auto", "fast", "short", "native"),

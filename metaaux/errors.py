@@ -8,6 +8,10 @@ class UserError(ValueError):
   """
 
 
+class DamagedError(UserError):
+  """A checkpoint cannot be read, or is not what was written."""
+
+
 class NonFiniteError(FloatingPointError):
   """Training produced a value that is not finite (exit status 3)."""
 

@@ -3,9 +3,9 @@
   python -m metaaux.evaluate --workdir=runs/digits/maxl
   python -m metaaux.evaluate --workdir=RUN --dataset=tfds:cifar10_1/v4
 
-Restores the newest checkpoint of a run, which may be finished or not, and
-prints the accuracy of each seed, with their mean and its 95% confidence
-interval. Nothing is written.
+Restores the newest checkpoint of a run, which may be finished or not, or the
+best one, and prints the accuracy of each seed, with their mean and its 95%
+confidence interval. Nothing is written.
 
 Exit status: 0 done; 2 the command, the run or the data is wrong.
 """
@@ -227,7 +227,7 @@ def on_split(
 
 def _print(flags: Any) -> None:
   slices.parse(flags.split)
-  restored = restore(flags.workdir)
+  restored = restore(flags.workdir, best_one=flags.checkpoint == "best")
   rows = on_split(restored, flags.split, flags.dataset)
   config = restored.run.config
   print(
@@ -260,6 +260,13 @@ def main(argv: Sequence[str]) -> int:
     default="test",
     help="train, meta, test or domain_0 ... as the run divides its data, or a "
     "split of the source such as test[:50%%] (%(default)s)",
+  )
+  parser.add_argument(
+    "--checkpoint",
+    choices=("newest", "best"),
+    default="newest",
+    help="which one is evaluated; best: by the held-out training images, of a "
+    "run with config.keep_best (%(default)s)",
   )
   parser.add_argument(
     "--dataset",

@@ -5,7 +5,7 @@ import math
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from scipy.special import stdtrit
@@ -60,7 +60,8 @@ def _replace(path: str, text: str) -> None:
   # The name is fixed, so that what a killed process leaves is found again.
   with open(path + PARTIAL, "w", encoding="utf-8") as file:
     file.write(text)
-    sync(file)
+    file.flush()
+    os.fsync(file.fileno())
   os.replace(path + PARTIAL, path)
 
 
@@ -104,16 +105,57 @@ def _line(row: Mapping[str, Any]) -> str:
   return json.dumps(row, allow_nan=False) + "\n"
 
 
-def append_rows(file: TextIO, rows: Iterable[Mapping[str, Any]]) -> None:
-  """Adds rows to an open metrics file and hands them to the system."""
-  file.writelines(_line(row) for row in rows)
-  file.flush()
+def append_rows(file: BinaryIO, rows: Iterable[Mapping[str, Any]]) -> None:
+  """Adds rows to an open metrics file and hands them to the system.
+
+  Args:
+    file: opened for appending, without a buffer.
+    rows: all of which are added, or none.
+
+  Raises:
+    OSError: the system does not take them.
+  """
+  text = "".join(map(_line, rows)).encode()
+  end = file.seek(0, os.SEEK_END)
+  try:
+    while text:
+      text = text[file.write(text) :]
+  except OSError:
+    file.truncate(end)
+    raise
 
 
-def sync(file: TextIO) -> None:
-  """Makes sure that what was appended survives a crash of the machine."""
-  file.flush()
-  os.fsync(file.fileno())
+class RowFile:
+  """The open metrics file of a run; rows without room wait for some."""
+
+  def __init__(self, file: BinaryIO) -> None:
+    """Adds to a file that is open for appending, without a buffer."""
+    self._file = file
+    self._waiting: list[Mapping[str, Any]] = []
+
+  def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Adds rows now, or with the next ones if the disk is full."""
+    first = not self._waiting
+    self._waiting += rows
+    try:
+      self.write()
+    except OSError as error:
+      if first:
+        warn(f"{self._file.name} cannot be written ({error.strerror})")
+
+  def write(self) -> None:
+    """Adds what waits.
+
+    Raises:
+      OSError: there is still no room.
+    """
+    if self._waiting:
+      append_rows(self._file, self._waiting)
+      self._waiting = []
+
+  def sync(self) -> None:
+    """Makes sure that what was added survives a crash of the machine."""
+    os.fsync(self._file.fileno())
 
 
 def warn(text: str) -> None:

@@ -1,12 +1,12 @@
 """A run as its checkpoints have it, opened again on one device."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from metaaux import checkpoint, feed, methods, rundir
+from metaaux import best, checkpoint, feed, methods, metrics, rundir
 from metaaux import states as states_lib
-from metaaux.errors import UserError
+from metaaux.errors import DamagedError, UserError
 from metaaux.feed import Run
 from metaaux.stage import Stage
 
@@ -29,13 +29,16 @@ class Restored(NamedTuple):
   step: int
 
 
-def restore(workdir: str, name: str = "") -> Restored:
+def restore(
+  workdir: str, name: str = "", *, best_one: bool = False
+) -> Restored:
   """Opens a run directory, finished or not; nothing is written.
 
   Args:
     workdir: of a run.
-    name: of a stage, whose newest checkpoint is read; "": the last one, which
-      trains the primary task.
+    name: of a stage, whose newest checkpoint is read, or the one before it if
+      it is damaged; "": the last one, which trains the primary task.
+    best_one: reads the one that `keep_best` kept instead.
 
   Raises:
     UserError: there is no run, no such stage or no checkpoint of it, or its
@@ -56,9 +59,44 @@ def restore(workdir: str, name: str = "") -> Restored:
     shapes, offset = None, sum(each.num_steps for each in before)
     for each in before:
       shapes = states_lib.shapes(run, each, shapes)
-    done = _newest(saved, stage, offset, workdir)
-    states = states_lib.restore(run, stage, shapes, manager, done)
+    steps = _of_stage(saved, stage, offset, workdir)
+    if best_one:
+      steps = _best(steps, run, (*before, stage), workdir)
+    states, done = _first_whole(
+      steps, lambda at: states_lib.restore(run, stage, shapes, manager, at)
+    )
   return Restored(run, stage, states, done - offset)
+
+
+def _best(
+  steps: Sequence[int], run: Run, stages: Sequence[Stage], workdir: str
+) -> list[int]:
+  """The step of the best checkpoint."""
+  if not run.config.keep_best:
+    raise UserError(
+      f"{workdir!r} keeps no best checkpoint; train with --config.keep_best="
+      "accuracy"
+    )
+  rows = metrics.read_rows(os.path.join(workdir, rundir.METRICS))
+  step = best.step(steps, best.scores(run.config, rows, stages))
+  if step is None:
+    raise UserError(
+      f"no checkpoint of {workdir!r} has been evaluated yet; resume the run"
+    )
+  return [step]
+
+
+def _first_whole(
+  steps: Sequence[int], read: Callable[[int], Seeded]
+) -> tuple[Seeded, int]:
+  """The first states that can be read, and their step."""
+  *others, last = steps
+  for step in others:
+    try:
+      return read(step), step
+    except DamagedError as error:
+      metrics.warn(f"{error}; an older one is read instead")
+  return read(last), last
 
 
 def _until(stages: Sequence[Stage], name: str) -> Sequence[Stage]:
@@ -71,12 +109,14 @@ def _until(stages: Sequence[Stage], name: str) -> Sequence[Stage]:
   return stages[: names.index(name) + 1] if name else stages
 
 
-def _newest(saved: list[int], stage: Stage, offset: int, workdir: str) -> int:
-  """The newest of all saved steps that a stage wrote."""
+def _of_stage(
+  saved: list[int], stage: Stage, offset: int, workdir: str
+) -> list[int]:
+  """Those of all saved steps that a stage wrote, the newest first."""
   end = offset + stage.num_steps
   steps = [step for step in saved if offset < step <= end]
   if steps:
-    return steps[-1]
+    return steps[::-1]
   if saved[-1] <= offset:
     raise UserError(
       f"the newest checkpoint of {workdir!r} is of step {saved[-1]}; stage "

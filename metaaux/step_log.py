@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +23,12 @@ class StepLog:
   """
 
   def __init__(
-    self, file: TextIO, run: Run, stage: Stage, offset: int, start: int
+    self,
+    file: metrics.RowFile,
+    run: Run,
+    stage: Stage,
+    offset: int,
+    start: int,
   ) -> None:
     """Logs `stage`, which follows `offset` updates and begins at `start`."""
     self._file, self._run, self._stage = file, run, stage
@@ -54,10 +59,6 @@ class StepLog:
     """
     self.turn()
     self.turn()
-
-  def sync(self) -> None:
-    """Makes sure that what was written survives a crash."""
-    metrics.sync(self._file)
 
   def close(self) -> None:
     """Ends the progress bar."""
@@ -95,7 +96,7 @@ class StepLog:
       "epoch": step / self._epoch,
       "stage": self._stage.name,
     }
-    metrics.append_rows(self._file, [{**common, **row} for row in rows])
+    self._file.append([{**common, **row} for row in rows])
 
   def _write_interval(self, interval: list[tuple[int, Seeded]]) -> None:
     if not interval:

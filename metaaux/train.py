@@ -1,15 +1,17 @@
 """The one training loop: batches, updates, evaluations, logs, checkpoints."""
 
+import contextlib
 import itertools
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from metaaux import (
+  best,
   checkpoint,
   evaluate,
   feed,
@@ -23,6 +25,7 @@ from metaaux import (
   step_log,
 )
 from metaaux import config as config_lib
+from metaaux import saver as saver_lib
 from metaaux import states as states_lib
 from metaaux.errors import Stopped
 from metaaux.feed import Run
@@ -37,12 +40,14 @@ class Loop(NamedTuple):
   run: Run
   stage: Stage
   offset: int  # updates of the stages before this one
-  manager: Any
-  file: TextIO  # metrics.jsonl
+  saver: saver_lib.Saver
+  file: metrics.RowFile  # metrics.jsonl
   should_stop: Callable[[], bool]
   workdir: str
   # Compiled updates, for stages that share them; see `_programs`.
   programs: dict[tuple[int, int], Any]
+  # Of `keep_best`, see `best`; None: the stage keeps no best.
+  scores: dict[int, float] | None = None
 
 
 def train_and_evaluate(
@@ -91,28 +96,45 @@ def _train_stages(
 ) -> dict[str, Any]:
   """Trains what the newest checkpoint leaves to do; writes the result."""
   path = os.path.join(workdir, rundir.METRICS)
-  with checkpoint.open_manager(
-    os.path.join(workdir, rundir.CHECKPOINTS),
-    run.config.keep_checkpoints,
-    keep_steps=_embedded(stages),
-  ) as manager:
-    done = checkpoint.latest_step(manager) or 0
+  with contextlib.ExitStack() as stack:
+    scores: dict[int, float] = {}
+    manager = stack.enter_context(_manager(run, stages, workdir, scores))
+    done = checkpoint.recover(manager, metrics.warn) or 0
     metrics.resume_rows(path, done)
-    with open(path, "a") as file:
-      states, offset, programs = None, 0, {}
-      for stage in stages:
-        if done <= offset + stage.num_steps:
-          loop = Loop(
-            run, stage, offset, manager, file, should_stop, workdir, programs
-          )
-          states = train_stage(loop, states, done)
-        else:
-          states = states_lib.shapes(run, stage, states)
-        offset += stage.num_steps
+    scores.update(best.scores(run.config, metrics.read_rows(path), stages))
+    raw = stack.enter_context(open(path, "ab", buffering=0))
+    file = metrics.RowFile(raw)
+    saver = saver_lib.Saver(manager, file)
+    stack.callback(saver.close)
+    states, offset, programs = None, 0, {}
+    for stage in stages:
+      if done <= offset + stage.num_steps:
+        loop = Loop(
+          run, stage, offset, saver, file, should_stop, workdir, programs
+        )
+        if run.config.keep_best and stage is stages[-1]:
+          loop = loop._replace(scores=scores)
+        states = train_stage(loop, states, done)
+      else:
+        states = states_lib.shapes(run, stage, states)
+      offset += stage.num_steps
+    saver.finish(offset)
   seconds = time.time() - started
   result = evaluate.summarise(run, offset, metrics.read_rows(path), seconds)
   metrics.write_json(os.path.join(workdir, rundir.RESULT), result)
   return result
+
+
+def _manager(
+  run: Run, stages: Sequence[Stage], workdir: str, scores: dict[int, float]
+) -> Any:
+  """The checkpoints of a run; `scores` may grow while they are written."""
+  return checkpoint.open_manager(
+    os.path.join(workdir, rundir.CHECKPOINTS),
+    run.config.keep_checkpoints,
+    keep_steps=_embedded(stages),
+    best=lambda steps: best.step(steps, scores),
+  )
 
 
 def _check_stages(run: Run, stages: Sequence[Stage]) -> None:
@@ -152,8 +174,7 @@ def train_stage(loop: Loop, previous: Seeded, done: int) -> Seeded:
   start = max(0, done - offset)
   states = None if start or offset else reuse.load(run, stage)
   if states is not None:
-    saved = parallel.to_host(states, run.plan)
-    checkpoint.save(loop.manager, total, saved)
+    loop.saver.save(total, parallel.to_host(states, run.plan))
     return states
   states = initial_states(loop, previous, start)
   updates = _programs(loop)
@@ -170,17 +191,19 @@ def train_stage(loop: Loop, previous: Seeded, done: int) -> Seeded:
     last, stop = now == total, loop.should_stop()
     if last or _due(config.log_every, now):
       log.turn()
+    improved = False
     if evaluation and (last or _due(config.eval_every, now)):
       log.drain()
-      log.evaluation(now, evaluation(states, now))
-    if last or stop or _due(config.checkpoint_every, now):
+      rows = evaluation(states, now)
+      log.evaluation(now, rows)
+      improved = _is_best(loop, offset + now, rows)
+    if last or stop or improved or _due(config.checkpoint_every, now):
       # Only a state whose metrics are known to be finite is saved.
       log.drain()
-      log.sync()
-      saved = parallel.to_host(states, run.plan)
-      checkpoint.save(loop.manager, offset + now, saved)
+      loop.saver.save(offset + now, parallel.to_host(states, run.plan))
     if stop and not last:
       log.close()
+      loop.saver.wait()
       raise Stopped(
         f"stopped after step {now} of {total}; the same command resumes"
       )
@@ -188,6 +211,14 @@ def train_stage(loop: Loop, previous: Seeded, done: int) -> Seeded:
   if start < total:
     reuse.store(run, stage, states)
   return states
+
+
+def _is_best(loop: Loop, step: int, rows: Sequence[Any]) -> bool:
+  """Whether `keep_best` asks for a checkpoint of this evaluation."""
+  if loop.scores is None:
+    return False
+  loop.scores[step] = best.score(loop.run.config.keep_best, rows)
+  return best.step(loop.scores, loop.scores) == step
 
 
 def _programs(loop: Loop) -> dict[str, Callable[..., tuple[Seeded, Seeded]]]:
@@ -209,7 +240,7 @@ def initial_states(loop: Loop, previous: Seeded, start: int) -> Seeded:
   """States of all seeds: fresh at the start of a stage, else restored."""
   run, stage, step = loop.run, loop.stage, loop.offset + start
   if start:
-    return states_lib.restore(run, stage, previous, loop.manager, step)
+    return states_lib.restore(run, stage, previous, loop.saver.manager, step)
   prepared = host.prepare(run, stage, previous, loop.workdir)
   return states_lib.fresh(run, stage, previous, prepared)
 

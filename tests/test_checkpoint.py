@@ -1,4 +1,7 @@
+import errno
 import os
+import pathlib
+import shutil
 from typing import Any, NamedTuple
 
 import chex
@@ -6,9 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from full_disk import full_disk
 
 from metaaux import checkpoint
-from metaaux.errors import NonFiniteError, UserError
+from metaaux.errors import DamagedError, NonFiniteError, UserError
 
 
 class State(NamedTuple):
@@ -162,11 +166,107 @@ def test_half_written_checkpoints_are_removed_by_the_writer_alone(folder):
   assert sorted(os.listdir(folder)) == ["7", "9"]
 
 
-@pytest.mark.parametrize("name", ["_METADATA", "manifest.ocdbt", ""])
-def test_damage_is_a_users_matter(folder, name):
-  for parent, _, files in os.walk(folder):
-    for each in files:
-      if name in each:
-        open(os.path.join(parent, each), "w").close()
-  with pytest.raises(UserError, match=r"checkpoints/7 cannot be read .*remove"):
-    restore(folder, state())
+def truncate(path):
+  data = path.read_bytes()
+  path.write_bytes(data[: len(data) // 2])
+
+
+def flip(path):
+  data = bytearray(path.read_bytes())
+  if data:
+    data[len(data) // 2] ^= 1
+  path.write_bytes(data)
+
+
+DAMAGES = {
+  "truncated": truncate,
+  "empty": lambda path: path.write_bytes(b""),
+  "flipped": flip,
+  "missing": pathlib.Path.unlink,
+  "garbage": lambda path: path.write_bytes(b"\0no { metadata"),
+}
+
+
+def parts(step):
+  """Of a checkpoint's folder: the tree, the index, its root and most data."""
+  found = step / "default"
+  data = (found / "ocdbt.process_0" / "d").iterdir()
+  return {
+    "_METADATA": found / "_METADATA",
+    "manifest": found / "manifest.ocdbt",
+    "root": next((found / "d").iterdir()),
+    "data": max(data, key=lambda path: path.stat().st_size),
+  }
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+def test_no_damage_goes_through(folder, tmp_path, damage):
+  newer = {"x": np.random.default_rng(0).normal(size=2000)}
+  with checkpoint.open_manager(folder, 2) as manager:
+    checkpoint.save(manager, 8, newer)
+  for name, path in parts(pathlib.Path(folder, "8")).items():
+    copy = tmp_path / name
+    shutil.copytree(folder, copy)
+    damage(copy / path.relative_to(folder))
+    reports = []
+    with checkpoint.open_manager(copy, 2) as manager:
+      assert checkpoint.recover(manager, reports.append) == 7, name
+      (line,) = reports
+      assert line.startswith(f"checkpoint {copy}/8 cannot be read (")
+      assert line.endswith("; it is removed, and the run goes on from step 7")
+      assert checkpoint.all_steps(manager) == [7]
+
+
+def test_a_flipped_bit_of_an_array_is_found_by_its_digest(folder):
+  big = {"x": np.random.default_rng(0).normal(size=4000)}
+  with checkpoint.open_manager(folder, 2) as manager:
+    checkpoint.save(manager, 8, big)
+  flip(parts(pathlib.Path(folder, "8"))["data"])
+  with (
+    checkpoint.open_manager(folder) as manager,
+    pytest.raises(DamagedError, match=r"checkpoints/8 cannot be .*digest"),
+  ):
+    checkpoint.restore(manager, 8, template(big))
+
+
+def test_a_checkpoint_without_a_digest_is_of_an_older_version(
+  folder, monkeypatch
+):
+  with monkeypatch.context() as patch:
+    patch.setattr(checkpoint, "_DIGEST", "['extra']")
+    with checkpoint.open_manager(folder, 1) as manager:
+      checkpoint.save(manager, 8, {"x": np.ones(3)})
+  with checkpoint.open_manager(folder) as manager:
+    expected = {"x": np.ones(3), "extra": np.zeros(32, np.uint8)}
+    found = checkpoint.restore(manager, 8, template(expected))
+    np.testing.assert_array_equal(found["x"], 1.0)
+
+
+def test_nothing_is_removed_where_all_is_damaged(folder):
+  with checkpoint.open_manager(folder, 2) as manager:
+    checkpoint.save(manager, 8, state())
+  for path in pathlib.Path(folder).rglob("_METADATA"):
+    path.write_text("{}")
+  with checkpoint.open_manager(folder, 2) as manager:
+    with pytest.raises(
+      DamagedError, match=r"points/8 cannot be read .*older one; .*--overwrite"
+    ):
+      checkpoint.recover(manager, pytest.fail)
+    assert checkpoint.all_steps(manager) == [7, 8]
+
+
+def test_the_best_is_kept_besides(folder):
+  with checkpoint.open_manager(folder, 1, best=min) as manager:
+    for step in (8, 9, 10):
+      checkpoint.save(manager, step, state())
+    assert checkpoint.all_steps(manager) == [7, 10]
+
+
+def test_what_cannot_be_written_leaves_nothing(folder):
+  with checkpoint.open_manager(folder, 2) as manager:
+    with full_disk(), pytest.raises(OSError, match="File too large") as caught:
+      checkpoint.save(manager, 8, state())
+    assert caught.value.errno == errno.EFBIG
+    assert os.listdir(folder) == ["7"]
+    checkpoint.save(manager, 9, state())
+    assert checkpoint.all_steps(manager) == [7, 9]

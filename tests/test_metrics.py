@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from full_disk import full_disk
 
 from metaaux import metrics
 from metaaux.errors import UserError
@@ -129,12 +130,33 @@ def test_resume_rows_that_are_missing(tmp_path, text):
 
 def test_append_rows_refuses_what_json_cannot_say(tmp_path):
   path = str(tmp_path / "metrics.jsonl")
-  with open(path, "a") as file:
+  with open(path, "ab", buffering=0) as file:
     metrics.append_rows(file, [{"a": 0.1}, {"b": "x"}])
     # Other processes see the rows at once.
     assert metrics.read_rows(path) == [{"a": 0.1}, {"b": "x"}]
     with pytest.raises(ValueError, match="JSON"):
       metrics.append_rows(file, [{"a": float("inf")}])
+
+
+def test_rows_wait_for_room_and_keep_their_order(tmp_path, capsys):
+  path = tmp_path / "metrics.jsonl"
+  with open(path, "ab", buffering=0) as file:
+    rows = metrics.RowFile(file)
+    rows.append([{"a": 1}])
+    # The second row fits in part, of which nothing must stay.
+    with full_disk(12):
+      rows.append([{"b": 2}])
+      rows.append([{"c": 3}])
+      assert path.read_text() == '{"a": 1}\n'
+      with pytest.raises(OSError, match="File too large"):
+        rows.write()
+    rows.append([{"d": 4}])
+    rows.sync()
+  found = metrics.read_rows(str(path))
+  assert found == [{"a": 1}, {"b": 2}, {"c": 3}, {"d": 4}]
+  assert capsys.readouterr().err == (
+    f"warning: {path} cannot be written (File too large)\n"
+  )
 
 
 def test_progress_is_plain_lines_elsewhere(capsys):

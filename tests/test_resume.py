@@ -45,8 +45,7 @@ def die():
 
 def in_a_row(file, rows, append=metrics.append_rows):
   if rows[0]["step"] == int(where):
-    file.write('{"step": ' + where + ', "accu')
-    file.flush()
+    file.write(('{"step": ' + where + ', "accu').encode())
     die()
   append(file, rows)
 
