@@ -9,10 +9,10 @@ import numpy as np
 from experiments import curves
 from experiments import output as output_lib
 from experiments.report_parts import WIDTH, Figure, Section, Table, legend, svg
-from metaaux import metrics, parallel, saved
+from metaaux import metrics, parallel, pictures, saved
 from metaaux.errors import UserError
 
-PREFIX = "mask_near_zero_"
+PREFIX = pictures.MASKS.prefix
 
 
 class Masks(NamedTuple):
@@ -79,6 +79,7 @@ def section(
     tables.append(_sparsity(found))
   else:
     notes.append(f"The values of the masks are left out: {found}.")
+  figures += _distances(rows, name)
   lead = (
     "A mask entry of 0 cuts a weight of the big task's network, one of 1 keeps "
     "it. Near zero means below 0.001."
@@ -130,6 +131,28 @@ def _histogram(found: Masks, name: str) -> Figure:
     f"Distribution of the mask entries of each layer; medians: {middles}.",
     f"Mask entries at step {found.step}, all tasks and seeds.",
   )
+
+
+def _distances(rows: Sequence[dict[str, Any]], name: str) -> list[Figure]:
+  """How far each class's features are from the big task's network's."""
+  steps, values = pictures.curves(rows, pictures.DISTANCES)
+  if not values:
+    return []
+  figure = output_lib.new_figure(WIDTH, 2.9)
+  axes = figure.subplots()
+  pictures.DISTANCES.draw(axes, pictures.DISTANCES, steps, values)
+  axes.set_ylabel(pictures.DISTANCES.label)
+  first, last = (np.mean([of[i] for of in values.values()]) for i in (0, -1))
+  return [
+    Figure(
+      svg(figure, f"{name}-distances"),
+      "Squared distance of each class's mean features from those of the big "
+      f"task's network: mean {first:.3g} at step {steps[0]}, {last:.3g} at "
+      f"step {steps[-1]}.",
+      "Distance of each class's features from the big task's network, at the "
+      "first and the last evaluation, with 95% intervals.",
+    )
+  ]
 
 
 def _sparsity(found: Masks) -> Table:

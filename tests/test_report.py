@@ -124,6 +124,33 @@ def test_masks_of_each_layer(tmp_path):
   assert "task_0" in page.text and "task_1" in page.text
 
 
+def test_masks_without_a_checkpoint(tmp_path):
+  pages.finished(tmp_path, "damtl", [0.5, 0.6])
+  logged = [
+    {**row, "split": split, key: value * row["step"] * (1 + row["seed"])}
+    for split, key, value in (
+      ("batch", "mask_near_zero_0", 0.01),
+      ("batch", "mask_near_zero_1", 0.02),
+      ("meta", "distance_0", 3.0),
+    )
+    for step in (5, 10)
+    for row in pages.rows([0.5, 0.6], step)[:2]
+  ]
+  merged = {}
+  for row in logged:
+    key = row["split"], row["step"], row["seed"]
+    merged[key] = merged.get(key, {}) | row
+  tested = pages.rows([0.5, 0.6], 10)
+  pages.log(tmp_path, "damtl", merged.values(), tested)
+  page = pages.check(report.render(str(tmp_path)))
+  ends = "convolution 1 15.0 %, convolution 2 30.0 %"
+  assert any(ends in alt for alt in page.drawings)
+  # Steps 5 and 10 of seeds 0 and 1: 3 * 5 * 1.5 and 3 * 10 * 1.5.
+  said = "mean 22.5 at step 5, 45 at step 10"
+  assert any(said in alt for alt in page.drawings)
+  assert "The values of the masks are left out: " in page.text
+
+
 def test_clusters_with_their_agreement(tmp_path):
   problem, _, partitions = write_clusters(tmp_path)
   written = partition_report.report(partitions, problem.pool["primary"])
