@@ -58,4 +58,8 @@ def open_launcher(options: Options) -> Launcher:
     for future in futures:
       future.cancel()
 
-  return Launcher(workers, cores, submit, ended, cancel, pool.shutdown)
+  def close() -> None:
+    stop.set()
+    pool.shutdown(cancel_futures=True)
+
+  return Launcher(workers, cores, submit, ended, cancel, close)

@@ -47,7 +47,12 @@ def open_launcher(options: Options) -> Launcher:
     ) from None
 
   def submit(jobs: Sequence[Job]) -> list[Any]:
-    return executor.map_array(sweep_job.execute, jobs)
+    try:
+      return executor.map_array(sweep_job.execute, jobs)
+    except (RuntimeError, OSError) as error:  # sbatch refuses them
+      raise UserError(
+        f"--launcher=slurm: {problem(error)}; see --slurm.KEY=VALUE in --help"
+      ) from None
 
   def ended(job: Any) -> str | None:
     if not job.done():

@@ -72,10 +72,11 @@ def drive(
     lost |= _collect(launcher, work, states)
     if not received:
       _submit(launcher, jobs, work, states)
-    elif not cancelled:
-      launcher.cancel(list(work.active))
+    else:
       work.queue.clear()
-      cancelled = True
+      if not cancelled:
+        launcher.cancel(list(work.active))
+        cancelled = True
     show(states if cancelled else _as_shown(states, work))
     # A launcher can be done with a job whose process still writes.
     busy = [n for n in work.ours if states[n].status == RUNNING]

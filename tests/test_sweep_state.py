@@ -148,3 +148,31 @@ def test_what_another_sweep_runs_is_waited_for(tmp_path):
   assert states[0] == {"ours": "waiting", "theirs": "running"}
   assert {s.status for s in outcome.states.values()} == {"finished"}
   assert outcome.lost == {}
+
+
+@pytest.mark.parametrize("ends_between", [False, True])
+def test_a_signal_cancels_and_ends_the_drive(tmp_path, ends_between):
+  """Also where a job ends just after its directory was looked at."""
+  received, cancelled, held = {}, [], {}
+  jobs = {n: Job((), str(tmp_path / n), "", 1) for n in ("one", "two")}
+
+  def submit(given):
+    for job in given:
+      held[job.workdir] = lock.hold(job.workdir)
+      held[job.workdir].__enter__()
+    return [job.workdir for job in given]
+
+  def ended(handle):
+    if handle in cancelled and handle in held:
+      held.pop(handle).__exit__(None, None, None)
+      return "" if ends_between else None
+    return None if handle in held else ""
+
+  def show(states):
+    if states["one"].status == "running":
+      received["signal"] = 2
+
+  launcher = Launcher(1, 1, submit, ended, cancelled.extend, lambda: None)
+  outcome = sweep_drive.drive(launcher, jobs, show, received)
+  assert cancelled == [jobs["one"].workdir] and held == {}
+  assert {s.status for s in outcome.states.values()} == {"waiting"}
