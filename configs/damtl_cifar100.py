@@ -25,7 +25,11 @@ Arguments, after the colon and separated by commas:
   width=           of the network
   seeds=           number of seeds
 
-Expected at full width: not yet run.
+Expected with five seeds, one x86-64 core beside other work (mean accuracy over
+both tasks and 95% interval), at labels=20,width=0.25 and
+--config.damtl.auxiliary_steps=6250: damtl 58.99 ± 2.08 in 4 minutes, after 25
+for the five auxiliary networks; transfer 57.58 ± 1.54, separate 45.14 ± 1.20.
+At full width and with labels=50: not yet run.
 """
 
 import ml_collections
