@@ -14,7 +14,7 @@ METHODS := single uniform human maxl
 NEWEST := python3.14 python3.13 python3.12 $(wildcard $(HOME)/.pyenv/versions/3.1[2-9]*/bin/python3)
 find-newest = $(shell for p in $(NEWEST); do $$p -c 'import ensurepip' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: run report test test-fast lint format test-oldest test-newest bench clean help
+.PHONY: run report test test-fast lint format test-oldest test-newest bench docs clean help
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -4
@@ -24,6 +24,7 @@ help:
 	@echo "  make test-oldest   the tests on the oldest JAX that setup.cfg admits"
 	@echo "  make test-newest   the tests on the newest JAX (needs Python >= 3.12)"
 	@echo "  make bench         speed and memory beside PyTorch, scikit-learn and faiss"
+	@echo "  make docs          the documentation as a site, in site/"
 
 # Made again when the dependencies change.
 $(VENV)/.ready: setup.cfg pyproject.toml
@@ -76,5 +77,10 @@ bench: $(VENV)/.ready
 	$(BIN)/python -m benchmarks.kmeans
 	$(BIN)/python -m benchmarks.weighting
 
+# The theme prints a note about another program unless told not to.
+docs: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 clean:
-	rm -rf .venv .venv-oldest .venv-newest build *.egg-info
+	rm -rf .venv .venv-oldest .venv-newest build site *.egg-info

@@ -8,7 +8,14 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 FILES = sorted(
   path
-  for folder in ("metaaux", "configs", "experiments", "benchmarks", "tests")
+  for folder in (
+    "metaaux",
+    "configs",
+    "experiments",
+    "benchmarks",
+    "examples",
+    "tests",
+  )
   for path in (ROOT / folder).rglob("*.py")
 )
 
