@@ -75,7 +75,11 @@ def test_wrong_types_are_refused(key):
     ("model.widths", (8, 0), "at least 1$"),
     ("extra_test", (1,), "tuple of str$"),
     ("method", "maxel", r"'maxel' .*did you mean 'maxl'.* use one of single, "),
-    ("parallel", "", "parallel='' is unknown; use one of auto, pmap, none$"),
+    (
+      "parallel",
+      "",
+      "parallel='' is unknown; use one of auto, pmap, sharding, none$",
+    ),
     ("seed", 2**31 - 1, None),
     ("num_seeds", 1000, None),
   ],

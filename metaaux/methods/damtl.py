@@ -63,6 +63,9 @@ def update(
   )
   if problem.options.source == "frozen":
     params = tuple(map(staged.with_kernels_of, params, state.params))
+  if problem.options.source == "shared":
+    # The same but for rounding, which may differ between compiled copies.
+    params = tuple(staged.with_kernels_of(one, params[0]) for one in params)
   mask, mask_optimizer = problem.mask_optimizer.update(
     mask_grads, state.mask_optimizer, state.masks, step
   )
