@@ -125,10 +125,18 @@ def config(**changes):
   return tiny
 
 
+def in_float64(tree):
+  """The tree with its float32 leaves in float64."""
+  return jax.tree.map(
+    lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x, tree
+  )
+
+
 def run_steps(settings, num_steps):
   """States, metrics of every step, run and stage, by the loop's functions.
 
   Earlier stages take as many steps; the results are those of the last one.
+  All of it is in float64 where a test is.
   """
   states, metrics, run, stage, _ = _run_stages(settings, num_steps, False)
   return states, metrics, run, stage
@@ -159,6 +167,11 @@ def _run_stages(settings, num_steps, keep):
 def _run_stage(run, stage, previous, num_steps, kept=None):
   loop = train.Loop(run, stage, 0, None, None, lambda: False, "", {})
   states = train.initial_states(loop, previous, 0)
+  if jax.config.jax_enable_x64:
+    states = in_float64(states)
+    # Steps would make float32 of the bytes, each program by its own rounding.
+    images = run.pool["image"].astype(jnp.float64) / 255
+    run = run._replace(pool={**run.pool, "image": images})
   updates = {n: train.compile_update(run, stage, n) for n in stage.updates}
   metrics, inputs = [], None
 
@@ -184,11 +197,7 @@ def maxl_problem(settings, *, float64=True):
   batch = feed.draw(run, run.pool, jnp.asarray(run.problem.train[0][:16]), None)
   state = maxl.init_state(problem, jax.random.key(0), batch, None)
   if float64:
-
-    def wide(x):
-      return x.astype(jnp.float64) if x.dtype == jnp.float32 else x
-
-    state, batch = jax.tree.map(wide, (state, batch))
+    state, batch = in_float64((state, batch))
   return problem, state, batch
 
 
@@ -211,11 +220,7 @@ def meta_mtl_problem(**changes):
   state = meta_mtl.init_state(
     problem, jax.random.key(0), batches["train"], (None, jnp.asarray(labels))
   )
-
-  def wide(x):
-    return x.astype(jnp.float64) if x.dtype == jnp.float32 else x
-
-  return problem, *jax.tree.map(wide, (state, batches))
+  return problem, *in_float64((state, batches))
 
 
 def damtl_problem(method="damtl", **changes):
