@@ -190,11 +190,11 @@ KILLS = 20
 
 @pytest.mark.slow
 def test_killed_at_random_moments(tmp_path):
-  """Kills while a checkpoint is written included; a save follows a save."""
+  """At random moments, half of which are in the middle of a save."""
   flags = (
-    f"--config={command.write_config(tmp_path)}:method=single,seeds=2",
+    f"--config={command.write_config(tmp_path)}:method=single",
     f"--compilation_cache={tmp_path}/cache",
-    "--config.num_steps=800",
+    "--config.num_steps=600",
     "--config.log_every=4",
     "--config.eval_every=100",
     "--config.checkpoint_every=4",
@@ -215,10 +215,15 @@ def test_killed_at_random_moments(tmp_path):
   known = metrics.read_rows(str(reference / "metrics.jsonl"))
   moments = np.random.default_rng(0)
   before, while_saving = 0, 0
-  for _ in range(KILLS):
+  for kill in range(KILLS):
     process = start(workdir)
-    wait_for_a_checkpoint(process, workdir, before)
-    time.sleep(moments.uniform(0, 0.3))
+    wait_for(process, workdir, lambda name, old=before: number(name) > old)
+    if kill % 2:
+      # Half of them while a checkpoint is written, however short that is.
+      wait_for(process, workdir, lambda name: "tmp" in name)
+      time.sleep(moments.uniform(0, 0.02))
+    else:
+      time.sleep(moments.uniform(0, 0.15))
     process.kill()
     assert process.wait() == -signal.SIGKILL, "ended before it was killed"
     names = os.listdir(workdir / "checkpoints")
@@ -233,14 +238,16 @@ def test_killed_at_random_moments(tmp_path):
   assert_same_end(workdir, reference)
 
 
-def wait_for_a_checkpoint(process, workdir, before, seconds=120):
-  """Until there is one that is newer than `before`."""
+def number(name):
+  """Step of a complete checkpoint's folder, 0 of another."""
+  return int(name) if name.isdigit() else 0
+
+
+def wait_for(process, workdir, fits, seconds=300):
+  """Until the name of some checkpoint's folder fits."""
   end = time.monotonic() + seconds
   folder = workdir / "checkpoints"
-  while True:
-    names = os.listdir(folder) if folder.exists() else []
-    if any(name.isdigit() and int(name) > before for name in names):
-      return
+  while not any(map(fits, os.listdir(folder) if folder.exists() else [])):
     assert process.poll() is None, "ended too early"
     assert time.monotonic() < end, "never came so far"
     time.sleep(0.002)
