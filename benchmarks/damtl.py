@@ -10,11 +10,9 @@ its variants, and whether the target is met: 1.5 for the first line of each
 width. Ends with status 1 if it is missed. The machine should be idle.
 """
 
-import argparse
-import os
+import functools
 import statistics
 import sys
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -22,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks import blocks
 from metaaux import config as config_lib
 from metaaux import methods
 from metaaux.stage import Spec
@@ -129,58 +128,42 @@ def times(
     run_block(bench)  # fills the allocator
   for _ in range(rounds):
     for name, bench in benches.items():
-      start = clock()
-      run_block(bench)
-      found[name].append(1e3 * (clock() - start) / BLOCK)
+      run = functools.partial(run_block, bench)
+      found[name].append(blocks.ms_per_step(run, BLOCK, clock))
   return found
-
-
-def ratios(found: Mapping[str, list[float]], name: str) -> list[float]:
-  """A ratio a round: of neighbours in time, so that slow spells cancel."""
-  return [a / b for a, b in zip(found[name], found[BASELINE], strict=True)]
 
 
 def line(name: str, bench: Bench, found: Mapping[str, list[float]]) -> str:
   """A line of the table."""
-  of = ratios(found, name)
-  spread = f"({min(of):.2f}-{max(of):.2f})"
-  verdict = ""
-  if name == "damtl":
-    verdict = "pass" if statistics.median(of) <= TARGET else "MISS"
-    verdict = f"{verdict} (<= {TARGET:g})"
-  megabytes = bench.step.memory_analysis().temp_size_in_bytes / 1e6
+  of = blocks.ratios(found[name], found[BASELINE])
+  verdict = blocks.verdict(of, TARGET) if name == "damtl" else ""
   return (
     f"{name:18} {statistics.median(found[name]):8.1f} ms"
-    f"  {statistics.median(of):.2f} {spread:14}{verdict:18}"
-    f"{megabytes:6.0f} MB"
+    f" {blocks.spread(of):20}{verdict:18}"
+    f"{blocks.megabytes(bench.step):6.0f} MB"
   )
 
 
 def main() -> None:
   """Prints a table for each width."""
-  parser = argparse.ArgumentParser(
-    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-  )
-  parser.add_argument("--rounds", type=int, default=5)
+  parser = blocks.parser(__doc__)
   parser.add_argument("--width", type=float, action="append")
-  parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
   options = parser.parse_args()
-  clock = {"wall": time.perf_counter, "cpu": time.process_time}[options.clock]
   print(
-    f"two tasks, {_BATCH} images of {_SIDE}x{_SIDE} each, {os.cpu_count()} "
-    f"cores, load {os.getloadavg()[0]:.1f}, jax {jax.__version__}, "
-    f"{options.clock} time; memory beside the arguments"
+    f"two tasks, {_BATCH} images of {_SIDE}x{_SIDE} each, "
+    f"{blocks.machine(options.clock)}; memory beside the arguments"
   )
   met = True
   for width in options.width or [0.25, 1.0]:
     benches = {
       name: make(*contestant, width) for name, contestant in CONTESTANTS.items()
     }
-    found = times(benches, options.rounds, clock)
+    found = times(benches, options.rounds, blocks.CLOCKS[options.clock])
     print(f"width {width:g}")
     for name, bench in benches.items():
       print(line(name, bench, found), flush=True)
-    met = met and statistics.median(ratios(found, "damtl")) <= TARGET
+    ratios = blocks.ratios(found["damtl"], found[BASELINE])
+    met = met and statistics.median(ratios) <= TARGET
   sys.exit(not met)
 
 

@@ -11,12 +11,9 @@ gradients of all K tasks. Times are medians of the rounds' ratios with their
 range. Ends with status 1 if a target is missed. The machine should be idle.
 """
 
-import argparse
 import functools
-import os
 import statistics
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -24,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks import blocks
 from metaaux import config as config_lib
 from metaaux import losses, models, optim
 from metaaux import tasks as tasks_lib
@@ -165,28 +163,19 @@ def times(
     run_block(bench, every)  # fills the allocator
   for _ in range(rounds):
     for every, values in found.items():
-      start = clock()
-      run_block(bench, every)
-      values.append(1e3 * (clock() - start) / BLOCK)
+      run = functools.partial(run_block, bench, every)
+      values.append(blocks.ms_per_step(run, BLOCK, clock))
   return found
 
 
-def ratios(values: Sequence[float], baseline: Sequence[float]) -> list[float]:
-  """A ratio a round: of neighbours in time, so that slow spells cancel."""
-  return [a / b for a, b in zip(values, baseline, strict=True)]
-
-
 def _verdict(found: Sequence[float], target: float) -> str:
-  middle = statistics.median(found)
-  spread = f"({min(found):.2f}-{max(found):.2f})"
-  met = "pass" if middle <= target else "MISS"
-  return f"{middle:5.2f} {spread} {met} (<= {target:g})"
+  return f"{blocks.spread(found)} {blocks.verdict(found, target)}"
 
 
 def targets_met(found: Mapping[int, Sequence[float]]) -> bool:
   """Whether the medians of both ways of training are within their targets."""
   return all(
-    statistics.median(ratios(found[every], found[0])) <= target
+    statistics.median(blocks.ratios(found[every], found[0])) <= target
     for every, target in ((BLOCK, SELDOM_TARGET), (1, ALWAYS_TARGET))
   )
 
@@ -197,37 +186,30 @@ def copy_bytes(bench: Bench) -> int:
   return sum(x.nbytes for x in jax.tree.leaves(shared))
 
 
-def _megabytes(compiled: Any) -> float:
-  return compiled.memory_analysis().temp_size_in_bytes / 1e6
-
-
 def report(bench: Bench, found: Mapping[int, Sequence[float]]) -> str:
   """A line of the table."""
   num_tasks = len(bench.problem.tasks.names)
-  seldom, always = (ratios(found[every], found[0]) for every in (BLOCK, 1))
+  seldom, always = (
+    blocks.ratios(found[every], found[0]) for every in (BLOCK, 1)
+  )
   copies = num_tasks * copy_bytes(bench) / 1e6
   return (
     f"{num_tasks:3d}  {statistics.median(found[0]):7.1f} ms"
     f"  {_verdict(seldom, SELDOM_TARGET)}  {_verdict(always, ALWAYS_TARGET)}"
-    f"  {_megabytes(bench.plain):7.0f} {_megabytes(bench.reweigh):7.0f}"
-    f" {_megabytes(keeping_gradients(bench)):7.0f}  {copies:7.1f} MB"
+    f"  {blocks.megabytes(bench.plain):7.0f}"
+    f" {blocks.megabytes(bench.reweigh):7.0f}"
+    f" {blocks.megabytes(keeping_gradients(bench)):7.0f}  {copies:7.1f} MB"
   )
 
 
 def main() -> None:
   """Prints the table."""
-  parser = argparse.ArgumentParser(
-    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-  )
-  parser.add_argument("--rounds", type=int, default=5)
+  parser = blocks.parser(__doc__)
   parser.add_argument("--model", choices=tuple(MODELS), default="convnet")
-  parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
   options = parser.parse_args()
-  clock = {"wall": time.perf_counter, "cpu": time.process_time}[options.clock]
   print(
     f"{options.model}, {_BATCH} images of {_SIDE}x{_SIDE}, "
-    f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
-    f"jax {jax.__version__}, {options.clock} time"
+    f"{blocks.machine(options.clock)}"
   )
   print(
     f"{'  K   uniform':17}{'every 20th step':33}{'every step':33}"
@@ -236,10 +218,10 @@ def main() -> None:
   met, extra_bytes = True, []
   for num_tasks in NUMBERS:
     bench = make(num_tasks, options.model)
-    found = times(bench, options.rounds, clock)
+    found = times(bench, options.rounds, blocks.CLOCKS[options.clock])
     met = targets_met(found) and met
     extra_bytes.append(
-      1e6 * (_megabytes(bench.reweigh) - _megabytes(bench.plain))
+      1e6 * (blocks.megabytes(bench.reweigh) - blocks.megabytes(bench.plain))
     )
     print(report(bench, found), flush=True)
   growth, copy = extra_bytes[-1] - extra_bytes[0], copy_bytes(bench)

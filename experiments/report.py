@@ -10,6 +10,7 @@ differ, versions, and the commands that repeat the runs.
 """
 
 import datetime
+import importlib.util
 import os
 import sys
 from collections.abc import Sequence
@@ -65,13 +66,12 @@ def render(folder: str, baseline: str = "", made: str = "") -> str:
 
 
 def _template() -> Any:
-  try:
-    import jinja2
-    import matplotlib  # noqa: F401
-  except ImportError as error:
-    raise UserError(
-      f"{error.name} is missing; pip install 'metaaux[report]'"
-    ) from None
+  # matplotlib is needed later, when much has been read already.
+  for name in ("jinja2", "matplotlib"):
+    if importlib.util.find_spec(name) is None:
+      raise UserError(f"{name} is missing; pip install 'metaaux[report]'")
+  import jinja2
+
   environment = jinja2.Environment(
     loader=jinja2.FileSystemLoader(os.path.dirname(__file__)),
     autoescape=True,

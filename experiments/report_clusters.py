@@ -9,9 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from experiments import clusters, partition_files
+from experiments import clusters
 from experiments.partition_files import Clusters
-from experiments.report_parts import Gallery, Section, Strip, Table, image_uri
+from experiments.report_parts import (
+  Gallery,
+  Section,
+  Strip,
+  Table,
+  count,
+  image_uri,
+)
 from metaaux import metrics, rundir
 from metaaux.errors import UserError
 
@@ -87,7 +94,7 @@ def _agreement(written: dict[int, dict[str, Any]]) -> Table:
     rows.append([str(i + 1), *cells, sizes])
   between = [r["between"]["nmi"] for r in written.values() if r.get("between")]
   alike = f"; NMI between partitions {_mean(between)}" if between else ""
-  seeds = f"{len(written)} seed{'' if len(written) == 1 else 's'}"
+  seeds = count(len(written), "seed")
   return Table(
     f"Agreement with true labels, {seeds}{alike}",
     ["partition", *(head for head, _ in columns), "size: min / median / max"],
@@ -129,11 +136,3 @@ def _strip(
   uri, width = image_uri(pixels[picks])
   alt = f"{len(picks)} random images of cluster {cluster}: {about}"
   return Strip(f"cluster {cluster}", about, uri, alt, width)
-
-
-def load(workdir: str) -> Clusters | UserError:
-  """Clusters of the run's first seed, or why there are none."""
-  try:
-    return partition_files.load(workdir)
-  except UserError as error:
-    return error

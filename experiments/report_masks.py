@@ -27,12 +27,13 @@ class Masks(NamedTuple):
   step: int
 
 
-def load(workdir: str) -> Masks | UserError:
-  """Masks at the newest checkpoint, or why there are none."""
-  try:
-    restored = saved.restore(workdir)
-  except UserError as error:
-    return error
+def load(workdir: str) -> Masks:
+  """Masks at the newest checkpoint.
+
+  Raises:
+    UserError: there is no checkpoint, or the data is not at hand.
+  """
+  restored = saved.restore(workdir)
   host = parallel.to_host(restored.states, restored.run.plan).masks
   layers = {
     _layer(path): np.concatenate(

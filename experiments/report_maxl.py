@@ -20,9 +20,9 @@ from experiments.report_parts import (
 )
 from metaaux import losses
 from metaaux.errors import UserError
+from metaaux.pictures import COLOURS
 
 _MAX_CLASSES, _MAX_LABELS = 6, 8
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKERS = "os^Dv*"
 
 
@@ -188,7 +188,7 @@ def _scatter(
     some = shape_N == shape
     axes.scatter(
       *points_Nx2[some].T,
-      c=[_COLOURS[k % len(_COLOURS)] for k in colour_N[some]],
+      c=[COLOURS[k % len(COLOURS)] for k in colour_N[some]],
       marker=_MARKERS[shape % len(_MARKERS)],
       s=12,
       linewidths=0,
@@ -196,8 +196,8 @@ def _scatter(
     )
   axes.set(xticks=[], yticks=[])
   axes.spines[:].set_visible(False)
-  if len(names) <= len(_COLOURS):
-    for text, colour in zip(names, _COLOURS, strict=False):
+  if len(names) <= len(COLOURS):
+    for text, colour in zip(names, COLOURS, strict=False):
       axes.scatter([], [], color=colour, s=20, label=str(text)[:18])
     legend(axes.figure)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from experiments import (
+  partition_files,
   report_clusters,
   report_generated,
   report_masks,
@@ -53,7 +54,7 @@ def _of_run(entry: Entry, name: str, may_open: bool) -> Iterator[Section]:
     yield report_maxl.section(rows, psi, found, name)
   written = report_clusters.reports(workdir)
   if written:
-    yield report_clusters.section(written, look(report_clusters.load))
+    yield report_clusters.section(written, look(partition_files.load))
   if _logged(rows, "batch", "weight_"):
     has_rule = config.get("method") == "arml"
     found = look(report_weights.similarity) if has_rule else None

@@ -1,6 +1,5 @@
 """Runs in a folder, finished or not, as their files have them."""
 
-import json
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -54,7 +53,7 @@ def unfinished(folder: str) -> list[Result]:
   for path in _folders_with(rundir.CONFIG, folder):
     if os.path.exists(os.path.join(path, rundir.RESULT)):
       continue
-    stored = _read_json(os.path.join(path, rundir.CONFIG)).get("config")
+    stored = _read_object(os.path.join(path, rundir.CONFIG)).get("config")
     # A file of this name can be of something else.
     if not isinstance(stored, dict) or "method" not in stored:
       continue
@@ -107,26 +106,19 @@ def _folders_with(file: str, folder: str) -> Iterable[str]:
 
 
 def _read(path: str, name: str) -> Result:
-  result = _read_json(os.path.join(path, rundir.RESULT))
+  result = _read_object(os.path.join(path, rundir.RESULT))
   if not {"method", "mean", "per_seed", "seeds"} <= result.keys():
     raise UserError(f"{path}/{rundir.RESULT} is not the result of a run")
   file = os.path.join(path, rundir.CONFIG)
-  stored = _read_json(file).get("config", {}) if os.path.exists(file) else {}
+  stored = _read_object(file).get("config", {}) if os.path.exists(file) else {}
   config = config_lib.flatten(stored)
   if not config and "dataset" in result:
     config = {"dataset": result["dataset"]}
   return {**result, "workdir": path, "name": name, "config": config}
 
 
-def _read_json(path: str) -> dict[str, Any]:
-  try:
-    with open(path, encoding="utf-8") as file:
-      content = json.load(file)
-  except (OSError, ValueError) as error:
-    raise UserError(f"{path} cannot be read ({error}); remove it") from None
-  if not isinstance(content, dict):
-    raise UserError(f"{path} is not of a run; remove it")
-  return content
+def _read_object(path: str) -> dict[str, Any]:
+  return rundir.read_object(path, "remove it")
 
 
 def natural(text: str) -> list[tuple[int, float, str]]:

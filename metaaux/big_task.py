@@ -32,6 +32,22 @@ class BigTaskState(NamedTuple):
   optimizer: Tree
 
 
+def stages_before(
+  config: Any, spec: Spec, net: Staged, axis_name: str | None
+) -> tuple[Stage, ...]:
+  """The stage, or none where nothing starts from its network.
+
+  Args:
+    config: `damtl.start`, and what `stage` reads.
+    spec: see `stage`, as are the others.
+    net: sizes.
+    axis_name: devices.
+  """
+  if config.damtl.start == "random":
+    return ()
+  return (stage(config, spec, net, axis_name),)
+
+
 def stage(config: Any, spec: Spec, net: Staged, axis_name: str | None) -> Stage:
   """Cross-entropy on the big task.
 

@@ -12,7 +12,7 @@ import numpy as np
 from metaaux import metrics, rundir
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 # With more lines than colours, the highest and the lowest are named.
 _ENDS = 3
 
@@ -129,13 +129,13 @@ def plot_lines(
   """
   highest_first = sorted(values, key=lambda name: -values[name][-1].mean())
   named = highest_first
-  if len(named) > len(_COLOURS):
+  if len(named) > len(COLOURS):
     named = highest_first[:_ENDS] + highest_first[-_ENDS:]
   others = [name for name in highest_first if name not in named]
   for i, name in enumerate(others):
     label = f"{len(others)} others" if i == 0 else None
     axes.plot(steps, values[name].mean(1), color="#BBBBBB", lw=0.7, label=label)
-  for name, colour in zip(named, _COLOURS, strict=False):
+  for name, colour in zip(named, COLOURS, strict=False):
     mean, half = _mean_and_half(values[name])
     label = f"{picture.noun}{name}: {mean[-1]:.2f}"
     axes.plot(steps, mean, color=colour, label=label)
@@ -173,14 +173,14 @@ def _before_and_after(
   del picture
   names = sorted(values, key=int)
   stacked = np.stack([values[name] for name in names])  # [names, n, S]
-  for place, mark, fill in ((0, "o", "none"), (-1, "o", _COLOURS[0])):
+  for place, mark, fill in ((0, "o", "none"), (-1, "o", COLOURS[0])):
     mean, half = _mean_and_half(stacked[:, place])
     axes.errorbar(
       np.arange(len(names)),
       mean,
       yerr=half,
       fmt=mark,
-      color=_COLOURS[0],
+      color=COLOURS[0],
       markerfacecolor=fill,
       lw=1,
       label=f"step {steps[place]}: mean {mean.mean():.3g}",

@@ -12,6 +12,11 @@ from metaaux.errors import UserError
 _BILEVEL = ("maxl", "no_entropy")
 
 
+def source_at(path: str) -> str:
+  """The data source of a file or a folder: npz:PATH or folder:PATH."""
+  return f"{'npz' if path.endswith('.npz') else 'folder'}:{path}"
+
+
 def maxl(
   config: ml_collections.ConfigDict, variant: str, num_examples: int
 ) -> None:

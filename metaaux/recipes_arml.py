@@ -2,6 +2,7 @@
 
 import ml_collections
 
+from metaaux import recipes
 from metaaux.errors import UserError
 
 
@@ -220,8 +221,7 @@ def pacs(
   """
   if arg.mode not in ("joint", "baseline"):
     raise UserError(f"mode={arg.mode!r} is unknown; use joint or baseline")
-  kind = "npz" if arg.data.endswith(".npz") else "folder"
-  config.dataset = f"{kind}:{arg.data}"
+  config.dataset = recipes.source_at(arg.data)
   config.train_split = config.test_split = "all"
   config.target_domain = arg.target_domain
   config.setting = "domains"

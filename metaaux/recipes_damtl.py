@@ -5,6 +5,7 @@ from typing import Any
 
 import ml_collections
 
+from metaaux import recipes
 from metaaux.data import hierarchies
 from metaaux.errors import UserError
 
@@ -145,20 +146,30 @@ def cifar100(
   config.task_looks = ("plain", look)
   config.big_per_class = 400
   config.augment.pad = 4
-  config.augment.flip = True
-  config.batch_size = 64
   config.num_steps = max(1, 100 * 10 * arg.labels // 64)
-  config.log_every = 20
   config.eval_every = max(1, config.num_steps // 8)
   config.checkpoint_every = 1000
-  config.model.widths = (64, 128, 256, 512, 512)
-  config.model.hidden = 512
-  config.model.width = arg.width
-  config.model.kernel_init = "he_normal"
   config.damtl.sparsity = arg.sparsity
   config.damtl.alignment = arg.alignment
   config.damtl.penalty = arg.penalty
   config.damtl.auxiliary_steps = 20 * 40_000 // 64
+  _photographs(config, arg, local_width=0.25)
+
+
+def _photographs(
+  config: ml_collections.ConfigDict,
+  arg: ml_collections.ConfigDict,
+  *,
+  local_width: float,
+) -> None:
+  """The network and optimisers of colour images; fewer steps for runlocal."""
+  config.augment.flip = True
+  config.batch_size = 64
+  config.log_every = 20
+  config.model.widths = (64, 128, 256, 512, 512)
+  config.model.hidden = 512
+  config.model.width = arg.width
+  config.model.kernel_init = "he_normal"
   for optimizer in (config.optimizer, config.damtl.optimizer):
     optimizer.learning_rate = 0.01
     optimizer.momentum = 0.9
@@ -166,7 +177,7 @@ def cifar100(
   config.damtl.optimizer.schedule = "cosine"
   if arg.runlocal:
     config.num_seeds = 1
-    config.model.width = 0.25
+    config.model.width = local_width
     config.num_steps = 40
     config.eval_every = 20
     config.damtl.auxiliary_steps = 40
@@ -208,29 +219,11 @@ def pacs(
   """
   config.task_classes = _chosen(arg, _PACS)
   _common(config, arg)
-  kind = "npz" if arg.data.endswith(".npz") else "folder"
-  config.dataset = f"{kind}:{arg.data}"
+  config.dataset = recipes.source_at(arg.data)
   config.train_split = config.test_split = "all"
   config.task_domains = tuple(arg.domains.split("+"))
   config.augment.pad = 6
-  config.augment.flip = True
-  config.batch_size = 64
   config.num_steps = max(1, 100 * 4 * arg.labels // 64)
-  config.log_every = 20
   config.eval_every = max(1, config.num_steps // 4)
-  config.model.widths = (64, 128, 256, 512, 512)
-  config.model.hidden = 512
-  config.model.width = arg.width
-  config.model.kernel_init = "he_normal"
   config.damtl.auxiliary_steps = 2000
-  for optimizer in (config.optimizer, config.damtl.optimizer):
-    optimizer.learning_rate = 0.01
-    optimizer.momentum = 0.9
-    optimizer.weight_decay = 5e-4
-  config.damtl.optimizer.schedule = "cosine"
-  if arg.runlocal:
-    config.num_seeds = 1
-    config.model.width = 0.1
-    config.num_steps = 40
-    config.eval_every = 20
-    config.damtl.auxiliary_steps = 40
+  _photographs(config, arg, local_width=0.1)

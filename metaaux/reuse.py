@@ -5,7 +5,6 @@ kept under a hash of all that made them, the very images included, so that a run
 with other images, another seed or another network trains its own.
 """
 
-import os
 from typing import Any
 
 import jax
@@ -35,10 +34,7 @@ def load(run: Run, stage: Stage) -> Seeded | None:
   wanted = parallel.host_template(shapes, run.plan)
   leaves, tree = jax.tree.flatten(wanted)
   entries = [_entry(run, stage, s) for s in range(len(run.seeds))]
-  seeds = [
-    cache.read(entry) if os.path.exists(entry.path) else None
-    for entry in entries
-  ]
+  seeds = [cache.read(entry) for entry in entries]
   if any(seed is None for seed in seeds):
     cache.check(entries[0])  # before hours of work
     return None

@@ -37,7 +37,7 @@ def finished(workdir: str, config: Any) -> dict[str, Any] | None:
   _check_owner(workdir, config)
   path = os.path.join(workdir, RESULT)
   if os.path.exists(path):
-    result = _read(path)
+    result = read_object(path)
     if "mean" not in result:
       raise UserError(f"{path} is not the result of a run; {_ANEW}")
     return result
@@ -126,19 +126,28 @@ def _remove(workdir: str) -> None:
         os.unlink(left)
 
 
-def _read(path: str) -> dict[str, Any]:
+def read_object(path: str, advice: str = _ANEW) -> dict[str, Any]:
+  """What a JSON file of a run holds.
+
+  Args:
+    path: of the file.
+    advice: what to do where it is not, for the message.
+
+  Raises:
+    UserError: it cannot be read, or holds something else.
+  """
   try:
     with open(path, encoding="utf-8") as file:
       content = json.load(file)
   except (OSError, ValueError) as error:
-    raise UserError(f"{path} cannot be read ({error}); {_ANEW}") from None
+    raise UserError(f"{path} cannot be read ({error}); {advice}") from None
   if not isinstance(content, dict):
-    raise UserError(f"{path} is not of a run; {_ANEW}")
+    raise UserError(f"{path} is not of a run; {advice}")
   return content
 
 
 def _stored_config(path: str) -> dict[str, Any]:
-  stored = _read(path).get("config")
+  stored = read_object(path).get("config")
   if not isinstance(stored, dict):
     raise UserError(f"{path} is not the config of a run; {_ANEW}")
   return stored

@@ -1,5 +1,6 @@
 """Commands as users start them: real processes, with a config of a moment."""
 
+import json
 import os
 import pathlib
 import subprocess
@@ -59,3 +60,15 @@ def run(*flags, module="metaaux.main", cwd=None, env=None):
     cwd=cwd,
     env=env or environment(),
   )
+
+
+def assert_same_result(workdir, reference):
+  """result.json of both but for the seconds; what it holds."""
+  found, expected = (
+    json.loads((each / "result.json").read_text())
+    for each in (workdir, reference)
+  )
+  for each in (found, expected):
+    assert each.pop("seconds") > 0
+  assert found == expected
+  return found

@@ -24,7 +24,7 @@ from metaaux import config as config_lib
 from metaaux.config_rules import WEIGHTINGS
 from metaaux.errors import UserError
 
-_COMPARATORS = (
+COMPARATORS = (
   "single",
   "pi_model",
   "mean_teacher",
@@ -56,7 +56,7 @@ def _semi(data: str) -> list[Point]:
   return product(
     zipped(files, labels),
     chain(
-      axis(":method", _COMPARATORS),
+      axis(":method", COMPARATORS),
       _arml(chain(axis(":weighting", _RULES), grid)),
     ),
   )

@@ -15,28 +15,12 @@ Arguments, after the colon and separated by commas:
 """
 
 from experiments.sweep_space import Point, axis, chain, product
+from experiments.sweeps import arml as sweep_arml
+from experiments.sweeps import maxl as sweep_maxl
 from metaaux import config as config_lib
 from metaaux.config_rules import WEIGHTINGS
 
-_MAXL = (
-  "single",
-  "uniform",
-  "random",
-  "kmeans",
-  "prototypical",
-  "human",
-  "no_entropy",
-  "maxl",
-)
 _META_MTL = ("single", "self_training", "co_training", "pta", "joint")
-_CONSISTENCY = (
-  "single",
-  "pi_model",
-  "mean_teacher",
-  "vat",
-  "vat_entmin",
-  "pseudo_label",
-)
 _DAMTL = (
   "single",
   "separate",
@@ -55,7 +39,10 @@ def get_sweep(arg: str = "") -> list[Point]:
   # Fixed weights would have to be given.
   every = [name for name in WEIGHTINGS if name != "fixed"]
   rules = every if arg.rules else ["uniform", "arml"]
-  maxl = product({"config": "configs/maxl_digits.py"}, axis(":method", _MAXL))
+  maxl = product(
+    {"config": "configs/maxl_digits.py"},
+    axis(":method", ["single", *sweep_maxl.HIERARCHY]),
+  )
   meta_mtl = product(
     {"config": "configs/meta_mtl_digits.py"},
     chain(
@@ -68,7 +55,7 @@ def get_sweep(arg: str = "") -> list[Point]:
   arml = product(
     {"config": "configs/arml_digits.py"},
     chain(
-      axis(":method", _CONSISTENCY),
+      axis(":method", sweep_arml.COMPARATORS),
       product({":method": "arml"}, axis(":weighting", rules)),
     ),
   )

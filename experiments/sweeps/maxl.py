@@ -27,7 +27,7 @@ _PAIRS = (
   ("10", ("20", "100")),
   ("20", ("100",)),
 )
-_HIERARCHY = (
+HIERARCHY = (
   "uniform",
   "random",
   "kmeans",
@@ -45,7 +45,7 @@ def _hierarchy() -> list[Point]:
       {"config": "configs/maxl_cifar100.py", ":primary": primary},
       chain(
         {":method": "single"},  # it reads no auxiliary labels
-        product(axis(":aux", levels), axis(":method", _HIERARCHY)),
+        product(axis(":aux", levels), axis(":method", HIERARCHY)),
       ),
     )
     for primary, levels in _PAIRS

@@ -65,7 +65,7 @@ def update(
     params = tuple(map(staged.with_kernels_of, params, state.params))
   if problem.options.source == "shared":
     # The same but for rounding, which may differ between compiled copies.
-    params = tuple(staged.with_kernels_of(one, params[0]) for one in params)
+    params = staged.with_common_kernels(params)
   mask, mask_optimizer = problem.mask_optimizer.update(
     mask_grads, state.mask_optimizer, state.masks, step
   )
@@ -106,8 +106,9 @@ def probe(
   """How far each class's features are from the auxiliary network's."""
   del step
   found = {}
-  for j, first in enumerate(problem.tasks.offsets):
-    batch = batches[f"task_{j}"]
+  named = zip(problem.tasks.names, problem.tasks.offsets, strict=True)
+  for j, (name, first) in enumerate(named):
+    batch = batches[name]
     distance_C = alignment.distances(
       problem.net,
       state.auxiliary,
@@ -131,7 +132,7 @@ def init_state(
     problem.net, key, batch, problem.tasks.sizes, auxiliary, options.start
   )
   if options.source == "shared":
-    params = tuple(staged.with_kernels_of(one, params[0]) for one in params)
+    params = staged.with_common_kernels(params)
   keys = [
     jax.random.fold_in(several.task_key(key, j), 1) for j in range(len(params))
   ]

@@ -143,8 +143,8 @@ def objective(
   total, terms = several.weighted_sum(
     problem.config,
     [
-      task_loss(problem, *pair, auxiliary, batches[f"task_{j}"], j, big)
-      for j, pair in enumerate(zip(params, mask, strict=True))
+      task_loss(problem, params[j], mask[j], auxiliary, batches[name], j, big)
+      for j, name in enumerate(problem.tasks.names)
     ],
   )
   if problem.trains_auxiliary:

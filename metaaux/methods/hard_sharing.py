@@ -129,6 +129,5 @@ def make(
     updates={"update": partial(update, problem)},
     predict=partial(predict, problem),
   )
-  if config.damtl.start == "random":
-    return (stage,)
-  return big_task.stage(config, spec, problem.net, axis_name), stage
+  before = big_task.stages_before(config, spec, problem.net, axis_name)
+  return *before, stage

@@ -257,7 +257,5 @@ def make(
     updates={"update": partial(update, problem)},
     predict=partial(predict, problem),
   )
-  before = towers.stage(config, tasks, problem.net, axis_name)
-  if config.damtl.start == "random":
-    return before, stage
-  return big_task.stage(config, spec, problem.net, axis_name), before, stage
+  before = big_task.stages_before(config, spec, problem.net, axis_name)
+  return *before, towers.stage(config, tasks, problem.net, axis_name), stage

@@ -179,6 +179,11 @@ def with_kernels_of(params: Tree, old: Tree) -> Tree:
   }
 
 
+def with_common_kernels(networks: Sequence[Tree]) -> tuple[Tree, ...]:
+  """Networks that all have the kernels of the first."""
+  return tuple(with_kernels_of(one, networks[0]) for one in networks)
+
+
 def tied(grads: Sequence[Tree]) -> tuple[Tree, ...]:
   """Gradients of several networks with kernels in common: these are summed.
 
