@@ -25,6 +25,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from metaaux import hosts
 from metaaux.errors import DamagedError, NonFiniteError, UserError
 
 Tree = Any
@@ -54,6 +55,8 @@ def open_manager(
   # What goes wrong is reported here, in a line and not in three tracebacks.
   logging.getLogger("absl").setLevel(logging.CRITICAL)
   writes = keep is not None
+  if writes:
+    os.makedirs(directory, exist_ok=True)
   policies = ocp.checkpoint_managers
   kept = [
     policies.LatestN(keep),
@@ -62,12 +65,24 @@ def open_manager(
   ]
   options = ocp.CheckpointManagerOptions(
     preservation_policy=policies.AnyPreservationPolicy(kept),
-    create=writes,
+    create=False,
     read_only=not writes,
     cleanup_tmp_directories=writes,
     enable_async_checkpointing=False,
+    multiprocessing_options=_alone(),
   )
   return ocp.CheckpointManager(os.path.abspath(directory), options=options)
+
+
+def _alone() -> Any:
+  """Waits for no other host: the first one reads and writes for all."""
+  if hosts.count() == 1:
+    return ocp.options.MultiprocessingOptions()
+  return ocp.options.MultiprocessingOptions(
+    primary_host=jax.process_index(),
+    active_processes={jax.process_index()},
+    barrier_sync_key_prefix=f"host{jax.process_index()}",
+  )
 
 
 class _Best(NamedTuple):
@@ -93,15 +108,8 @@ def save(manager: ocp.CheckpointManager, step: int, state: Tree) -> None:
   """
   if step in manager.all_steps():
     return
+  check_finite(step, state)
   flat = _flatten(state)
-  for path, value in flat.items():
-    # The metrics of a step are of the state before it, so they cannot tell.
-    is_float = jax.dtypes.issubdtype(value.dtype, np.inexact)
-    if is_float and not np.isfinite(value).all():
-      raise NonFiniteError(
-        f"{path} is not finite after step {step}; lower "
-        "optimizer.learning_rate or set optimizer.clip_norm"
-      )
   flat[_DIGEST] = _digest(flat)
   try:
     with _quiet():
@@ -110,6 +118,23 @@ def save(manager: ocp.CheckpointManager, step: int, state: Tree) -> None:
   except Exception as error:  # Whatever the layers below orbax raise.
     _remove_partial(manager, step)
     raise _as_os_error(error) from error
+
+
+def check_finite(step: int, state: Tree) -> None:
+  """Whether the state after `step` may be saved.
+
+  The metrics of a step are of the state before it, so they cannot tell.
+
+  Raises:
+    NonFiniteError: a value is not finite.
+  """
+  for path, value in _flatten(state).items():
+    is_float = jax.dtypes.issubdtype(value.dtype, np.inexact)
+    if is_float and not np.isfinite(value).all():
+      raise NonFiniteError(
+        f"{path} is not finite after step {step}; lower "
+        "optimizer.learning_rate or set optimizer.clip_norm"
+      )
 
 
 def _as_os_error(error: Exception) -> OSError:

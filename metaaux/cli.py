@@ -8,9 +8,9 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from metaaux.errors import NonFiniteError, Stopped, UserError
+from metaaux.errors import HostError, NonFiniteError, Stopped, UserError
 
-EXIT_USAGE, EXIT_NON_FINITE = 2, 3
+EXIT_USAGE, EXIT_NON_FINITE, EXIT_HOST = 2, 3, 4
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -79,6 +79,8 @@ def status_of(command: Callable[[], None], received: dict[str, int]) -> int:
     return fail(error, EXIT_USAGE)
   except NonFiniteError as error:
     return fail(error, EXIT_NON_FINITE)
+  except HostError as error:
+    return fail(error, EXIT_HOST)
   except OSError as error:
     if error.errno not in _FULL:
       raise
@@ -88,5 +90,6 @@ def status_of(command: Callable[[], None], received: dict[str, int]) -> int:
     )
   except Stopped as error:
     print(error, file=sys.stderr)
-    return 128 + received["signal"]
+    # Without one here, another host was told to stop.
+    return 128 + received.get("signal", signal.SIGTERM)
   return 0

@@ -79,6 +79,9 @@ def _run() -> dict[str, Any]:
     "keep_best": "",
     "cache": "",  # folder of embeddings that runs share; "": the run's own
     "parallel": "auto",
+    # of images, auto: whole on every device | divide: a part on each, as auto
+    # does with several hosts
+    "pool": "auto",
     "seeds": "auto",
     "sync_batch_norm": True,
   }

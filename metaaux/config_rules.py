@@ -62,6 +62,7 @@ WEIGHTINGS = (
 _CHOICES: Mapping[str, tuple[str, ...]] = {
   "method": METHODS,
   "parallel": ("auto", "pmap", "sharding", "none"),
+  "pool": ("auto", "divide"),
   "seeds": ("auto", "vmap", "loop"),
   "keep_best": ("", "accuracy", "loss"),
   "augment.mode": ("zero", "reflect"),

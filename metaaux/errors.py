@@ -16,5 +16,9 @@ class NonFiniteError(FloatingPointError):
   """Training produced a value that is not finite (exit status 3)."""
 
 
+class HostError(Exception):
+  """Another host of the run is gone; the same command on all resumes (4)."""
+
+
 class Stopped(Exception):
   """Training was asked to stop; the same command resumes (143 or 130)."""

@@ -22,7 +22,7 @@ from metaaux import (
   data,
   groups,
   metrics,
-  parallel,
+  pool,
   scoring,
 )
 from metaaux import config as config_lib
@@ -212,7 +212,7 @@ def on_split(
   else:
     source = dataset or run.config.dataset
     host = data.load_test(run.config, source, split, problem)
-    examples, labels = parallel.replicate(host, run.plan), host["primary"]
+    examples, labels = pool.place(host, run.plan), host["primary"]
     positions = data.every_position(len(labels), len(run.seeds))
   predict = scoring.make_predictor(restored.stage, run)
   logits = predict(restored.states, examples, positions)

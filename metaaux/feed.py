@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metaaux import data, metrics, parallel
+from metaaux import data, fingerprint, hosts, metrics, parallel
+from metaaux import pool as pool_lib
 from metaaux.data import augment, streams
 from metaaux.errors import UserError
 from metaaux.stage import Array, Batch, Batches, Key, Stage, StreamSpec
@@ -64,7 +65,7 @@ def open_run(config: Any) -> Run:
       f"attribute '{name}' is the same in all training images, so that there "
       "is nothing to learn from it"
     )
-  pool = parallel.replicate(problem.pool, plan)
+  pool = pool_lib.place(problem.pool, plan)
   # A target domain is tested on images that lie in the pool already.
   same = problem.test is problem.pool
   test = (pool, problem.pool["primary"]) if same else None
@@ -83,7 +84,7 @@ def open_run(config: Any) -> Run:
 def _test_set(
   examples: Mapping[str, np.ndarray], plan: parallel.Plan
 ) -> tuple[Any, np.ndarray]:
-  return parallel.replicate(examples, plan), examples["primary"]
+  return pool_lib.place(examples, plan), examples["primary"]
 
 
 def with_extra_tests(run: Run) -> Run:
@@ -100,6 +101,20 @@ def with_extra_tests(run: Run) -> Run:
     else:
       tests[source] = _test_set(examples, run.plan)
   return run._replace(tests=tests)
+
+
+def check_hosts(run: Run) -> None:
+  """Whether all hosts have the same data.
+
+  Raises:
+    UserError: one has not.
+  """
+  if hosts.count() == 1:
+    return
+  pool, test = run.problem.pool, run.problem.test
+  arrays = [*pool.values(), *test.values(), run.problem.train]
+  seen = [fingerprint.of(np.asarray(x)) for x in arrays]
+  hosts.check_same("data", f"{seen} {sorted(run.tests)}")
 
 
 def key_of(seed: Array, purpose: str) -> Key:
@@ -211,13 +226,12 @@ def draw(
   run: Run, examples: Mapping[str, Array], index_B: Array, key: Key | None
 ) -> Batch:
   """A batch of normalised images and labels; augmented if there is a key."""
-  images = examples["image"][index_B]
+  images = pool_lib.images(examples, index_B, run.plan)
   moves = run.config.augment.to_dict()
   noise, mode = moves.pop("noise"), moves.pop("mode")
   if key is not None and any(moves.values()):
     images = augment.augment(images, key, index_B, mode=mode, **moves)
-  mean, std = augment.normalisation(run.config.dataset)
-  images = augment.normalise(images, mean, std)
+  images = normalised(run, images)
   if key is not None and noise:
     images = augment.noisy(images, key, index_B, noise)
   labels = ("primary", "auxiliary", "attributes")
@@ -226,6 +240,12 @@ def draw(
     **{name: examples[name][index_B] for name in labels if name in examples},
     "index": index_B,
   }
+
+
+def normalised(run: Run, images: Array) -> Array:
+  """Images as a network sees them, from uint8."""
+  mean, std = augment.normalisation(run.config.dataset)
+  return augment.normalise(images, mean, std)
 
 
 def batches_at(

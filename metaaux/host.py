@@ -9,7 +9,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from metaaux import cache, feed, fingerprint, metrics, parallel, rundir
+from metaaux import (
+  cache,
+  feed,
+  fingerprint,
+  hosts,
+  metrics,
+  parallel,
+  rundir,
+)
 from metaaux.feed import Run
 from metaaux.stage import PoolView, Stage
 
@@ -49,7 +57,8 @@ def prepare(
     _check_shapes(value, stage)
     found.append(value)
   stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *found)
-  return parallel.from_host(stacked, run.plan)
+  # Machines that differ may round differently: all take the first one's.
+  return parallel.from_host(hosts.broadcast(stacked), run.plan)
 
 
 def view(
@@ -97,21 +106,18 @@ def _map_images(
   run: Run, state: Any, function: Callable[[Any, Any], Any]
 ) -> np.ndarray:
   """Applies a function to all images of the pool, a block at a time."""
-  pool = run.problem.pool
+  images = run.problem.pool["image"]
 
   @jax.jit
-  def block(state: Any, examples: Any) -> Any:
-    everything = np.arange(_BATCH, dtype=np.int32)
-    batch = feed.draw(run, examples, everything, None)
-    return function(state, batch["image"])
+  def block(state: Any, own: Any) -> Any:
+    return function(state, feed.normalised(run, own))
 
-  parts, total = [], len(pool["image"])
+  parts, total = [], len(images)
   bar = metrics.Progress("images", 0, total)
   for start in range(0, total, _BATCH):
     # The last block starts again from the first images, to keep one shape.
     positions = np.arange(start, start + _BATCH) % total
-    rows = {name: values[positions] for name, values in pool.items()}
-    parts.append(np.asarray(block(state, rows)))
+    parts.append(np.asarray(block(state, images[positions])))
     bar.show(min(start + _BATCH, total), "")
   bar.close()
   return np.concatenate(parts)[:total]
@@ -134,6 +140,8 @@ def _cached(
   entry = cache.entry(folder, name, made_of)
   arrays = cache.read(entry)
   if arrays is None:
+    if not hosts.is_first():
+      return compute()
     cache.check(entry)  # before hours of work
     arrays = compute()
     cache.write(entry, arrays)
@@ -143,7 +151,7 @@ def _cached(
 def _report(
   workdir: str, seed: int, name: str, content: Mapping[str, Any]
 ) -> None:
-  if not workdir:
+  if not (workdir and hosts.is_first()):
     return
   folder = os.path.join(workdir, rundir.REPORTS)
   os.makedirs(folder, exist_ok=True)

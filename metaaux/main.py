@@ -9,11 +9,12 @@ What follows the colon are arguments of the file, described in its docstring;
 resumes a run that was stopped, and prints the result of one that is finished.
 
 Exit status: 0 finished; 2 the command, the config or the data is wrong; 3 the
-training became non-finite; 143 or 130 stopped by SIGTERM or SIGINT, with a
-checkpoint written.
+training became non-finite; 4 another host of the run is gone; 143 or 130
+stopped by SIGTERM or SIGINT, with a checkpoint written.
 """
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -44,6 +45,25 @@ def _parser() -> argparse.ArgumentParser:
     help="removes the run that the workdir holds, and starts anew; leave it "
     "out to resume",
   )
+  hosts = parser.add_argument_group(
+    "several hosts", "the same command on each, docs/hosts.md"
+  )
+  hosts.add_argument(
+    "--distributed",
+    action="store_true",
+    help="joins the hosts that Slurm (srun), a TPU or Open MPI knows of",
+  )
+  hosts.add_argument(
+    "--coordinator",
+    metavar="ADDRESS:PORT",
+    help="of the first host, with a free port; for hosts that nothing knows of",
+  )
+  hosts.add_argument(
+    "--num_hosts", metavar="N", type=int, help="how many there are"
+  )
+  hosts.add_argument(
+    "--host", metavar="I", type=int, help="which one this is, from 0"
+  )
   parser.add_argument(
     "--compilation_cache",
     metavar="DIR",
@@ -72,12 +92,16 @@ def _train(
   workdir: str,
   flags: argparse.Namespace,
   received: Mapping[str, int],
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
+  """The result; None on a host that has nothing to print."""
   # JAX is imported only once the command is known to be right.
   import jax
 
-  from metaaux import pictures, train
+  from metaaux import hosts, pictures, train
 
+  several = _is_distributed(flags)
+  if several:
+    hosts.connect(flags.coordinator, flags.num_hosts, flags.host)
   if flags.compilation_cache:
     folder = os.path.expanduser(flags.compilation_cache)
     try:
@@ -86,19 +110,47 @@ def _train(
     except OSError as error:
       metrics.warn(f"no compilation cache in {folder}: {error.strerror}")
   try:
-    result = train.train_and_evaluate(
-      config,
-      workdir,
-      overwrite=flags.overwrite,
-      should_stop=lambda: bool(received),
-    )
+    with hosts.joined() if several else contextlib.nullcontext():
+      result = train.train_and_evaluate(
+        config,
+        workdir,
+        overwrite=flags.overwrite,
+        should_stop=lambda: bool(received),
+      )
   except NonFiniteError as error:
     raise NonFiniteError(
       f"{error}; checkpoints written before that are kept in {workdir}"
     ) from error
+  if not hosts.is_first():
+    return None
   for what, path in pictures.draw(workdir):
     print(f"{what}: {path}")
   return result
+
+
+def _is_distributed(flags: argparse.Namespace) -> bool:
+  """Whether this is one of several hosts.
+
+  Raises:
+    UserError: the flags say so by half.
+  """
+  given = {
+    name: getattr(flags, name) for name in ("coordinator", "num_hosts", "host")
+  }
+  missing = [f"--{name}" for name, value in given.items() if value is None]
+  if missing and len(missing) < len(given):
+    raise UserError(
+      f"{' and '.join(missing)} missing; several hosts need --coordinator, "
+      "--num_hosts and --host, or --distributed alone"
+    )
+  if missing:
+    return flags.distributed
+  if not 0 <= flags.host < flags.num_hosts:
+    raise UserError(
+      f"--host={flags.host} is not one of 0 .. {flags.num_hosts - 1}, "
+      f"which --num_hosts={flags.num_hosts} says that there are"
+    )
+  return True
 
 
 def _run(argv: Sequence[str], received: Mapping[str, int]) -> None:
@@ -113,9 +165,14 @@ def _run(argv: Sequence[str], received: Mapping[str, int]) -> None:
   workdir = flags.workdir or default_workdir(
     flags.config.partition(":")[0], config_lib.digest(config)
   )
-  result = None if flags.overwrite else rundir.finished(workdir, config)
+  result = None
+  # Of several hosts, only the first one needs to see the directory.
+  if not (flags.overwrite or _is_distributed(flags)):
+    result = rundir.finished(workdir, config)
   if result is None:
     result = _train(config, workdir, flags, received)
+  if result is None:
+    return
   figure = metrics.format_ci(result["mean"], result["ci95"])
   print(
     f"{result['method']} on {result['dataset']}: test {result['metric']} "
@@ -132,7 +189,12 @@ def main(argv: Sequence[str]) -> int:
 
 def run() -> None:
   """Console entry point."""
-  sys.exit(main(sys.argv[1:]))
+  status = main(sys.argv[1:])
+  if status == cli.EXIT_HOST:
+    # JAX would wait at its exit for the host that is gone.
+    sys.stderr.flush()
+    os._exit(status)
+  sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from metaaux import hosts
 from metaaux.errors import UserError
 
 AXIS = "devices"
@@ -36,6 +37,7 @@ class Plan(NamedTuple):
   vmap_seeds: bool
   num_seeds: int
   sync_batch_norm: bool
+  divide_pool: bool = False  # see `pool`
 
   @property
   def is_mapped(self) -> bool:
@@ -63,15 +65,15 @@ def plan(config: Any) -> Plan:
 
   Args:
     config: `parallel` ("auto", "pmap", "sharding" or "none"), `seeds` ("auto",
-      "vmap" or "loop"), `num_seeds`, `batch_size`, `sync_batch_norm`.
+      "vmap" or "loop"), `num_seeds`, `batch_size`, `sync_batch_norm`, `pool`.
 
   Raises:
-    UserError: the batch cannot be split evenly over the devices.
+    UserError: the batch cannot be split evenly over the devices, or the form is
+      not one for several hosts.
   """
-  devices = tuple(jax.local_devices())
-  form = config.parallel
-  if form == "auto":
-    form = "pmap" if len(devices) > 1 else "none"
+  # Of all hosts, in the same order on each.
+  devices = tuple(jax.devices())
+  form = _form(config.parallel, len(devices))
   if form != "none" and config.batch_size % len(devices):
     fitting = max(1, config.batch_size // len(devices)) * len(devices)
     raise UserError(
@@ -90,7 +92,26 @@ def plan(config: Any) -> Plan:
     vmap_seeds,
     config.num_seeds,
     config.sync_batch_norm,
+    form != "none"
+    and (
+      config.pool == "divide" or (config.pool == "auto" and hosts.count() > 1)
+    ),
   )
+
+
+def _form(wanted: str, num_devices: int) -> str:
+  """How the devices run the step."""
+  num_hosts = hosts.count()
+  if num_hosts > 1:
+    if wanted in ("none", "pmap"):
+      raise UserError(
+        f"parallel={wanted!r} is for one host, and there are {num_hosts}; use "
+        "--config.parallel=auto"
+      )
+    return "sharding"
+  if wanted == "auto":
+    return "pmap" if num_devices > 1 else "none"
+  return wanted
 
 
 def pmean(tree: Tree, axis_name: str | None) -> Tree:
@@ -137,7 +158,8 @@ def compile_step(
       donate_argnums=donated,
     )
   elif run.form == "sharding":
-    compiled = jax.jit(_over_mesh(one, run), donate_argnums=donated)
+    program = jax.jit(_over_mesh(one, run), donate_argnums=donated)
+    compiled = hosts.in_turn(program)
   else:
     compiled = jax.jit(one, donate_argnums=donated)
   if run.vmap_seeds:
@@ -187,6 +209,24 @@ def replicate(tree: Tree, run: Plan) -> Tree:
   return jax.tree.map(copy, tree)
 
 
+def divide(x: np.ndarray, run: Plan) -> jax.Array:
+  """Puts an equal part of the rows on every device: [D, N / D, ...].
+
+  Where N does not divide, zeros follow the last row.
+  """
+  each = -(-len(x) // run.num_shards)
+  sharding = NamedSharding(run.mesh, PartitionSpec(AXIS))
+
+  def part(index: tuple[slice, ...]) -> np.ndarray:
+    first = (index[0].start or 0) * each
+    rows = x[first : first + each]
+    missing = np.zeros((each - len(rows), *x.shape[1:]), x.dtype)
+    return np.concatenate([rows, missing])[None]
+
+  shape = (run.num_shards, each, *x.shape[1:])
+  return jax.make_array_from_callback(shape, sharding, part)
+
+
 def from_host(tree: Tree, run: Plan) -> Seeded:
   """Seeded device values of a host tree that leads with the seed axis."""
   if run.vmap_seeds:
@@ -215,7 +255,7 @@ def gather(seeded: Seeded, run: Plan) -> Tree:
   """Host copy of per-example values: [S, B, ...] with the shards joined."""
 
   def join(x: jax.Array) -> np.ndarray:
-    x = np.asarray(x)
+    x = hosts.fetch(x)
     if not run.is_mapped:
       return x
     if run.vmap_seeds:

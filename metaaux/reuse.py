@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from metaaux import cache, feed, fingerprint, metrics, parallel
+from metaaux import cache, feed, fingerprint, hosts, metrics, parallel
 from metaaux import states as states_lib
 from metaaux.feed import Run
 from metaaux.stage import Stage
@@ -33,18 +33,27 @@ def load(run: Run, stage: Stage) -> Seeded | None:
   shapes = states_lib.shapes(run, stage, None)
   wanted = parallel.host_template(shapes, run.plan)
   leaves, tree = jax.tree.flatten(wanted)
-  entries = [_entry(run, stage, s) for s in range(len(run.seeds))]
-  seeds = [cache.read(entry) for entry in entries]
-  if any(seed is None for seed in seeds):
-    cache.check(entries[0])  # before hours of work
+  found: list[np.ndarray] = []
+
+  def read() -> bool:
+    entries = [_entry(run, stage, s) for s in range(len(run.seeds))]
+    seeds = [cache.read(entry) for entry in entries]
+    if any(seed is None for seed in seeds):
+      cache.check(entries[0])  # before hours of work
+      return False
+    found.extend(
+      np.stack([seed[f"leaf_{i}"] for seed in seeds])
+      for i in range(len(leaves))
+    )
+    return True
+
+  if not hosts.on_first(read):
     return None
-  found = [
-    np.stack([seed[f"leaf_{i}"] for seed in seeds]) for i in range(len(leaves))
-  ]
   metrics.say(
     f"stage {stage.name}: trained before, taken from {run.config.cache}"
   )
-  return parallel.from_host(jax.tree.unflatten(tree, found), run.plan)
+  arrays = hosts.broadcast(found or leaves)
+  return parallel.from_host(jax.tree.unflatten(tree, arrays), run.plan)
 
 
 def store(run: Run, stage: Stage, states: Seeded) -> None:
@@ -54,6 +63,8 @@ def store(run: Run, stage: Stage, states: Seeded) -> None:
     UserError: the cache cannot be written.
   """
   if stage.reuse is None or not run.config.cache:
+    return
+  if not hosts.is_first():
     return
   leaves = jax.tree.leaves(parallel.to_host(states, run.plan))
   for s in range(len(run.seeds)):

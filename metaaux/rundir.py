@@ -96,23 +96,20 @@ def prepare(workdir: str, config: Any, *, overwrite: bool = False) -> None:
     ) from None
   path = os.path.join(workdir, CONFIG)
   if not os.path.exists(path):
-    _write_config(path, config)
+    metrics.write_json(path, contents(config))
 
 
-def _write_config(path: str, config: Any) -> None:
+def contents(config: Any) -> dict[str, Any]:
+  """What config.json says of a run that begins now: on what it runs, too."""
   import jax  # takes a second; only a run that begins needs it
 
   versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
   versions["metaaux"] = metaaux.__version__
-  devices = [device.device_kind for device in jax.local_devices()]
-  metrics.write_json(
-    path,
-    {
-      "config": config_lib.to_json(config),
-      "versions": versions,
-      "devices": devices,
-    },
-  )
+  return {
+    "config": config_lib.to_json(config),
+    "versions": versions,
+    "devices": [device.device_kind for device in jax.devices()],
+  }
 
 
 def _remove(workdir: str) -> None:

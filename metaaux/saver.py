@@ -16,11 +16,15 @@ class Saver:
   """Writes one checkpoint at a time, in a thread of its own.
 
   A step loses the copy of its state and no more. What cannot be written is
-  reported and left out; the run goes on to its next save.
+  reported and left out; the run goes on to its next save. On a host that does
+  not write, states are checked alone, so that all hosts fail at the same step.
   """
 
-  def __init__(self, manager: Any, rows: metrics.RowFile) -> None:
-    """Saves with `manager`; `rows` are on disk before the state they led to."""
+  def __init__(self, manager: Any | None, rows: metrics.RowFile) -> None:
+    """Saves with `manager`; `rows` are on disk before the state they led to.
+
+    None: another host writes.
+    """
     self.manager = manager
     self._rows = rows
     # Its thread starts with the first save.
@@ -49,6 +53,9 @@ class Saver:
 
   def _write(self, step: int, state: Tree) -> str:
     """What is wrong with the disk, or nothing."""
+    if self.manager is None:
+      checkpoint.check_finite(step, state)
+      return ""
     try:
       self._rows.sync()
       checkpoint.save(self.manager, step, state)
@@ -74,6 +81,8 @@ class Saver:
       UserError: it is not on disk.
     """
     self.wait()
+    if self.manager is None:
+      return
     if checkpoint.latest_step(self.manager) != step:
       raise UserError(
         f"checkpoint of step {step} is not written ({self._failure}); make "

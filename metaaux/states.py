@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from metaaux import checkpoint, feed, parallel
+from metaaux import checkpoint, feed, hosts, parallel
 from metaaux.feed import Run
 from metaaux.stage import Stage
 
@@ -55,14 +55,16 @@ def restore(
     run: data and devices; any number of them, whatever wrote the checkpoint.
     stage: that the checkpoint was written in.
     previous: states of the stage before or their shapes, or None.
-    manager: of the checkpoints.
+    manager: of the checkpoints; only the first host's is read.
     step: of the checkpoint, in updates of all stages.
 
   Raises:
     UserError: the checkpoint cannot be read, or holds other states.
   """
   wanted = parallel.host_template(shapes(run, stage, previous), run.plan)
-  host = checkpoint.restore(manager, step, wanted)
+  host = hosts.tree_of_first(
+    lambda: checkpoint.restore(manager, step, wanted), wanted
+  )
   return parallel.from_host(host, run.plan)
 
 

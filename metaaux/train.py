@@ -16,6 +16,7 @@ from metaaux import (
   evaluate,
   feed,
   host,
+  hosts,
   lock,
   methods,
   metrics,
@@ -63,10 +64,11 @@ def train_and_evaluate(
     config: see `config.base`.
     workdir: the run directory.
     overwrite: starts anew instead of resuming.
-    should_stop: asked after every step; True saves a checkpoint and stops.
+    should_stop: asked after every step; True saves a checkpoint and stops. With
+      several hosts they agree on it where metrics or checkpoints are due.
 
   Returns:
-    What result.json holds. A finished run is not run again.
+    What result.json holds, on every host. A finished run is not run again.
 
   Raises:
     UserError: config, data or workdir are wrong.
@@ -75,15 +77,24 @@ def train_and_evaluate(
   """
   started = time.time()
   config_lib.validate(config)
-  finished = None if overwrite else rundir.finished(workdir, config)
+  hosts.check_same("config or version", rundir.contents(config))
+  finished = None
+  if not overwrite:
+    finished = hosts.on_first(lambda: rundir.finished(workdir, config))
   if finished is not None:
     return finished
   run = feed.open_run(config)
   stages = methods.make(config, run.problem.spec, axis_name=run.plan.axis_name)
   _check_stages(run, stages)
-  with lock.hold(workdir):
-    rundir.prepare(workdir, config, overwrite=overwrite)
+  with contextlib.ExitStack() as held:
+
+    def claim() -> None:
+      held.enter_context(lock.hold(workdir))
+      rundir.prepare(workdir, config, overwrite=overwrite)
+
+    hosts.on_first(claim)
     run = feed.with_extra_tests(run)
+    feed.check_hosts(run)
     return _train_stages(run, stages, workdir, should_stop, started)
 
 
@@ -98,13 +109,21 @@ def _train_stages(
   path = os.path.join(workdir, rundir.METRICS)
   with contextlib.ExitStack() as stack:
     scores: dict[int, float] = {}
-    manager = stack.enter_context(_manager(run, stages, workdir, scores))
-    done = checkpoint.recover(manager, metrics.warn) or 0
-    metrics.resume_rows(path, done)
-    scores.update(best.scores(run.config, metrics.read_rows(path), stages))
-    raw = stack.enter_context(open(path, "ab", buffering=0))
-    file = metrics.RowFile(raw)
-    saver = saver_lib.Saver(manager, file)
+    managers: list[Any] = []  # one on the host that writes, else none
+
+    def recover() -> tuple[int, list[tuple[int, float]]]:
+      manager = stack.enter_context(_manager(run, stages, workdir, scores))
+      managers.append(manager)
+      done = checkpoint.recover(manager, metrics.warn) or 0
+      metrics.resume_rows(path, done)
+      rows = metrics.read_rows(path)
+      return done, list(best.scores(run.config, rows, stages).items())
+
+    done, known = hosts.on_first(recover)
+    scores.update(known)
+    target = path if managers else os.devnull
+    file = metrics.RowFile(stack.enter_context(open(target, "ab", buffering=0)))
+    saver = saver_lib.Saver(managers[0] if managers else None, file)
     stack.callback(saver.close)
     states, offset, programs = None, 0, {}
     for stage in stages:
@@ -119,10 +138,14 @@ def _train_stages(
         states = states_lib.shapes(run, stage, states)
       offset += stage.num_steps
     saver.finish(offset)
-  seconds = time.time() - started
-  result = evaluate.summarise(run, offset, metrics.read_rows(path), seconds)
-  metrics.write_json(os.path.join(workdir, rundir.RESULT), result)
-  return result
+
+  def conclude() -> dict[str, Any]:
+    seconds, rows = time.time() - started, metrics.read_rows(path)
+    result = evaluate.summarise(run, offset, rows, seconds)
+    metrics.write_json(os.path.join(workdir, rundir.RESULT), result)
+    return result
+
+  return hosts.on_first(conclude)
 
 
 def _manager(
@@ -188,7 +211,7 @@ def train_stage(loop: Loop, previous: Seeded, done: int) -> Seeded:
     )
     now = step + 1
     log.add(now, values)
-    last, stop = now == total, loop.should_stop()
+    last, stop = now == total, _is_told_to_stop(loop, now)
     if last or _due(config.log_every, now):
       log.turn()
     improved = False
@@ -211,6 +234,15 @@ def train_stage(loop: Loop, previous: Seeded, done: int) -> Seeded:
   if start < total:
     reuse.store(run, stage, states)
   return states
+
+
+def _is_told_to_stop(loop: Loop, step: int) -> bool:
+  told, config = loop.should_stop(), loop.run.config
+  if hosts.count() == 1:
+    return told
+  # Where hosts wait for the device anyway; they must stop at the same step.
+  every = config.log_every, config.eval_every, config.checkpoint_every
+  return any(_due(each, step) for each in every) and hosts.any_of(told)
 
 
 def _is_best(loop: Loop, step: int, rows: Sequence[Any]) -> bool:
