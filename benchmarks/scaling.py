@@ -1,19 +1,21 @@
 """Step times over devices and seeds, and whether devices change a number.
 
-  python -m benchmarks.scaling [--steps=30] [--batch_size=64]
+  python -m benchmarks.scaling [--steps=30] [--batch_size=64] [--accelerators]
 
 Trains MAXL on scikit-learn's digits. First on 1, 2 and 4 devices, under pmap
 and by jit over a mesh: the time of a step, and how far the hypergradient of the
 first step and the parameters after ten are from those of one device. Then 1, 4
 and 8 seeds, in a loop and under vmap: the time of a step of all of them, which
-form is faster, and which one `seeds=auto` takes. On a machine without several
-accelerators the devices are virtual ones on the same cores, so that their times
-say what the division costs and not what it gains. Ends with status 1 if numbers
+form is faster, and which one `seeds=auto` takes. The devices are virtual ones
+on the same cores, so that their times say what the division costs and not what
+it gains; --accelerators takes the machine's own, of which it needs four. Seeds
+run on the machine's accelerator, where it has one. Ends with status 1 if numbers
 differ by more than 1e-5, or `auto` takes a form that is more than a tenth
 slower. The machine should be idle.
 """
 
 import argparse
+import functools
 import json
 import os
 import statistics
@@ -52,8 +54,8 @@ def measure(steps: int, **changes: Any) -> dict[str, Any]:
   """Trains for some steps in this process, on all its devices.
 
   Returns:
-    `ms`, the median time of a step; `auto`, whether seeds would be vmapped; of
-    the first seed `hypergradient` of the first step and `params`, the main
+    `ms`, the median time of a step; `auto`, whether seeds would be vmapped;
+    `devices`, how many, and their `kind`; of the first seed `hypergradient` of the first step and `params`, the main
     network's parameters after ten.
   """
   import jax
@@ -88,14 +90,24 @@ def measure(steps: int, **changes: Any) -> dict[str, Any]:
       params = parallel.to_host(states, run.plan).params
       found["params"] = flat(params).tolist()
   auto = parallel.plan(config_of(**{**changes, "seeds": "auto"})).vmap_seeds
-  return {**found, "ms": statistics.median(times[_EARLY:]), "auto": auto}
+  return {
+    **found,
+    "ms": statistics.median(times[_EARLY:]),
+    "auto": auto,
+    "devices": len(run.plan.devices),
+    "kind": run.plan.devices[0].device_kind,
+  }
 
 
-def in_process(devices: int, steps: int, **changes: Any) -> dict[str, Any]:
-  """`measure` in a process with so many devices."""
+def in_process(
+  devices: int, steps: int, *, virtual: bool = False, **changes: Any
+) -> dict[str, Any]:
+  """`measure` in a process with so many devices, virtual or the machine's."""
   environment = dict(os.environ)
-  if environment.get("JAX_PLATFORMS", "cpu") == "cpu":
+  if virtual:
+    environment["JAX_PLATFORMS"] = "cpu"
     environment["JAX_NUM_CPU_DEVICES"] = str(devices)
+  environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(devices)))
   request = json.dumps({"steps": steps, **changes})
   command = [sys.executable, "-m", "benchmarks.scaling", f"--request={request}"]
   output = subprocess.run(
@@ -110,15 +122,20 @@ def gap(values: list[float], baseline: list[float]) -> float:
   return (square / sum(b**2 for b in baseline)) ** 0.5
 
 
-def over_devices(steps: int, batch_size: int) -> bool:
+def over_devices(steps: int, batch_size: int, virtual: bool) -> bool:
   """Prints a line for each number of devices; whether all numbers agree."""
-  one = in_process(1, steps, parallel="none", batch_size=batch_size)
+  run = functools.partial(
+    in_process, steps=steps, batch_size=batch_size, virtual=virtual
+  )
+  one = run(1, parallel="none")
   print("devices  form      ms a step  hypergradient  parameters")
   print(f"{1:7}  {'jit':8}  {one['ms']:9.1f}", flush=True)
   met = True
   for devices in DEVICES[1:]:
     for form in ("pmap", "sharding"):
-      found = in_process(devices, steps, parallel=form, batch_size=batch_size)
+      found = run(devices, parallel=form)
+      if found["devices"] != devices:
+        sys.exit(f"there are {found['devices']} accelerators, not {devices}")
       gaps = [gap(found[key], one[key]) for key in ("hypergradient", "params")]
       met = met and max(gaps) <= BOUND
       print(
@@ -148,6 +165,8 @@ def over_seeds(steps: int, batch_size: int) -> bool:
     }
     chosen = "vmap" if found["loop"]["auto"] else "loop"
     ms = {form: each["ms"] for form, each in found.items()}
+    if seeds == SEEDS[0]:
+      print(f"on {found['loop']['kind']}")
     well = ms[chosen] <= SLACK * min(ms.values())
     met = met and well
     print(
@@ -165,13 +184,15 @@ def main() -> None:
   )
   parser.add_argument("--steps", type=int, default=30)
   parser.add_argument("--batch_size", type=int, default=64)
+  parser.add_argument("--accelerators", action="store_true")
   parser.add_argument("--request", default="", help=argparse.SUPPRESS)
   options = parser.parse_args()
   if options.request:
     print(json.dumps(measure(**json.loads(options.request))))
     return
   print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
-  same = over_devices(options.steps, options.batch_size)
+  virtual = not options.accelerators
+  same = over_devices(options.steps, options.batch_size, virtual)
   well = over_seeds(options.steps, options.batch_size)
   sys.exit(not (same and well))
 

@@ -97,7 +97,7 @@ def _training() -> dict[str, Any]:
       # Of its batch norm; statistics so slow need thousands of steps.
       "norm_momentum": 0.999,
       "norm_epsilon": 1e-3,
-      "stem": "auto",  # of resnet18: imagenet | small
+      "stem": "auto",  # of a resnet: imagenet | small
       "lowering": "auto",
       "widths": (32, 64),  # of a ConvNet; width multiplies them
       "kernels": (3, 3),

@@ -180,7 +180,7 @@ def test_wrong_arrays(tmp_path, config, capsys, changes, message):
     (["--config.psi=1,2,3"], "psi has 3 entries, but primary="),
     (
       ["--config.model.name=resnt"],
-      "no model 'resnt'; known: convnet, resnet18",
+      "no model 'resnt'; known: convnet, resnet18, resnet50",
     ),
     (["--config.model.name=vgg16"], "images of at least 32x32, these are 8x8"),
     (

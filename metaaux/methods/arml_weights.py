@@ -144,17 +144,16 @@ def _itself(tree: Tree) -> Tree:
 def last_layer(shared: Tree) -> tuple[Array, Callable[[Array], Tree]]:
   """Kernel of the last shared convolution, and how to put another there.
 
-  The last by the names of its path, numbers by their size; convolutions of 1x1
-  (shortcuts) count only where there is no other, dense layers likewise.
+  The last by the names of its path, numbers by their size; shortcuts count only
+  where there is no other, dense layers likewise.
   """
   leaves, structure = jax.tree_util.tree_flatten_with_path(shared)
   kernels = [i for i, (path, _) in enumerate(leaves) if _name(path) == "kernel"]
 
   def rank(i: int) -> tuple[bool, bool, list[Any]]:
     path, leaf = leaves[i]
-    is_convolution = leaf.ndim == 4
-    is_wide = is_convolution and max(leaf.shape[:2]) > 1
-    return is_wide, is_convolution, _natural(jax.tree_util.keystr(path))
+    name = jax.tree_util.keystr(path)
+    return leaf.ndim == 4, "shortcut" not in name, _natural(name)
 
   chosen = max(kernels, key=rank)
 

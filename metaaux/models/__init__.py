@@ -12,7 +12,7 @@ from metaaux.errors import UserError
 from metaaux.models import initial, layers
 from metaaux.models.convnet import ConvNet
 from metaaux.models.heads import DECODERS, is_head, trunk
-from metaaux.models.resnet import ResNet18
+from metaaux.models.resnet import ResNet
 from metaaux.models.vgg import VGG16
 from metaaux.models.wide_resnet import WideResNet
 
@@ -96,15 +96,16 @@ def _wide_resnet(config: Any, **common: Any) -> nn.Module:
   )
 
 
-def _resnet18(config: Any, **common: Any) -> nn.Module:
-  return ResNet18(stem=config.stem, **_residual(config, common))
+def _resnet(depth: int, config: Any, **common: Any) -> nn.Module:
+  return ResNet(depth=depth, stem=config.stem, **_residual(config, common))
 
 
 MODELS = {
   "vgg16": _vgg16,
   "convnet": _convnet,
   "wide_resnet": _wide_resnet,
-  "resnet18": _resnet18,
+  "resnet18": functools.partial(_resnet, 18),
+  "resnet50": functools.partial(_resnet, 50),
 }
 
 
@@ -121,8 +122,8 @@ def make(
     config: has attributes `name`, `lowering`, `decoder`, `dropout`,
       `block_dropout` and `kernel_init`; for VGG-16 and the residual networks
       `width`, and `depth`, `norm_momentum` and `norm_epsilon` (wide_resnet) or
-      `stem` (resnet18); for the small network `widths`, `kernels`, `padding`,
-      `hidden`, `batch_norm`.
+      `stem` (resnet18, resnet50); for the small network `widths`, `kernels`,
+      `padding`, `hidden`, `batch_norm`.
     heads: number of classes by head; head NAME has its parameters under
       "head_NAME" at the top of the tree. 0 classes stand for the features
       that the heads receive, without parameters.

@@ -1,4 +1,4 @@
-"""ResNet-18."""
+"""ResNet-18 and ResNet-50."""
 
 from collections.abc import Mapping
 
@@ -12,15 +12,22 @@ from metaaux.models import heads, layers
 Array = jax.Array
 
 STAGES = ((64, 1), (128, 2), (256, 2), (512, 2))  # channels and stride
+BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}
+# How many times the channels of a stage a bottleneck block puts out.
+_EXPANSION = 4
 STEMS = ("auto", "imagenet", "small")
 # From this side on, "auto" takes the stem of ImageNet, which keeps a quarter.
 _LARGE = 64
 
 
-class ResNet18(nn.Module):
-  """He et al. 2016, two basic blocks in each of four stages.
+class ResNet(nn.Module):
+  """He et al. 2016, table 1: basic blocks, from 50 layers on bottlenecks.
+
+  A bottleneck has its stride at the 3x3 convolution, as all newer code has it
+  and the paper has not.
 
   Attributes:
+    depth: 18 or 50.
     heads: number of classes by head; no hidden layer.
     width: multiplies the channels 64 .. 512.
     stem: "imagenet": 7x7 with stride 2 and 3x3 pooling with stride 2; "small":
@@ -30,6 +37,7 @@ class ResNet18(nn.Module):
     axis_name: devices over which batch statistics are averaged.
   """
 
+  depth: int
   heads: Mapping[str, int]
   width: float
   stem: str
@@ -47,12 +55,12 @@ class ResNet18(nn.Module):
       UserError: the stem is unknown.
     """
     x = self._stem(images_BxHxWxC, train)
-    for stage, (channels, stride) in enumerate(STAGES, start=1):
-      for block in (1, 2):
-        name = f"stage_{stage}_block_{block}"
-        x = self._block(
-          x, self._scaled(channels), stride if block == 1 else 1, train, name
-        )
+    make = self._bottleneck if self.depth >= 50 else self._block
+    for stage, (channels, stride) in enumerate(STAGES):
+      for block in range(BLOCKS[self.depth][stage]):
+        name = f"stage_{stage + 1}_block_{block + 1}"
+        own = stride if block == 0 else 1
+        x = make(x, self._scaled(channels), own, train, name)
     features_BxD = layers.dropout(x.mean(axis=(1, 2)), self.dropout, key, 0)
     return heads.apply_heads(features_BxD, self.heads, 0, "hidden")
 
@@ -90,7 +98,25 @@ class ResNet18(nn.Module):
     y = nn.relu(self._norm(y, train, f"{name}_norm_1"))
     y = self._convolution(channels, 3, 1, f"{name}_conv_2")(y)
     y = self._norm(y, train, f"{name}_norm_2")
-    if x.shape[-1] != channels or stride != 1:
-      x = self._convolution(channels, 1, stride, f"{name}_shortcut")(x)
+    return self._joined(x, y, stride, train, name)
+
+  def _bottleneck(
+    self, x: Array, channels: int, stride: int, train: bool, name: str
+  ) -> Array:
+    wide = channels * _EXPANSION
+    y = self._convolution(channels, 1, 1, f"{name}_conv_1")(x)
+    y = nn.relu(self._norm(y, train, f"{name}_norm_1"))
+    y = self._convolution(channels, 3, stride, f"{name}_conv_2")(y)
+    y = nn.relu(self._norm(y, train, f"{name}_norm_2"))
+    y = self._convolution(wide, 1, 1, f"{name}_conv_3")(y)
+    y = self._norm(y, train, f"{name}_norm_3")
+    return self._joined(x, y, stride, train, name)
+
+  def _joined(
+    self, x: Array, y: Array, stride: int, train: bool, name: str
+  ) -> Array:
+    """The sum of input and output, whose shapes a convolution makes equal."""
+    if x.shape != y.shape:
+      x = self._convolution(y.shape[-1], 1, stride, f"{name}_shortcut")(x)
       x = self._norm(x, train, f"{name}_shortcut_norm")
     return nn.relu(jnp.add(x, y))

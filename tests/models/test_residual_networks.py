@@ -1,4 +1,4 @@
-"""WRN-28-2 and ResNet-18: sizes, order of layers, batch norm, init."""
+"""WRN-28-2, ResNet-18 and -50: sizes, order of layers, batch norm, init."""
 
 import jax
 import jax.numpy as jnp
@@ -37,6 +37,7 @@ def count(tree):
   [
     ("wide_resnet", 32, 1_466_320, 1_290),
     ("resnet18", 224, 11_176_512, 5_130),
+    ("resnet50", 224, 23_508_032, 20_490),
   ],
 )
 def test_number_of_parameters(name, side, backbone, first_head):
@@ -54,7 +55,11 @@ def test_attribute_and_domain_heads_of_resnet18():
 
 @pytest.mark.parametrize(
   ("name", "shape"),
-  [("wide_resnet", (3, 3, 128, 128)), ("resnet18", (3, 3, 512, 512))],
+  [
+    ("wide_resnet", (3, 3, 128, 128)),
+    ("resnet18", (3, 3, 512, 512)),
+    ("resnet50", (1, 1, 512, 2048)),
+  ],
 )
 def test_last_layer_is_the_last_convolution(name, shape):
   params, _ = shapes(name)
@@ -67,11 +72,15 @@ def test_last_layer_is_the_last_convolution(name, shape):
     for module, leaves in changed.items()
     if any((x == 1).any() for x in jax.tree.leaves(leaves))
   ]
-  last_block = {"wide_resnet": "stage_3_block_4", "resnet18": "stage_4_block_2"}
-  assert touched == f"{last_block[name]}_conv_2"
+  last = {
+    "wide_resnet": "stage_3_block_4_conv_2",
+    "resnet18": "stage_4_block_2_conv_2",
+    "resnet50": "stage_4_block_3_conv_3",
+  }
+  assert touched == last[name]
 
 
-@pytest.mark.parametrize("name", ["wide_resnet", "resnet18"])
+@pytest.mark.parametrize("name", ["wide_resnet", "resnet18", "resnet50"])
 def test_trains_and_predicts(name):
   network = models.make(options(name, width=0.125, depth=10), HEADS)
   images = jax.random.normal(jax.random.key(1), (8, 16, 16, 3))

@@ -1,0 +1,205 @@
+"""What a step costs at the size of ImageNet, and what devices tell each other.
+
+  python -m benchmarks.imagenet [--batch_sizes=32,64] [--steps=20]
+  python -m benchmarks.imagenet --communication
+
+Random images of 224 x 224 in 1,000 classes, ResNet-50 for both networks, five
+auxiliary classes a class: MAXL's step and the single task's, by images a device.
+The first form needs an accelerator. It prints the median time of a step, images
+a second and the peak of the device's memory. The second form compiles the
+step for eight virtual devices, on small images, and adds up what is summed over
+them; nothing is trained, and the sums do not depend on the size of images.
+"""
+
+import argparse
+import collections
+import json
+import math
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+CLASSES, PER_CLASS = 1000, 2
+METHODS = (("single", "exact"), ("maxl", "exact"), ("maxl", "remat"))
+_WARM_UP = 3
+_SIDE, _SMALL_SIDE = 224, 64
+_DEVICES = 8
+_BYTES = {"f32": 4, "f64": 8, "s32": 4, "u32": 4, "u8": 1, "pred": 1}
+
+
+def write_images(path: str, side: int) -> None:
+  """Random uint8 images and labels, as an npz source."""
+  import numpy as np
+
+  rng = np.random.default_rng(0)
+  labels = np.tile(np.arange(CLASSES), PER_CLASS)
+  shape = (len(labels), side, side, 3)
+  train = rng.integers(0, 256, shape, np.uint8)
+  np.savez(
+    path,
+    x_train=train,
+    y_train=labels,
+    x_test=train[:CLASSES],
+    y_test=labels[:CLASSES],
+  )
+
+
+def config_of(path: str, method: str, estimator: str, batch_size: int) -> Any:
+  """ResNet-50 on those images, SGD with momentum."""
+  from metaaux import config as config_lib
+
+  config = config_lib.base()
+  config.update_from_flattened_dict(
+    {
+      "method": method,
+      "dataset": f"npz:{path}",
+      "primary": str(CLASSES),
+      "psi": (5,),
+      "batch_size": batch_size,
+      "model.name": "resnet50",
+      "model.kernel_init": "he_fan_out",
+      "model.stem": "imagenet",
+      "optimizer.momentum": 0.9,
+      "augment.flip": True,
+      "inner.estimator": estimator,
+      # One compiled program, which can be looked into.
+      "seeds": "vmap",
+    }
+  )
+  config_lib.validate(config)
+  return config
+
+
+def assembled(config: Any) -> tuple[Any, tuple[Any, ...]]:
+  """The compiled-to-be update of the training stage, and its arguments."""
+  import numpy as np
+
+  from metaaux import feed, methods, train
+
+  run = feed.open_run(config)
+  (stage,) = methods.make(
+    config, run.problem.spec, axis_name=run.plan.axis_name
+  )
+  loop = train.Loop(run, stage, 0, None, None, lambda: False, "", {})
+  states = train.initial_states(loop, None, 0)
+  inputs = feed.inputs_at(run, stage, 0, None).value
+  update = train.compile_update(run, stage, stage.phase(0))
+  return update, (states, inputs, run.pool, np.int32(0))
+
+
+def measure(steps: int, **settings: Any) -> dict[str, Any]:
+  """Median ms of a step and peak memory, in this process."""
+  import jax
+
+  update, (states, *rest) = assembled(config_of(**settings))
+  times = []
+  for _ in range(steps + _WARM_UP):
+    begun = time.perf_counter()
+    states, _ = update(states, *rest)
+    jax.block_until_ready(states)
+    times.append(1e3 * (time.perf_counter() - begun))
+  (device,) = jax.local_devices()[:1]
+  memory = device.memory_stats() or {}
+  return {
+    "ms": statistics.median(times[_WARM_UP:]),
+    "peak": memory.get("peak_bytes_in_use", math.nan),
+    "kind": device.device_kind,
+  }
+
+
+def in_process(steps: int, **settings: Any) -> dict[str, Any] | None:
+  """`measure` in a process of its own; None where memory does not suffice."""
+  request = json.dumps({"steps": steps, **settings})
+  command = [sys.executable, "-m", __spec__.name, f"--request={request}"]
+  done = subprocess.run(command, capture_output=True, text=True)
+  if done.returncode == 0:
+    return json.loads(done.stdout.splitlines()[-1])
+  if "RESOURCE_EXHAUSTED" not in done.stderr:
+    sys.exit(done.stderr)
+  return None
+
+
+def over_batches(batch_sizes: list[int], steps: int, folder: str) -> None:
+  """Prints a line for each method and number of images."""
+  path = os.path.join(folder, "images.npz")
+  write_images(path, _SIDE)
+  print("method  estimator  images  ms a step  images/s  peak GiB")
+  for batch_size in batch_sizes:
+    for method, estimator in METHODS:
+      found = in_process(
+        steps,
+        path=path,
+        method=method,
+        estimator=estimator,
+        batch_size=batch_size,
+      )
+      line = f"{method:6}  {estimator:9}  {batch_size:6}"
+      if found is None:
+        print(f"{line}  does not fit", flush=True)
+        continue
+      rate = 1e3 * batch_size / found["ms"]
+      print(
+        f"{line}  {found['ms']:9.1f}  {rate:8.0f}  {found['peak'] / 2**30:8.1f}"
+        f"  {found['kind']}",
+        flush=True,
+      )
+
+
+def summed_bytes(program: str) -> dict[str, tuple[int, int]]:
+  """Number and bytes of the collective operations of a compiled program.
+
+  Args:
+    program: XLA's text of it.
+  """
+  found: dict[str, tuple[int, int]] = collections.defaultdict(lambda: (0, 0))
+  pattern = r"= (\(?[^=]*?\)?) (all-reduce|all-gather|reduce-scatter)\("
+  for shapes, kind in re.findall(pattern, program):
+    size = 0
+    for dtype, dims in re.findall(r"([a-z]+\d*)\[([\d,]*)\]", shapes):
+      size += _BYTES[dtype] * math.prod(map(int, filter(None, dims.split(","))))
+    number, total = found[kind]
+    found[kind] = number + 1, total + size
+  return dict(found)
+
+
+def communication(folder: str) -> None:
+  """Prints what one step sums over eight devices, by method."""
+  path = os.path.join(folder, "images.npz")
+  write_images(path, _SMALL_SIDE)
+  for method, estimator in METHODS[:2]:
+    config = config_of(path, method, estimator, _DEVICES)
+    config.parallel = "sharding"
+    update, arguments = assembled(config)
+    program = update.lower(*arguments).compile().as_text()
+    for kind, (number, size) in sorted(summed_bytes(program).items()):
+      print(f"{method:6}  {number:4} x {kind}: {size / 1e6:.1f} MB", flush=True)
+
+
+def main() -> None:
+  """Prints one of the tables."""
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
+  parser.add_argument("--batch_sizes", default="32,64")
+  parser.add_argument("--steps", type=int, default=20)
+  parser.add_argument("--communication", action="store_true")
+  parser.add_argument("--request", default="", help=argparse.SUPPRESS)
+  options = parser.parse_args()
+  if options.request:
+    print(json.dumps(measure(**json.loads(options.request))))
+    return
+  with tempfile.TemporaryDirectory() as folder:
+    if options.communication:
+      communication(folder)
+    else:
+      sizes = [int(text) for text in options.batch_sizes.split(",")]
+      over_batches(sizes, options.steps, folder)
+
+
+if __name__ == "__main__":
+  main()

@@ -1,0 +1,234 @@
+"""Two hosts of two devices each are one process of four; one may die."""
+
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import command
+import numpy as np
+import pytest
+import tiny
+
+from metaaux import checkpoint, hosts, metrics, train
+from metaaux.errors import HostError
+
+CONFIG = """
+import tiny
+
+def get_config(arg=""):
+  return tiny.config(method=arg, num_seeds=2, num_steps=8, log_every=2,
+                     eval_every=4, checkpoint_every=2, parallel="auto",
+                     **SETTINGS)
+"""
+# A stage before the last one, and clusters that are computed between them.
+SETTINGS = {
+  "meta_mtl": {
+    "partition.labels": "kmeans",
+    "embedding.name": "acai",
+    "embedding.width": 4,
+    "embedding.num_steps": 4,
+    "embedding.batch_size": 16,
+  },
+  "damtl": {"damtl.auxiliary_steps": 4},
+}
+# What a host that is told of another's death has to end in.
+SECONDS = 60
+
+
+def settings_of(method, **changes):
+  return tiny.config(
+    method=method,
+    num_seeds=2,
+    num_steps=8,
+    log_every=2,
+    eval_every=4,
+    checkpoint_every=2,
+    **SETTINGS.get(method, {}),
+    **changes,
+  )
+
+
+def write_config(folder, method):
+  path = folder / "hosts.py"
+  path.write_text(CONFIG.replace("SETTINGS", repr(SETTINGS.get(method, {}))))
+  return f"--config={path}:{method}"
+
+
+@contextlib.contextmanager
+def started(folder, *flags, joining=None, count=2):
+  """The command on `count` hosts; killed at the end if they still run."""
+  with socket.socket() as free:
+    free.bind(("localhost", 0))
+    port = free.getsockname()[1]
+  tests = command.ROOT / "tests"
+  processes = []
+  for host in range(count):
+    flags_of_host = (
+      f"--coordinator=localhost:{port}",
+      f"--num_hosts={count}",
+      f"--host={host}",
+    )
+    more = {}
+    if joining is not None:
+      flags_of_host, more = joining(host)
+    processes.append(
+      subprocess.Popen(
+        [
+          sys.executable,
+          "-m",
+          "metaaux.main",
+          f"--workdir={folder / 'run'}",
+          f"--compilation_cache={folder / 'cache'}",
+          *flags_of_host,
+          *flags,
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # As conftest has it: nearly all of the time goes into compiling.
+        env=command.environment(
+          tests,
+          JAX_NUM_CPU_DEVICES="2",
+          JAX_DISABLE_MOST_OPTIMIZATIONS="true",
+          **more,
+        ),
+      )
+    )
+  try:
+    yield processes
+  finally:
+    for process in processes:
+      process.kill()
+      process.communicate()
+
+
+def ends(processes):
+  """Statuses, standard outputs and error outputs, when all have ended."""
+  texts = [process.communicate(timeout=300) for process in processes]
+  outs, errors = zip(*texts, strict=True)
+  return [process.returncode for process in processes], outs, errors
+
+
+def newest(folder):
+  with checkpoint.open_manager(folder / "checkpoints") as manager:
+    step = checkpoint.latest_step(manager)
+    return step, manager.restore(step)
+
+
+def steps_saved(folder):
+  found = (folder / "run" / "checkpoints").glob("*")
+  return sorted(int(path.name) for path in found if path.name.isdigit())
+
+
+def wait_for(condition, processes):
+  for _ in range(1200):
+    if condition():
+      return
+    assert all(process.poll() is None for process in processes)
+    time.sleep(0.1)
+  pytest.fail("it takes too long")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["maxl", "meta_mtl", "arml", "damtl"])
+def test_two_hosts_equal_one(tmp_path, method):
+  with started(tmp_path, write_config(tmp_path, method)) as processes:
+    statuses, outs, errors = ends(processes)
+  assert statuses == [0, 0], errors
+  # One of them speaks, but for what the hosts say of themselves.
+  assert f"{method} on digits: test accuracy" in outs[0]
+  assert all(line.startswith("[Gloo]") for line in outs[1].splitlines())
+  assert "8/8" in errors[0] and "8/8" not in errors[1]
+  for host, text in enumerate(errors):
+    assert f"host {host} of 2, with 2 of 4 devices" in text
+
+  here = tmp_path / "here"
+  train.train_and_evaluate(settings_of(method, parallel="sharding"), str(here))
+  rows, expected = (
+    metrics.read_rows(str(folder / "metrics.jsonl"))
+    for folder in (tmp_path / "run", here)
+  )
+  # Written once, in the same order.
+  keys = [(row["total_step"], row["split"], row["seed"]) for row in rows]
+  assert keys == [(r["total_step"], r["split"], r["seed"]) for r in expected]
+  found, wanted = newest(tmp_path / "run"), newest(here)
+  assert found[0] == wanted[0] and found[1].keys() == wanted[1].keys()
+  for path, value in wanted[1].items():
+    if np.issubdtype(value.dtype, np.floating):
+      gap = np.linalg.norm((found[1][path] - value).ravel())
+      assert gap <= 1e-5 * max(1e-3, np.linalg.norm(value.ravel())), path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dies", [0, 1])
+def test_a_dead_host_ends_the_other_and_the_run_resumes(tmp_path, dies):
+  flags = (write_config(tmp_path, "single"), "--config.num_steps=100000")
+  with started(tmp_path, *flags) as processes:
+    wait_for(lambda: len(steps_saved(tmp_path)) > 1, processes)
+    processes[dies].kill()
+    begun = time.monotonic()
+    other = processes[1 - dies]
+    _, error = other.communicate(timeout=SECONDS)
+    assert time.monotonic() - begun < SECONDS
+    assert other.returncode not in (0, None)
+    # Ours, or that of JAX, which ends the process itself.
+    ours = f"host {1 - dies} does not reach the others any more"
+    assert ours in error or "another task died" in error
+  reached = steps_saved(tmp_path)[-1]
+
+  with started(tmp_path, *flags) as processes:
+    wait_for(lambda: steps_saved(tmp_path)[-1] > reached, processes)
+    # One host is told to stop, and all of them do, at the same step.
+    processes[1].send_signal(signal.SIGTERM)
+    statuses, _, errors = ends(processes)
+  assert statuses == [128 + signal.SIGTERM] * 2
+  (stopped,) = {text.splitlines()[-1] for text in errors}
+  assert stopped.startswith("stopped after step ")
+  rows = metrics.read_rows(str(tmp_path / "run" / "metrics.jsonl"))
+  steps = [row["step"] for row in rows if row["split"] == "batch"]
+  assert steps == sorted(steps) and steps[0] == 2
+  assert len(set(steps)) == len(steps) / 2 == steps[-1] / 2
+
+
+@pytest.mark.slow
+def test_slurm_says_who_is_there(tmp_path):
+  """With the variables that srun sets; what is wrong, all hosts say."""
+
+  def joining(host):
+    return ("--distributed",), {
+      "SLURM_JOB_ID": "4711",
+      "SLURM_STEP_NODELIST": "localhost",
+      "SLURM_NTASKS": "2",
+      "SLURM_PROCID": str(host),
+      "SLURM_LOCALID": str(host),
+    }
+
+  flag = write_config(tmp_path, "single")
+  with started(tmp_path, flag, joining=joining) as processes:
+    assert ends(processes)[0] == [0, 0]
+  with started(tmp_path, flag, "--config.seed=5", joining=joining) as processes:
+    statuses, _, errors = ends(processes)
+  assert statuses == [2, 2]
+  for text in errors:
+    assert "holds a run with another config: seed (0 -> 5)" in text
+
+
+def test_one_host_needs_no_other():
+  assert hosts.count() == 1 and hosts.is_first()
+  assert hosts.on_first(lambda: {"a": [1]}) == {"a": [1]}
+  with pytest.raises(ZeroDivisionError):
+    hosts.on_first(lambda: 1 // 0)
+  tree = {"x": np.arange(3)}
+  assert hosts.broadcast(tree) is tree
+  assert hosts.any_of(True) and not hosts.any_of(False)
+
+
+def test_an_error_of_jax_stays_one_where_no_host_can_be_gone():
+  import jax
+
+  with pytest.raises(jax.errors.JaxRuntimeError), hosts.joined():
+    raise jax.errors.JaxRuntimeError("of this host")
+  assert not issubclass(HostError, jax.errors.JaxRuntimeError)
