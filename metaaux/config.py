@@ -17,9 +17,16 @@ from metaaux import config_defaults
 from metaaux.config_rules import check_type, check_value, did_you_mean
 from metaaux.errors import UserError
 
+# Prefix of the keys that are not ours, see `base`.
+OWN = "own."
+
 
 def base() -> ml_collections.ConfigDict:
-  """Every key that a run reads, with its default; see `config_defaults`."""
+  """Every key that a run reads, with its default; see `config_defaults`.
+
+  A config file may add a group `own` with keys for code of one's own, whose
+  values are numbers, texts, bools or tuples of these.
+  """
   return ml_collections.ConfigDict(config_defaults.defaults())
 
 
@@ -144,7 +151,9 @@ def validate(config: ml_collections.ConfigDict) -> None:
   """
   known, given = flatten(base()), flatten(config)
   for key in given:
-    if key not in known:
+    if key.startswith(OWN):
+      _check_own(key, given[key])
+    elif key not in known:
       raise UserError(
         f"config key {key!r} is unknown{did_you_mean(key, known)}"
       )
@@ -164,6 +173,16 @@ def validate(config: ml_collections.ConfigDict) -> None:
     raise UserError(
       f"keep_best={config.keep_best!r} chooses on held-out training images, "
       "and meta_fraction=0.0 holds none out; set it, e.g. to 0.1"
+    )
+
+
+def _check_own(key: str, value: Any) -> None:
+  """Raises UserError unless `value` can be written to config.json."""
+  items = value if isinstance(value, tuple) else (value,)
+  if not all(isinstance(item, bool | int | float | str) for item in items):
+    raise UserError(
+      f"{key}={value!r} is of type {type(value).__name__}; keys of your own "
+      "are numbers, texts, bools or tuples of these"
     )
 
 

@@ -32,7 +32,7 @@ def _run() -> dict[str, Any]:
   return {
     "method": "maxl",
     # Data.
-    "dataset": "digits",  # digits | tfds:NAME | npz:PATH | folder:PATH
+    "dataset": "digits",  # digits | tfds:NAME | npz:PATH | folder:PATH, ...
     "select": "",  # LEVEL=CLASS keeps one class, e.g. alphabet=Greek
     "shrink": 1,  # images become smaller by this factor, block by block
     "image_side": 0,  # middle square, resized to this side; 0: as stored

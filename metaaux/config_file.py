@@ -124,13 +124,19 @@ def pairs(items: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _override(config: ml_collections.ConfigDict, key: str, text: str) -> None:
-  known = config_lib.flatten(config_lib.base())
+  found = config_lib.flatten(config)
+  own = {
+    name: value
+    for name, value in found.items()
+    if name.startswith(config_lib.OWN)
+  }
+  known = {**config_lib.flatten(config_lib.base()), **own}
   inside = [name for name in known if name.startswith(f"{key}.")]
   if inside:
     raise UserError(
       f"config key {key!r} is a group; set one of {', '.join(inside)}"
     )
-  if key not in known or key not in config_lib.flatten(config):
+  if key not in known or key not in found:
     raise UserError(
       f"config key {key!r} is unknown{did_you_mean(key, known)}; --help lists "
       "all keys"

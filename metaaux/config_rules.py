@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from metaaux import own_code
 from metaaux.errors import UserError
 
 # In the order of tables: baselines and controls before what is compared.
@@ -249,6 +250,8 @@ def check_type(key: str, value: Any, default: Any) -> None:
 def check_value(key: str, value: Any) -> None:
   """Raises UserError unless `value` is a known word or inside its range."""
   for word in _words(key, value):
+    if key == "method" and own_code.is_path(word):
+      continue  # found, or not, when it is made
     if word not in _CHOICES[key]:
       raise UserError(
         f"{key}={word!r} is unknown{did_you_mean(word, _CHOICES[key])}; "

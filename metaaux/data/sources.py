@@ -1,7 +1,7 @@
-"""Data sources by name: `digits`, `tfds:NAME`, `npz:PATH`, `folder:PATH`.
+"""Data sources by name, such as `digits`, `tfds:NAME` or `npz:PATH`.
 
 A new kind is a function (what follows the colon, slice) -> Source, and one line
-in `SOURCES`.
+in `SOURCES`; code outside the package is reached by `python:MODULE:FUNCTION`.
 """
 
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from metaaux.data import (
   hierarchy_file,
   images,
   npz_source,
+  python_source,
   selection,
   slices,
   tfds_source,
@@ -26,6 +27,7 @@ SOURCES: dict[str, Callable[[str, slices.Slice], Source]] = {
   "digits": digits.load,
   "folder": folder_source.load,
   "npz": npz_source.load,
+  "python": python_source.load,
   "tfds": tfds_source.load,
 }
 
@@ -41,7 +43,8 @@ def load(
   """Loads one split of a data source into memory.
 
   Args:
-    source: `digits`, `tfds:NAME`, `npz:PATH` or `folder:PATH`.
+    source: `digits`, `tfds:NAME`, `npz:PATH`, `folder:PATH` or
+      `python:MODULE:FUNCTION`.
     split: `train`, `test` or another split of the source, or a part of one,
       such as `train[:90%]` or `test[1000:2000]`, or a sum of these; see
       `slices` for all forms.
@@ -61,7 +64,7 @@ def load(
   if kind not in SOURCES or bool(where) != (kind != "digits"):
     raise UserError(
       f"dataset '{source}' is not understood; use digits, tfds:NAME, "
-      "npz:PATH or folder:PATH"
+      "npz:PATH, folder:PATH or python:MODULE:FUNCTION"
     )
   parts = slices.parse(split)
   origin = f"{source}, split '{split}'"

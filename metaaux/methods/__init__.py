@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from metaaux import own_code
 from metaaux.errors import UserError
 from metaaux.methods import (
   arml,
@@ -75,13 +76,18 @@ def make(
   """Stages of the method that `config.method` names.
 
   Args:
-    config: a validated config.
+    config: a validated config; a method that is an import path, such as
+      my_method:make, is a constructor outside this table. Several tasks are
+      its own concern, see `Spec.groups`.
     spec: the problem.
     axis_name: devices to average over, None on one device.
 
   Raises:
     UserError: the method cannot run on this problem or with these options.
   """
+  if own_code.is_path(config.method):
+    constructor = own_code.find("method", config.method)
+    return tuple(constructor(config, spec, axis_name=axis_name))
   if spec.groups and config.method not in _OF_SEVERAL_TASKS:
     key = "task_classes" if spec.num_big else "within"
     raise UserError(

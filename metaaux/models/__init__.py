@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 from flax import linen as nn
 
+from metaaux import own_code
 from metaaux.errors import UserError
 from metaaux.models import initial, layers
 from metaaux.models.convnet import ConvNet
@@ -119,11 +120,12 @@ def make(
   """The network that a configuration names.
 
   Args:
-    config: has attributes `name`, `lowering`, `decoder`, `dropout`,
-      `block_dropout` and `kernel_init`; for VGG-16 and the residual networks
-      `width`, and `depth`, `norm_momentum` and `norm_epsilon` (wide_resnet) or
-      `stem` (resnet18, resnet50); for the small network `widths`, `kernels`,
-      `padding`, `hidden`, `batch_norm`.
+    config: `name` is one of `MODELS`, or the import path of a function like
+      those, such as my_network:build. It has attributes `lowering`, `decoder`,
+      `dropout`, `block_dropout` and `kernel_init`; for VGG-16 and the residual
+      networks `width`, and `depth`, `norm_momentum` and `norm_epsilon`
+      (wide_resnet) or `stem` (resnet18, resnet50); for the small network
+      `widths`, `kernels`, `padding`, `hidden`, `batch_norm`.
     heads: number of classes by head; head NAME has its parameters under
       "head_NAME" at the top of the tree. 0 classes stand for the features
       that the heads receive, without parameters.
@@ -208,6 +210,8 @@ def refuse_dropout(config: Any, *names: str) -> None:
 
 
 def _find(name: str) -> Callable[..., nn.Module]:
+  if own_code.is_path(name):
+    return own_code.find("model.name", name)
   if name in MODELS:
     return MODELS[name]
   near = difflib.get_close_matches(name, MODELS, n=1)
