@@ -46,12 +46,14 @@ def test_cifar100_is_the_paper_recipe():
   assert config.num_steps == 200 * 450  # 45,000 images, batches of 100
   assert config.optimizer.decay_every == 50 * 450
   assert config.meta_fraction == 0.1
-  assert config.generator.optimizer.l1 == 5e-4
+  generator = config.generator.optimizer
+  assert (generator.learning_rate, generator.l1) == (1e-5, 5e-4)
   baseline = load_config("maxl_cifar100", "method=single")
   assert baseline.num_steps == 200 * 500 and baseline.meta_fraction == 0
   code = load_config("maxl_cifar100", "variant=code")
   assert code.num_steps == 200 * 1000 and code.maxl.alternate_every == 500
-  assert code.generator.optimizer.weight_decay == 5e-4
+  generator = code.generator.optimizer
+  assert (generator.learning_rate, generator.weight_decay) == (1e-3, 5e-4)
   assert code.augment.pad == 4 and code.augment.flip
 
 

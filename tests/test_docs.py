@@ -1,5 +1,6 @@
 """Links of the documents; the rest of the site is held by `make docs`."""
 
+import ast
 import pathlib
 import re
 
@@ -26,3 +27,24 @@ def test_links_lead_somewhere(path):
 def test_the_site_has_every_page(path):
   name = path.relative_to(ROOT / "docs").as_posix()
   assert f": {name}\n" in (ROOT / "mkdocs.yml").read_text()
+
+
+def rows_of_the_register():
+  lines = (ROOT / "docs" / "register.md").read_text().splitlines()
+  return [
+    line
+    for line in lines
+    if line.startswith("| ") and not line.startswith(("| |", "|---"))
+  ]
+
+
+@pytest.mark.parametrize("row", rows_of_the_register(), ids=lambda r: r[2:30])
+def test_the_register_names_tests_that_are_there(row):
+  last = row.strip("| ").rpartition(" | ")[2]
+  found = re.findall(r"\[`(\w+)`\]\(\.\./([\w/]+\.py)\)", last)
+  assert found or last == "no test"
+  assert "](" not in row.removesuffix(f"{last} |")
+  for name, path in found:
+    tree = ast.parse((ROOT / path).read_text())
+    names = {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
+    assert name.startswith("test_") and name in names, f"{path}::{name}"

@@ -139,6 +139,24 @@ def test_frozen_source_keeps_its_kernels():
     assert (one != before).any()
 
 
+def test_masks_have_no_weight_decay():
+  problem, state, _ = tiny.damtl_problem(
+    **{"optimizer.weight_decay": 0.5, "optimizer.l1": 0.5}
+  )
+  step = jnp.int32(0)
+  zeros = jax.tree.map(jnp.zeros_like, state.masks)
+  masks, _ = problem.mask_optimizer.update(
+    zeros, state.mask_optimizer, state.masks, step
+  )
+  chex.assert_trees_all_equal(masks, state.masks)
+  zeros = jax.tree.map(jnp.zeros_like, state.params)
+  params, _ = problem.optimizer.update(
+    zeros, state.optimizer, state.params, step
+  )
+  kernels = [tree[0]["conv_0"]["kernel"] for tree in (params, state.params)]
+  assert (kernels[0] != kernels[1]).any()
+
+
 def test_masks_stay_positive_in_a_run():
   settings = tiny.config(
     method="damtl",

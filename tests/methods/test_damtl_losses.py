@@ -91,6 +91,22 @@ def test_gradient_of_the_whole_objective(changes, x64):
   np.testing.assert_allclose(slope, (ends[0] - ends[1]) / (2 * step), rtol=1e-5)
 
 
+def test_cross_entropy_is_a_sum_or_a_mean():
+  found = []
+  for reduction in ("sum", "mean"):
+    problem, state, batches = tiny.damtl_problem(
+      **{"damtl.reduction": reduction, "damtl.mask": "none"}
+    )
+    size = problem.config.batch_size
+    batch = jax.tree.map(lambda x, n=size: x[:n], batches["task_0"])
+    total, _ = damtl_losses.task_loss(
+      problem, state.params[0], {}, state.auxiliary, batch, 0
+    )
+    found.append(float(total))
+  # The alignment is 0 where layers agree.
+  assert found[0] == pytest.approx(size * found[1], rel=1e-5)
+
+
 def test_a_filter_of_zeros_emits_its_bias(x64):
   """K18: no gradient for the weights, some for the mask."""
   problem, state, batches = tiny.damtl_problem(**{"damtl.mask": "filter"})

@@ -123,6 +123,34 @@ def test_one_auxiliary_class_leaves_nothing_to_learn():
     np.testing.assert_allclose(leaf, 0, atol=1e-9)
 
 
+@pytest.mark.parametrize(
+  ("own", "rates"), [(0.0, [0.1, 0.1, 0.05]), (0.3, [0.3, 0.3, 0.3])]
+)
+def test_virtual_rate_follows_the_schedule(own, rates):
+  schedule = {"schedule": "step", "decay_every": 2, "learning_rate": 0.1}
+  changes = {f"optimizer.{key}": value for key, value in schedule.items()}
+  settings = tiny.config(**changes, **{"inner.learning_rate": own})
+  problem, *_ = tiny.maxl_problem(settings, float64=False)
+  found = [maxl.inner_rate(problem, jnp.int32(step)) for step in range(3)]
+  np.testing.assert_allclose(found, rates, rtol=1e-6)
+
+
+def test_generator_normalises_by_the_batch():
+  settings = tiny.config(**{"model.batch_norm": True})
+  problem, state, batch = tiny.maxl_problem(settings, float64=False)
+
+  def labels(state, batch):
+    return maxl.generate(problem, state, state.meta_params, batch)
+
+  whole = labels(state, batch)
+  moved = jax.tree.map(lambda x: x + 1, state.meta_stats)
+  np.testing.assert_array_equal(
+    labels(state._replace(meta_stats=moved), batch), whole
+  )
+  half = jax.tree.map(lambda x: x[:8], batch)
+  assert np.abs(labels(state, half) - whole[:8]).max() > 1e-4
+
+
 @pytest.mark.parametrize("updates_statistics", [False, True])
 def test_meta_step_leaves_the_evaluator_alone(updates_statistics):
   settings = tiny.config(
