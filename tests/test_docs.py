@@ -29,6 +29,25 @@ def test_the_site_has_every_page(path):
   assert f": {name}\n" in (ROOT / "mkdocs.yml").read_text()
 
 
+NAMED = re.compile(r"\[`([\w.]+)`\]\([./]+/([\w/]+\.py)\)")
+
+
+def defined(path):
+  """The functions and classes of a file."""
+  tree = ast.parse((ROOT / path).read_text())
+  kinds = ast.FunctionDef | ast.ClassDef
+  return {node.name for node in tree.body if isinstance(node, kinds)}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda p: p.name)
+def test_functions_are_in_the_files_that_they_link_to(path):
+  for name, file in NAMED.findall(path.read_text()):
+    *modules, function = name.split(".")
+    assert function in defined(file), f"{file}: {function}"
+    parts = pathlib.Path(file).with_suffix("").parts
+    assert list(parts[len(parts) - len(modules) :]) == modules, name
+
+
 def rows_of_the_register():
   lines = (ROOT / "docs" / "register.md").read_text().splitlines()
   return [
@@ -41,10 +60,10 @@ def rows_of_the_register():
 @pytest.mark.parametrize("row", rows_of_the_register(), ids=lambda r: r[2:30])
 def test_the_register_names_tests_that_are_there(row):
   last = row.strip("| ").rpartition(" | ")[2]
-  found = re.findall(r"\[`(\w+)`\]\(\.\./([\w/]+\.py)\)", last)
+  found = NAMED.findall(last)
   assert found or last == "no test"
   assert "](" not in row.removesuffix(f"{last} |")
-  for name, path in found:
-    tree = ast.parse((ROOT / path).read_text())
-    names = {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
-    assert name.startswith("test_") and name in names, f"{path}::{name}"
+  assert all(
+    name.startswith("test_") and path.startswith("tests/")
+    for name, path in found
+  )
