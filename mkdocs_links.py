@@ -26,6 +26,13 @@ def on_files(files: Files, *, config: Any) -> Files:
   return files
 
 
+def _breakable(text: str) -> str:
+  """A name in backticks as code that a narrow table breaks at underscores."""
+  if re.fullmatch(r"`\w+`", text):
+    return f"<code>{text.strip('`').replace('_', '_<wbr>')}</code>"
+  return text
+
+
 def on_page_markdown(
   markdown: str, *, page: Any, files: Files, **_: Any
 ) -> str:
@@ -43,6 +50,6 @@ def on_page_markdown(
       )
     if files.get_file_from_path(target):
       return f"[{text}]({posixpath.relpath(target, folder or '.')})"
-    return text
+    return _breakable(text)
 
   return _LINK.sub(replaced, markdown)

@@ -39,7 +39,8 @@ SHORT = [
 
 
 def text(page):
-  return (ROOT / "docs" / f"{page}.md").read_text()
+  found = (ROOT / "docs" / f"{page}.md").read_text()
+  return found.replace("\\\n", " ")  # long commands
 
 
 FILES = {
@@ -115,8 +116,9 @@ def test_the_source_has_what_its_page_says(folder):
   np.testing.assert_array_equal(test.labels["part"] // 3, test.labels["photo"])
 
 
-def test_the_network_has_dropout(folder):
-  config = tiny.config(**{"model.name": "mixer:build", "model.dropout": 0.5})
+@pytest.mark.parametrize("kind", ["dropout", "block_dropout"])
+def test_the_network_has_dropout(kind, folder):
+  config = tiny.config(**{"model.name": "mixer:build", f"model.{kind}": 0.5})
   net = models.make(config.model, {"primary": 2, "auxiliary": 4})
   images = np.linspace(0, 1, 4 * 64, dtype=np.float32).reshape(4, 8, 8, 1)
   params, stats = net.init(jax.random.key(0), images)
