@@ -28,6 +28,7 @@ NOT_MEASURED = (
   "seeds",
   "extra_test",
   "cache",
+  "tensorboard",
   "model.lowering",
   "weighting.name",  # the method's name has it
 )
