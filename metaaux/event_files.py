@@ -11,6 +11,7 @@ Exit status: 0 done; 2 the command or the run is wrong.
 """
 
 import contextlib
+import errno
 import importlib.util
 import io
 import os
@@ -47,7 +48,7 @@ class EventFiles:
     """Adds rows and hands them to the system."""
     with self._tolerant():
       for row in () if self._failed else rows:
-        self._file(row).write(_record(_event(row)))
+        _put(self._file(row), _event(row))
 
   def close(self) -> None:
     """Closes the files."""
@@ -63,7 +64,7 @@ class EventFiles:
       self._files[folder] = self._stack.enter_context(
         io.FileIO(os.path.join(folder, self._name), "w")
       )
-      self._files[folder].write(_record(_first_event()))
+      _put(self._files[folder], _first_event())
     return self._files[folder]
 
   @contextlib.contextmanager
@@ -99,8 +100,8 @@ def _event(row: Mapping[str, Any]) -> Any:
   )
 
 
-def _record(event: Any) -> bytes:
-  """An event between its length and checksums, as such a file has it.
+def _put(file: io.FileIO, event: Any) -> None:
+  """Adds an event between its length and checksums.
 
   Not by tensorboardX's writer, which syncs the disk at every flush.
   """
@@ -111,7 +112,9 @@ def _record(event: Any) -> bytes:
   of_length, of_data = (
     struct.pack("<I", masked_crc32c(part)) for part in (length, data)
   )
-  return length + of_length + data + of_data
+  record = length + of_length + data + of_data
+  if file.write(record) < len(record):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def check() -> None:
@@ -155,8 +158,13 @@ def following(
 def _write(workdir: str) -> None:
   check()
   rundir.load_config(workdir)  # or it is no run
-  path = os.path.join(workdir, rundir.METRICS)
-  with lock.hold(workdir), following(workdir, metrics.read_rows(path), True):
+  with lock.hold(workdir):
+    path = os.path.join(workdir, rundir.METRICS)
+    rows = metrics.read_rows(path)
+    if not rows:
+      raise UserError(f"{path} has no rows yet; train first")
+    with following(workdir, rows, True):
+      pass
     print(os.path.join(workdir, rundir.TENSORBOARD))
 
 

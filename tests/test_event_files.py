@@ -181,3 +181,7 @@ def test_the_command_of_what_is_no_run(tmp_path, capsys):
   assert event_files.main([f"--workdir={tmp_path}"]) == 2
   assert "holds no run" in capsys.readouterr().err
   assert not list(tmp_path.iterdir())
+  rundir.prepare(str(tmp_path), settings())
+  assert event_files.main([f"--workdir={tmp_path}"]) == 2
+  assert "has no rows yet" in capsys.readouterr().err
+  assert not (tmp_path / "tensorboard").exists()
