@@ -117,13 +117,13 @@ def _put(file: io.FileIO, event: Any) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def check() -> None:
-  """Whether event files can be written here.
+def check(wanted: bool = True) -> None:
+  """Whether event files can be written here, if they are wanted.
 
   Raises:
     UserError: tensorboardX is missing.
   """
-  if importlib.util.find_spec("tensorboardX") is None:
+  if wanted and importlib.util.find_spec("tensorboardX") is None:
     raise UserError(
       "tensorboardX is missing, which config.tensorboard=True needs; "
       "pip install 'metaaux[tensorboard]'"

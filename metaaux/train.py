@@ -84,8 +84,7 @@ def train_and_evaluate(
     finished = hosts.on_first(lambda: rundir.finished(workdir, config))
   if finished is not None:
     return finished
-  if config.tensorboard:
-    hosts.on_first(event_files.check)
+  hosts.on_first(lambda: event_files.check(config.tensorboard))
   run = feed.open_run(config)
   stages = methods.make(config, run.problem.spec, axis_name=run.plan.axis_name)
   _check_stages(run, stages)
@@ -112,9 +111,7 @@ def _train_stages(
   path = os.path.join(workdir, rundir.METRICS)
   with contextlib.ExitStack() as stack:
     scores: dict[int, float] = {}
-    # One on the host that writes, else none.
-    managers: list[Any] = []
-    events: list[Any] = []
+    managers, events = [], []  # one on the host that writes, else none
 
     def recover() -> tuple[int, list[tuple[int, float]]]:
       manager = stack.enter_context(_manager(run, stages, workdir, scores))
@@ -122,8 +119,7 @@ def _train_stages(
       done = checkpoint.recover(manager, metrics.warn) or 0
       metrics.resume_rows(path, done)
       rows = metrics.read_rows(path)
-      wanted = run.config.tensorboard
-      following = event_files.following(workdir, rows, wanted)
+      following = event_files.following(workdir, rows, run.config.tensorboard)
       events.append(stack.enter_context(following))
       return done, list(best.scores(run.config, rows, stages).items())
 
