@@ -14,7 +14,7 @@ METHODS := single uniform human maxl
 NEWEST := python3.14 python3.13 python3.12 $(wildcard $(HOME)/.pyenv/versions/3.1[2-9]*/bin/python3)
 find-newest = $(shell for p in $(NEWEST); do $$p -c 'import ensurepip' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: run report test test-fast lint format test-oldest test-newest bench docs clean help
+.PHONY: run report test test-fast lint format test-oldest test-newest bench docs dist clean help
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -4
@@ -25,6 +25,7 @@ help:
 	@echo "  make test-newest   the tests on the newest JAX (needs Python >= 3.12)"
 	@echo "  make bench         speed and memory beside PyTorch, scikit-learn and faiss"
 	@echo "  make docs          the documentation as a site, in site/"
+	@echo "  make dist          sdist and wheel in dist/, checked where no checkout is"
 
 # Made again when the dependencies change.
 $(VENV)/.ready: setup.cfg pyproject.toml
@@ -82,5 +83,13 @@ docs: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
+# The wheel is built from the sdist; what either lacks is missing at the end.
+dist: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dist]'
+	rm -rf build dist
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+	.ci/wheel.sh $(PYTHON) dist/*.whl
+
 clean:
-	rm -rf .venv .venv-oldest .venv-newest build site *.egg-info
+	rm -rf .venv .venv-oldest .venv-newest build dist site *.egg-info

@@ -17,7 +17,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import metaaux
-from experiments import output, report_runs, report_sections, report_summary
+from experiments import (
+  output,
+  report_measures,
+  report_runs,
+  report_sections,
+  report_summary,
+)
 from metaaux import cli
 from metaaux.errors import UserError
 
@@ -39,11 +45,13 @@ def render(folder: str, baseline: str = "", made: str = "") -> str:
   template = _template()
   entries = report_runs.find(folder)
   finished = [entry for entry in entries if entry.finished]
-  summary = None
+  summary, measures = None, None
   if finished:
     names = {entry.workdir: entry.label for entry in finished}
     results = [entry.result for entry in finished]
     summary = report_summary.summarise(results, names, baseline)
+    names = {entry.workdir: entry.name for entry in finished}
+    measures = report_measures.section(results, names, summary.bases)
   title, about = report_runs.title(folder, entries)
   return template.render(
     title=title,
@@ -54,6 +62,7 @@ def render(folder: str, baseline: str = "", made: str = "") -> str:
       for entry in entries
       if not entry.finished
     ],
+    measures=measures,
     curves=report_runs.curve_section(entries),
     runs=report_sections.of_runs(entries),
     overview=report_runs.overview(entries),

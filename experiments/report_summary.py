@@ -38,11 +38,19 @@ class Answer(NamedTuple):
 
 
 class Summary(NamedTuple):
-  """All answers and the table that they are taken from."""
+  """All answers and the table that they are taken from.
+
+  Attributes:
+    answers: one a setting.
+    table: of the accuracies.
+    notes: to the table.
+    bases: workdir -> that of the run that it is compared with.
+  """
 
   answers: Sequence[Answer]
   table: Table | None
   notes: Sequence[str]
+  bases: Mapping[str, str]
 
 
 def summarise(
@@ -78,7 +86,17 @@ def summarise(
       "Test accuracy of the finished runs", header, [_typeset(r) for r in rows]
     ),
     table.notes(compared, chosen),
+    _bases(compared.rows),
   )
+
+
+def _bases(rows: Sequence[Row]) -> dict[str, str]:
+  of = {row.setting: row for row in rows if row.is_baseline}
+  return {
+    row.result["workdir"]: of[row.setting].result["workdir"]
+    for row in rows
+    if row.gap is not None
+  }
 
 
 def _typeset(cells: Sequence[str]) -> list[str]:
@@ -108,7 +126,7 @@ def _without_comparison(
     0,
   )
   header = ["method", "accuracy (%)", "seeds"]
-  return Summary([answer], Table("Test accuracy", header, rows), ())
+  return Summary([answer], Table("Test accuracy", header, rows), (), {})
 
 
 def _answer(compared: Comparison, setting: str) -> Answer:

@@ -28,6 +28,7 @@ NOT_MEASURED = (
   "seeds",
   "extra_test",
   "cache",
+  "tensorboard",
   "model.lowering",
   "weighting.name",  # the method's name has it
 )
@@ -53,13 +54,36 @@ _AUXILIARY = re.compile(
 )
 
 
+def of_attribute(metric: str, attribute: str) -> str:
+  """What a metric of one attribute is called."""
+  return f"{metric}/{attribute}"
+
+
+def measures(result: Result) -> dict[str, list[float]]:
+  """What a run measures besides its accuracy: name -> a value of each seed.
+
+  `metrics` of its result.json, such as average_precision; its `groups`, such as
+  task_0: the accuracy within that; its `extra_tests`; and metrics of single
+  `attributes`, such as average_precision/Smiling.
+  """
+  return {
+    **{
+      of_attribute(metric, attribute): values
+      for attribute, scores in result.get("attributes", {}).items()
+      for metric, values in scores.items()
+    },
+    **result.get("extra_tests", {}),
+    **result.get("groups", {}),
+    **result.get("metrics", {}),
+  }
+
+
 def measured(results: Sequence[Result], metric: str) -> list[Result]:
   """The runs by another number of theirs, in place of their accuracy.
 
   Args:
     results: of `load`.
-    metric: "accuracy"; of `metrics` in result.json, such as average_precision;
-      or a name in its `groups`, such as task_0: the accuracy within that.
+    metric: "accuracy", or of `measures`.
 
   Raises:
     UserError: a run has no such number.
@@ -68,7 +92,7 @@ def measured(results: Sequence[Result], metric: str) -> list[Result]:
     return list(results)
   found = []
   for result in results:
-    known = {**result.get("groups", {}), **result.get("metrics", {})}
+    known = measures(result)
     if metric not in known:
       names = ", ".join(["accuracy", *known])
       raise UserError(

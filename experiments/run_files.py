@@ -13,7 +13,12 @@ from metaaux.errors import UserError
 Result = dict[str, Any]
 
 # Folders of a run that hold no runs.
-_INSIDE = (rundir.CHECKPOINTS, "cache", "reports")
+_INSIDE = (
+  rundir.CHECKPOINTS,
+  rundir.CACHE,
+  rundir.REPORTS,
+  rundir.TENSORBOARD,
+)
 
 
 def load(folder: str) -> list[Result]:

@@ -61,6 +61,7 @@ def load(
   """
   path, *argument = spec.split(":", 1)
   found = config_file.execute(path, "get_sweep", "--sweep")
+  path = found["__file__"]
   try:
     given = config_file.call(path, found["get_sweep"], *argument)
     points = config_file.call(path, sweep_space.points_of, given)

@@ -191,8 +191,10 @@ def _run(argv: Sequence[str]) -> None:
     "--metric",
     default="accuracy",
     metavar="NAME",
-    help="what is compared: accuracy, average_precision, balanced_accuracy, or "
-    "the accuracy within a group or task, such as task_0 (%(default)s)",
+    help="what is compared: accuracy, average_precision, balanced_accuracy, "
+    "one of these of an attribute, such as average_precision/Smiling, or the "
+    "accuracy within a group or task, such as task_0, or on a further test set "
+    "(%(default)s)",
   )
   parser.add_argument(
     "--format",

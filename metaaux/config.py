@@ -19,6 +19,9 @@ from metaaux.errors import UserError
 
 # Prefix of the keys that are not ours, see `base`.
 OWN = "own."
+# Keys that say how a run is shown, and change nothing of it: a run goes on with
+# another value, and one that is older than the key goes on, too.
+_SHOWN = ("tensorboard",)
 
 
 def base() -> ml_collections.ConfigDict:
@@ -207,19 +210,20 @@ def from_json(stored: Mapping[str, Any]) -> ml_collections.ConfigDict:
 
 
 def digest(config: ml_collections.ConfigDict) -> str:
-  """SHA-256 of the config, independent of the order of its keys."""
-  text = json.dumps(to_json(config), sort_keys=True)
+  """SHA-256 of what makes a run, independent of the order of the keys."""
+  made_of = {k: v for k, v in to_json(config).items() if k not in _SHOWN}
+  text = json.dumps(made_of, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()
 
 
 def differences(
   config: ml_collections.ConfigDict, stored: Mapping[str, Any]
 ) -> list[str]:
-  """`key (stored -> now)` of every key in which two configs differ."""
+  """`key (stored -> now)` of every key in which two configs' runs differ."""
   now, before = flatten(to_json(config)), flatten(stored)
   absent = "absent"
   return [
     f"{key} ({before.get(key, absent)!r} -> {now.get(key, absent)!r})"
-    for key in sorted(now.keys() | before.keys())
+    for key in sorted((now.keys() | before.keys()) - set(_SHOWN))
     if now.get(key, absent) != before.get(key, absent)
   ]

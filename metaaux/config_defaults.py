@@ -78,6 +78,7 @@ def _run() -> dict[str, Any]:
     # that meta_fraction holds out of training, never of the test set.
     "keep_best": "",
     "cache": "",  # folder of embeddings that runs share; "": the run's own
+    "tensorboard": False,  # event files beside metrics.jsonl
     "parallel": "auto",
     # of images, auto: whole on every device | divide: a part on each, as auto
     # does with several hosts

@@ -12,6 +12,12 @@ from metaaux.config_rules import ITEMS, did_you_mean
 from metaaux.errors import UserError
 
 _PREFIX = "--config."
+# A checkout, or the folder that the package was installed in; either has these.
+_HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_SHIPPED = {
+  "--config": "configs",
+  "--sweep": os.path.join("experiments", "sweeps"),
+}
 # Where the files of a flag are explained.
 _EXPLAINED = {
   "--config": "metaaux/config.py",
@@ -33,6 +39,7 @@ def load(
   """
   path, *argument = spec.split(":", 1)
   found = execute(path, "get_config", "--config")
+  path = found["__file__"]
   config = call(path, found["get_config"], *argument)
   if not isinstance(config, ml_collections.ConfigDict):
     raise UserError(
@@ -49,16 +56,18 @@ def execute(path: str, function: str, flag: str) -> dict[str, Any]:
   """The names that a Python file defines.
 
   Args:
-    path: of the file.
+    path: of the file. `configs/...` and `experiments/sweeps/...` that are not
+      in the working directory are those that came with the package.
     function: that it must define.
-    flag: that gave the path, for the message.
+    flag: "--config" or "--sweep", that gave the path.
+
+  Returns:
+    Also `__file__`, the path that was read.
 
   Raises:
     UserError: the file is missing, fails or does not define the function.
   """
-  if not os.path.isfile(path):
-    kind = flag.strip("-")
-    raise UserError(f"{kind} file {path!r} does not exist; check {flag}")
+  path = _found(path, flag)
   # Not imported: a module's cached bytecode can be older than the file.
   namespace: dict[str, Any] = {"__name__": "__config__", "__file__": path}
 
@@ -70,6 +79,21 @@ def execute(path: str, function: str, flag: str) -> dict[str, Any]:
   if function not in namespace:
     raise UserError(f"{path} defines no {function}(); see {_EXPLAINED[flag]}")
   return namespace
+
+
+def _found(path: str, flag: str) -> str:
+  """The path of a file that exists, here or beside the package."""
+  shipped = _SHIPPED[flag]
+  if os.path.isfile(path):
+    return path
+  beside = os.path.join(_HOME, os.path.normpath(path))
+  folder = os.path.join(_HOME, shipped)
+  if os.path.dirname(beside) == folder and os.path.isfile(beside):
+    return beside
+  raise UserError(
+    f"{flag.strip('-')} file {path!r} does not exist; check {flag} ({shipped}/ "
+    f"of the package is {folder})"
+  )
 
 
 def call(path: str, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -5,7 +5,7 @@ import math
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 from scipy.special import stdtrit
@@ -125,12 +125,24 @@ def append_rows(file: BinaryIO, rows: Iterable[Mapping[str, Any]]) -> None:
     raise
 
 
+class Rows(Protocol):
+  """Whatever takes rows."""
+
+  def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Takes rows, in their order."""
+
+
 class RowFile:
   """The open metrics file of a run; rows without room wait for some."""
 
-  def __init__(self, file: BinaryIO) -> None:
-    """Adds to a file that is open for appending, without a buffer."""
-    self._file = file
+  def __init__(self, file: BinaryIO, then: Rows | None = None) -> None:
+    """Adds to a file that is open for appending, without a buffer.
+
+    Args:
+      file: of the rows.
+      then: gets each row once the file has it.
+    """
+    self._file, self._then = file, then
     self._waiting: list[Mapping[str, Any]] = []
 
   def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -151,7 +163,9 @@ class RowFile:
     """
     if self._waiting:
       append_rows(self._file, self._waiting)
-      self._waiting = []
+      written, self._waiting = self._waiting, []
+      if self._then is not None:
+        self._then.add(written)
 
   def sync(self) -> None:
     """Makes sure that what was added survives a crash of the machine."""

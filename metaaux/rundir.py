@@ -15,7 +15,7 @@ from metaaux.errors import UserError
 
 CONFIG, METRICS, RESULT = "config.json", "metrics.jsonl", "result.json"
 CHECKPOINTS = "checkpoints"
-CACHE, REPORTS = "cache", "reports"
+CACHE, REPORTS, TENSORBOARD = "cache", "reports", "tensorboard"
 
 _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 _ANEW = "use another --workdir, or --overwrite to start anew"
@@ -114,7 +114,8 @@ def contents(config: Any) -> dict[str, Any]:
 
 def _remove(workdir: str) -> None:
   # The config goes last: while it is there, the rest has an owner.
-  for name in (RESULT, REPORTS, CACHE, CHECKPOINTS, METRICS, CONFIG):
+  folders = (TENSORBOARD, REPORTS, CACHE, CHECKPOINTS)
+  for name in (RESULT, *folders, METRICS, CONFIG):
     path = os.path.join(workdir, name)
     for left in (path, path + metrics.PARTIAL):
       if os.path.isdir(left) and not os.path.islink(left):

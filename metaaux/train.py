@@ -14,6 +14,7 @@ from metaaux import (
   best,
   checkpoint,
   evaluate,
+  event_files,
   feed,
   host,
   hosts,
@@ -83,6 +84,7 @@ def train_and_evaluate(
     finished = hosts.on_first(lambda: rundir.finished(workdir, config))
   if finished is not None:
     return finished
+  hosts.on_first(lambda: event_files.check(config.tensorboard))
   run = feed.open_run(config)
   stages = methods.make(config, run.problem.spec, axis_name=run.plan.axis_name)
   _check_stages(run, stages)
@@ -109,7 +111,7 @@ def _train_stages(
   path = os.path.join(workdir, rundir.METRICS)
   with contextlib.ExitStack() as stack:
     scores: dict[int, float] = {}
-    managers: list[Any] = []  # one on the host that writes, else none
+    managers, events = [], []  # one on the host that writes, else none
 
     def recover() -> tuple[int, list[tuple[int, float]]]:
       manager = stack.enter_context(_manager(run, stages, workdir, scores))
@@ -117,12 +119,15 @@ def _train_stages(
       done = checkpoint.recover(manager, metrics.warn) or 0
       metrics.resume_rows(path, done)
       rows = metrics.read_rows(path)
+      following = event_files.following(workdir, rows, run.config.tensorboard)
+      events.append(stack.enter_context(following))
       return done, list(best.scores(run.config, rows, stages).items())
 
     done, known = hosts.on_first(recover)
     scores.update(known)
     target = path if managers else os.devnull
-    file = metrics.RowFile(stack.enter_context(open(target, "ab", buffering=0)))
+    raw = stack.enter_context(open(target, "ab", buffering=0))
+    file = metrics.RowFile(raw, events[0] if events else None)
     saver = saver_lib.Saver(managers[0] if managers else None, file)
     stack.callback(saver.close)
     states, offset, programs = None, 0, {}

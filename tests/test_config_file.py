@@ -65,6 +65,22 @@ def test_config_files_that_are_missing(tmp_path):
       config_file.load(str(path))
 
 
+def test_files_that_came_with_the_package(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  assert config_file.load("configs/maxl_digits.py:runlocal").num_steps == 100
+  name, flag = "experiments/sweeps/maxl.py", "--sweep"
+  found = config_file.execute(name, "get_sweep", flag)
+  assert found["__file__"].endswith(name) and "get_sweep" in found
+  # One of the working directory comes first.
+  (tmp_path / "configs").mkdir()
+  own = tmp_path / "configs" / "maxl_digits.py"
+  own.write_text(textwrap.dedent(GOOD))
+  assert config_file.load("configs/maxl_digits.py:mine").aux == "mine"
+  for path in ("configs/no.py", "metaaux/main.py", name, "configs/../setup.py"):
+    with pytest.raises(UserError, match=r"not exist; .*\(configs/ of the pack"):
+      config_file.load(path)
+
+
 @pytest.mark.parametrize(
   ("items", "expected"),
   [

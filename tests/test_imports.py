@@ -27,7 +27,7 @@ def test_importing_pulls_in_nothing_heavy():
   code = (
     "import sys, metaaux.train, metaaux.evaluate\n"
     "heavy = {'tensorflow', 'tensorflow_datasets', 'torch', 'ray',"
-    " 'submitit', 'matplotlib', 'sklearn', 'PIL'}\n"
+    " 'submitit', 'matplotlib', 'sklearn', 'PIL', 'tensorboardX'}\n"
     "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
   )
   done = subprocess.run(

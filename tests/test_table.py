@@ -202,7 +202,11 @@ def test_another_metric_takes_the_place_of_accuracy(tmp_path, capsys):
   for name, values in (("single", [0.2, 0.3]), ("maxl", [0.4, 0.7])):
     write(tmp_path, name, [0.9, 0.9], seeds=(0, 1))
     path = tmp_path / name / "result.json"
-    found = json.loads(path.read_text()) | {"groups": {"task_0": values}}
+    found = json.loads(path.read_text()) | {
+      "groups": {"task_0": values},
+      "attributes": {"Smiling": {"average_precision": values}},
+      "extra_tests": {"npz:other": values},
+    }
     path.write_text(json.dumps(found))
   folder = f"--workdir={tmp_path}"
   assert table.main([folder, "--metric=task_0"]) == 0
@@ -211,6 +215,9 @@ def test_another_metric_takes_the_place_of_accuracy(tmp_path, capsys):
   assert "+30.00 ± 127.06" in text  # t(1) = 12.706, so 12.706 * 0.1
   assert table.main([folder, "--metric=task_0", "--format=csv"]) == 0
   assert ",task_0,task_0_ci95," in capsys.readouterr().out
+  for name in ("average_precision/Smiling", "npz:other"):
+    assert table.main([folder, f"--metric={name}"]) == 0
+    assert f"{name} (%)" in capsys.readouterr().out
   assert table.main([folder, "--metric=task_1"]) == 2
   error = capsys.readouterr().err
   assert "no metric 'task_1' (did you mean 'task_0'?)" in error
