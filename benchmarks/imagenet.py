@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 CLASSES, PER_CLASS = 1000, 2
 METHODS = ("single", "maxl")
@@ -143,35 +143,52 @@ def over_batches(batch_sizes: list[int], steps: int, folder: str) -> None:
       )
 
 
-def summed_bytes(program: str) -> dict[str, tuple[int, int]]:
-  """Number and bytes of the collective operations of a compiled program.
+class Sums(NamedTuple):
+  """The collective operations of one kind: most are small, a few are not."""
+
+  number: int
+  small: int  # of less than a megabyte
+  megabytes: float
+
+
+def sums_of(program: str) -> dict[str, Sums]:
+  """The collective operations of a compiled program, by kind.
 
   Args:
     program: XLA's text of it.
   """
-  found: dict[str, tuple[int, int]] = collections.defaultdict(lambda: (0, 0))
+  found = collections.defaultdict(list)
   pattern = r" = (.*?) (all-reduce|all-gather|reduce-scatter)\("
   # Long tuples are numbered in comments.
   for shapes, kind in re.findall(pattern, re.sub(r"/\*.*?\*/", "", program)):
     size = 0
     for dtype, dims in re.findall(r"([a-z]+\d*)\[([\d,]*)\]", shapes):
       size += _BYTES[dtype] * math.prod(map(int, filter(None, dims.split(","))))
-    number, total = found[kind]
-    found[kind] = number + 1, total + size
-  return dict(found)
+    found[kind].append(size / 1e6)
+  return {
+    kind: Sums(len(sizes), sum(size < 1 for size in sizes), sum(sizes))
+    for kind, sizes in found.items()
+  }
 
 
 def communication(folder: str) -> None:
   """Prints what one step sums over eight devices, by method."""
   path = os.path.join(folder, "images.npz")
   write_images(path, _SMALL_SIDE)
+  print("method  batch norm  sums over devices  of < 1 MB  MB in all")
   for method in METHODS:
-    config = config_of(path, method, _DEVICES)
-    config.parallel = "sharding"
-    update, arguments = assembled(config)
-    program = update.lower(*arguments).compile().as_text()
-    for kind, (number, size) in sorted(summed_bytes(program).items()):
-      print(f"{method:6}  {number:4} x {kind}: {size / 1e6:.1f} MB", flush=True)
+    for synchronised in (True, False):
+      config = config_of(path, method, _DEVICES)
+      config.update(parallel="sharding", sync_batch_norm=synchronised)
+      update, arguments = assembled(config)
+      found = sums_of(update.lower(*arguments).compile().as_text())
+      kind = "over all" if synchronised else "of each"
+      for name, sums in sorted(found.items()):
+        print(
+          f"{method:6}  {kind:10}  {sums.number:6} {name:10}  {sums.small:9}  "
+          f"{sums.megabytes:9.1f}",
+          flush=True,
+        )
 
 
 def main() -> None:

@@ -114,7 +114,7 @@ def check_hosts(run: Run) -> None:
   pool, test = run.problem.pool, run.problem.test
   arrays = [*pool.values(), *test.values(), run.problem.train]
   seen = [fingerprint.of(np.asarray(x)) for x in arrays]
-  hosts.check_same("data", f"{seen} {sorted(run.tests)}")
+  hosts.check_same("their data", f"{seen} {sorted(run.tests)}")
 
 
 def key_of(seed: Array, purpose: str) -> Key:

@@ -182,7 +182,7 @@ def check_same(what: str, value: Any) -> None:
   """Finds out whether all hosts have the same, before they hang over it.
 
   Args:
-    what: in words, for the message.
+    what: "their data", for the message.
     value: something that JSON holds.
 
   Raises:
@@ -196,8 +196,8 @@ def check_same(what: str, value: Any) -> None:
   others = np.flatnonzero((all_HxB != all_HxB[0]).any(1)).tolist()
   if others:
     raise UserError(
-      f"hosts {others} of {count()} have another {what} than host 0; start the "
-      "same command with the same versions and data on all"
+      f"hosts {others} of {count()} differ from host 0 in {what}; start the same "
+      "command with the same versions and data on all"
     )
 
 
