@@ -196,8 +196,8 @@ def check_same(what: str, value: Any) -> None:
   others = np.flatnonzero((all_HxB != all_HxB[0]).any(1)).tolist()
   if others:
     raise UserError(
-      f"hosts {others} of {count()} differ from host 0 in {what}; start the same "
-      "command with the same versions and data on all"
+      f"hosts {others} of {count()} differ from host 0 in {what}; start the "
+      "same command with the same versions and data on all"
     )
 
 
