@@ -7,33 +7,14 @@ import jax
 import numpy as np
 import pytest
 import tiny
+from cases import CASES, METHODS
 
-from metaaux import checkpoint, decoders, episode_code, methods, parallel
+from metaaux import checkpoint, decoders, methods, parallel
 from metaaux import states as states_lib
 from metaaux.errors import UserError
 from metaaux.methods import multi_task
 
-METHODS = sorted(methods.METHODS)
 WITHOUT_BATCH_NORM = ("joint", "meta_mtl", "pta", *tiny.SEVERAL)
-# Methods, and variants with a state of their own.
-CASES = [pytest.param(method, {}, id=method) for method in METHODS] + [
-  pytest.param(
-    "meta_mtl", {**tiny.OFFICIAL_CODE, "meta_mtl.variant": variant}, id=variant
-  )
-  for variant in episode_code.VARIANTS
-]
-CASES += [
-  pytest.param("arml", {"weighting.algorithm": "two_stage"}, id="two_stage"),
-  pytest.param(
-    "damtl",
-    {
-      "damtl.pairing": "twosample",
-      "damtl.auxiliary_weight": 1.0,
-      "damtl.source": "shared",
-    },
-    id="damtl_shared",
-  ),
-]
 
 
 def trained(method, changes=()):
@@ -184,23 +165,6 @@ def test_dropout_of_fine_tuning_is_of_the_example():
   images = np.ones((2, 8, 8, 1), np.float32)
   first, second = stage.predict(state, images)
   np.testing.assert_allclose(first, second, rtol=1e-5)
-
-
-@pytest.mark.parametrize("mode", ["none", "pmap", "sharding"])
-def test_seeds_by_vmap_equal_seeds_in_a_loop(mode):
-  final = []
-  for seeds in ("loop", "vmap"):
-    settings = tiny.config(num_seeds=2, seeds=seeds, parallel=mode)
-    states, _, run, _ = tiny.run_steps(settings, 3)
-    final.append(parallel.to_host(states, run.plan))
-  chex.assert_trees_all_close(*final, rtol=1e-5, atol=1e-6)
-
-
-def test_a_seed_among_many_equals_the_seed_alone():
-  many, _, run, _ = tiny.run_steps(tiny.config(num_seeds=3, seed=5), 3)
-  alone, _, one, _ = tiny.run_steps(tiny.config(seed=7), 3)
-  last = jax.tree.map(lambda x: x[2:], parallel.to_host(many, run.plan))
-  chex.assert_trees_all_equal(last, parallel.to_host(alone, one.plan))
 
 
 def test_all_methods_start_alike_and_see_the_same_batches():

@@ -1,0 +1,27 @@
+"""The table that every common test of the methods goes through."""
+
+import pytest
+import tiny
+
+from metaaux import episode_code, methods
+
+METHODS = sorted(methods.METHODS)
+# Methods, and variants with a state of their own.
+CASES = [pytest.param(method, {}, id=method) for method in METHODS] + [
+  pytest.param(
+    "meta_mtl", {**tiny.OFFICIAL_CODE, "meta_mtl.variant": variant}, id=variant
+  )
+  for variant in episode_code.VARIANTS
+]
+CASES += [
+  pytest.param("arml", {"weighting.algorithm": "two_stage"}, id="two_stage"),
+  pytest.param(
+    "damtl",
+    {
+      "damtl.pairing": "twosample",
+      "damtl.auxiliary_weight": 1.0,
+      "damtl.source": "shared",
+    },
+    id="damtl_shared",
+  ),
+]
