@@ -63,9 +63,14 @@ def of_seed(tree, s):
   return jax.tree.map(lambda x: x[s : s + 1], tree)
 
 
-@pytest.mark.parametrize(
-  ("method", "changes"), [*CASES, pytest.param("single", RANDOM, id="random")]
-)
+# Variants are left to the slow tests.
+EACH = [
+  pytest.param(*c.values, id=c.id, marks=[pytest.mark.slow] * bool(c.values[1]))
+  for c in (*CASES, pytest.param("single", RANDOM, id="all_random"))
+]
+
+
+@pytest.mark.parametrize(("method", "changes"), EACH)
 def test_a_seed_among_others_is_the_seed_alone(method, changes):
   """One after another bit for bit; under vmap but for another rounding."""
   loop, vmap = (
@@ -79,17 +84,20 @@ def test_a_seed_among_others_is_the_seed_alone(method, changes):
   jax.tree.map(np.testing.assert_array_equal, of_seed(loop, 1), alone)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["maxl", "meta_mtl", "arml", "damtl"])
 def test_devices_and_seeds_together(method, x64):
   """Of each kind of method: two levels, episodes, Gram matrices, class means.
 
-  In float64, where nothing but a wrong mean over devices is as large as 1e-10;
-  steps are long enough for a hypergradient to show in what it moves.
+  In float64, where rounding is far below 1e-10; steps are long enough for a
+  hypergradient to show in what it moves. Images are also in parts.
   """
   changes = {"num_seeds": 2, "generator.optimizer.learning_rate": 1.0}
   one = after_steps(method, seeds="loop", **changes)
-  for mode in ("pmap", "sharding"):
-    found = after_steps(method, seeds="vmap", parallel=mode, **changes)
+  for mode, pool in (("pmap", "auto"), ("sharding", "divide")):
+    found = after_steps(
+      method, seeds="vmap", parallel=mode, pool=pool, **changes
+    )
     assert_close(found, one, 1e-10)
 
 
