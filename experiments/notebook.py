@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from metaaux.errors import UserError
+
 
 def run(command: Callable[[Sequence[str]], int], *flags: str) -> None:
   """Calls the `main` of a command; its output is that of the cell.
@@ -15,12 +17,14 @@ def run(command: Callable[[Sequence[str]], int], *flags: str) -> None:
     *flags: as on a command line.
 
   Raises:
-    SystemExit: the command failed or was stopped; its last line says why, and
-      the cells below do not run.
+    UserError: the command failed or was stopped, so that the cells below do not
+      run.
   """
   status = command(flags)
   if status:
-    raise SystemExit(status)
+    raise UserError(
+      f"the command ended with status {status}; what it printed last says why"
+    )
 
 
 def picture(path: str, width: int | None = None) -> None:
