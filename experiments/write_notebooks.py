@@ -127,7 +127,7 @@ def write(path: pathlib.Path) -> pathlib.Path:
   found = executed(path)
   import nbformat
 
-  text = nbformat.writes(found)
+  text = nbformat.writes(found).rstrip("\n") + "\n"
   size = len(text.encode())
   if size > MAX_BYTES:
     raise UserError(

@@ -42,7 +42,7 @@ if REPOSITORY:
   folder = os.path.abspath(folder)
   install = ["-m", "pip", "install", "--quiet", "--editable"]
   subprocess.run([sys.executable, *install, f"{folder}[report]"], check=True)
-  # An editable package is found by its own from the next start on.
+  # This session does not see a package that is installed as editable.
   sys.path.insert(0, folder)
   importlib.invalidate_caches()
 elif importlib.util.find_spec("metaaux") is None:

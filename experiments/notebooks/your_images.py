@@ -39,7 +39,7 @@ if REPOSITORY:
   folder = os.path.abspath(folder)
   install = ["-m", "pip", "install", "--quiet", "--editable"]
   subprocess.run([sys.executable, *install, f"{folder}[report]"], check=True)
-  # An editable package is found by its own from the next start on.
+  # This session does not see a package that is installed as editable.
   sys.path.insert(0, folder)
   importlib.invalidate_caches()
 elif importlib.util.find_spec("metaaux") is None:
@@ -223,7 +223,8 @@ notebook.picture(f"{RUNS}/labels.jpg", width=800)
 # ## The comparison
 #
 # Differences to `uniform`, paired by seed. If the interval of MAXL holds zero,
-# its labels did not do more for these images than labels without content.
+# its labels are not seen to do more for these images than labels without
+# content.
 
 # %%
 from experiments import table
