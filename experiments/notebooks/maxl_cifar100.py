@@ -239,6 +239,9 @@ notebook.markdown(f"{RUNS}/table.md")
 # - *Label information* is the share of what the labels could say beyond the
 #   primary label. Near 0 they are uniform (or all images of a class share one),
 #   whatever the gallery looks like.
+# - Where they say next to nothing and an interval leaves out zero all the same,
+#   the content of the labels is not the cause. With three seeds and a few
+#   hundred steps it happens.
 # - Three seeds see large differences only. Before a claim, raise `SEEDS`.
 # - A few epochs say nothing about 200. In the runs that `docs/results` has,
 #   MAXL's labels stay close to uniform and `uniform` does as well.
