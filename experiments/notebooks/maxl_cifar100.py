@@ -18,10 +18,9 @@
 #
 # Where metaaux is installed already, as after `pip install -e '.[report]'` in
 # its repository, leave `REPOSITORY` empty. On Colab set it to the git address
-# of the repository, or to the path of a copy of it; the whole repository is
-# needed, for its `configs/`. If pip replaces JAX, restart the session and run
-# the cell again; for GPU or TPU install the matching JAX after that,
-# `jax[cuda12]` or `jax[tpu]`, and restart once more.
+# of the repository, or to the path of a copy of it. If pip replaces JAX,
+# restart the session and run the cell again; for GPU or TPU install the
+# matching JAX after that, `jax[cuda12]` or `jax[tpu]`, and restart once more.
 
 # %%
 import importlib.util
