@@ -14,7 +14,7 @@ METHODS := single uniform human maxl
 NEWEST := python3.14 python3.13 python3.12 $(wildcard $(HOME)/.pyenv/versions/3.1[2-9]*/bin/python3)
 find-newest = $(shell for p in $(NEWEST); do $$p -c 'import ensurepip' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: run report test test-fast lint format test-oldest test-newest bench docs dist clean help
+.PHONY: run report test test-fast lint format test-oldest test-newest bench docs notebooks dist clean help
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -4
@@ -26,6 +26,7 @@ help:
 	@echo "  make bench         speed and memory beside PyTorch, scikit-learn and faiss"
 	@echo "  make docs          the documentation as a site, in site/"
 	@echo "  make dist          sdist and wheel in dist/, checked where no checkout is"
+	@echo "  make notebooks     the notebooks from their scripts, executed"
 
 # Made again when the dependencies change.
 $(VENV)/.ready: setup.cfg pyproject.toml
@@ -90,6 +91,11 @@ dist: $(VENV)/.ready
 	$(BIN)/python -m build
 	$(BIN)/twine check --strict dist/*
 	.ci/wheel.sh $(PYTHON) dist/*.whl
+
+# With what the cells print and draw; reads CIFAR-100 if it is at hand.
+notebooks: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[notebooks,report]'
+	$(BIN)/python -m experiments.write_notebooks
 
 clean:
 	rm -rf .venv .venv-oldest .venv-newest build dist site *.egg-info

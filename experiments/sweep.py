@@ -223,9 +223,9 @@ def _run(argv: Sequence[str], received: Mapping[str, int]) -> bool:
 
 def main(argv: Sequence[str]) -> int:
   """Runs the sweep; returns the exit status."""
-  received = cli.listen()
   done: list[bool] = []
-  status = cli.status_of(lambda: done.append(_run(argv, received)), received)
+  with cli.listening() as received:
+    status = cli.status_of(lambda: done.append(_run(argv, received)), received)
   return status or int(not all(done))
 
 

@@ -1,11 +1,12 @@
 """What the command lines share: arguments, exit statuses, one-line errors."""
 
 import argparse
+import contextlib
 import errno
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 from metaaux.errors import HostError, NonFiniteError, Stopped, UserError
@@ -64,6 +65,25 @@ def listen() -> dict[str, int]:
   for each in (signal.SIGTERM, signal.SIGINT):
     signal.signal(each, remember)
   return received
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[dict[str, int]]:
+  """As `listen`, until the block ends: then signals do what they did before.
+
+  For commands that are called by a notebook or a program, which goes on.
+  """
+  before = {
+    each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)
+  }
+  received = listen()
+  try:
+    yield received
+  finally:
+    for each, handler in before.items():
+      # None: set by something else than Python, which cannot set it again.
+      if handler is not None:
+        signal.signal(each, handler)
 
 
 def status_of(command: Callable[[], None], received: dict[str, int]) -> int:

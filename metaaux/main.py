@@ -182,14 +182,20 @@ def _run(argv: Sequence[str], received: Mapping[str, int]) -> None:
 
 
 def main(argv: Sequence[str]) -> int:
-  """Runs the command with these arguments; returns its exit status."""
-  received = cli.listen()
-  return cli.status_of(lambda: _run(argv, received), received)
+  """Runs the command with these arguments; returns its exit status.
+
+  From a notebook, too: an interrupt writes a checkpoint and ends the command,
+  not the notebook.
+  """
+  with cli.listening() as received:
+    return cli.status_of(lambda: _run(argv, received), received)
 
 
 def run() -> None:
   """Console entry point."""
-  status = main(sys.argv[1:])
+  # Until the process ends, so that a late signal does not spoil its status.
+  received = cli.listen()
+  status = cli.status_of(lambda: _run(sys.argv[1:], received), received)
   if status == cli.EXIT_HOST:
     # JAX would wait at its exit for the host that is gone.
     sys.stderr.flush()

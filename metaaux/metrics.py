@@ -182,14 +182,22 @@ def say(text: str) -> None:
   print(text, file=sys.stderr)
 
 
+def _takes_a_bar(stream: Any) -> bool:
+  """Whether a line can be written over: on a terminal, and in a notebook."""
+  return stream.isatty() or type(stream).__module__ == "ipykernel.iostream"
+
+
 class Progress:
-  """A progress bar on a terminal, plain lines elsewhere; always on stderr."""
+  """A progress bar on a terminal or in a notebook, plain lines elsewhere.
+
+  Always on stderr.
+  """
 
   def __init__(self, label: str, start: int, total: int) -> None:
     """Shows `start` of `total` steps under `label`."""
     self._label, self._total, self._last = label, total, start
     self._bar = None
-    if sys.stderr.isatty():
+    if _takes_a_bar(sys.stderr):
       self._bar = tqdm(desc=label, initial=start, total=total, unit="step")
 
   def show(self, step: int, text: str) -> None:

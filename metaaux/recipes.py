@@ -66,12 +66,15 @@ def maxl_run_local(config: ml_collections.ConfigDict) -> None:
   config.average_last = 3
   config.log_every = 20
   config.checkpoint_every = 200
-  config.optimizer.schedule = "constant"
   config.optimizer.learning_rate = 0.05
   generator = config.generator.optimizer
   generator.name = "adam"
-  generator.schedule = "constant"
   generator.learning_rate = 1e-3
+  # A length that is not read would tell methods apart in tables.
+  default = config_lib.base().optimizer.decay_every
+  for optimizer in (config.optimizer, generator):
+    optimizer.schedule = "constant"
+    optimizer.decay_every = default
   generator.l1 = 0.0
   generator.weight_decay = 0.0
 

@@ -59,6 +59,20 @@ def test_a_second_signal_ends_at_once():
   assert done.stderr == "stopping after this step; once more stops at once\n"
 
 
+def test_listening_ends_with_its_block(capfd):
+  numbers = (signal.SIGTERM, signal.SIGINT)
+  before = [signal.getsignal(number) for number in numbers]
+  with pytest.raises(ValueError, match="a defect"), cli.listening() as received:
+    signal.raise_signal(signal.SIGINT)
+    assert received == {"signal": signal.SIGINT}
+    raise ValueError("a defect")
+  assert [signal.getsignal(number) for number in numbers] == before
+  assert capfd.readouterr().err.startswith("stopping after this step")
+  # As in a notebook: the next interrupt is one of Python again.
+  with pytest.raises(KeyboardInterrupt):
+    signal.raise_signal(signal.SIGINT)
+
+
 def test_help(tmp_path):
   (tmp_path / "jax.py").write_text("raise RuntimeError('JAX was imported')")
   done = command.run("--help", env=command.environment(tmp_path))

@@ -2,7 +2,6 @@ import importlib.util
 import json
 import os
 import re
-import signal
 
 import command
 import numpy as np
@@ -12,15 +11,6 @@ from metaaux import evaluate, main
 
 ONE_LINE = re.compile(r"error: [^\n]+\n")
 SPLITS = ("train", "test")
-
-
-@pytest.fixture(autouse=True)
-def _signals():
-  numbers = (signal.SIGTERM, signal.SIGINT)
-  before = [signal.getsignal(number) for number in numbers]
-  yield
-  for number, handler in zip(numbers, before, strict=True):
-    signal.signal(number, handler)
 
 
 @pytest.fixture

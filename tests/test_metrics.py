@@ -17,6 +17,12 @@ class Terminal(io.StringIO):
     return True
 
 
+class Notebook(io.StringIO):
+  """No terminal; known by where its class comes from."""
+
+  __module__ = "ipykernel.iostream"
+
+
 @pytest.mark.parametrize(
   ("values", "mean", "half"),
   [
@@ -174,8 +180,9 @@ def test_progress_is_plain_lines_elsewhere(capsys):
   ]
 
 
-def test_progress_is_a_bar_on_a_terminal(monkeypatch, capsys):
-  terminal = Terminal()
+@pytest.mark.parametrize("stream", [Terminal, Notebook])
+def test_progress_is_a_bar_where_lines_move(monkeypatch, capsys, stream):
+  terminal = stream()
   monkeypatch.setattr(sys, "stderr", terminal)
   progress = metrics.Progress("maxl/train", 10, 30)
   progress.show(20, "loss 1.0")
