@@ -5,9 +5,12 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+
+from metaaux import feed, methods, train
+from metaaux import stage as stage_lib
 
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
@@ -29,6 +32,26 @@ def machine(clock: str) -> str:
     f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
     f"jax {jax.__version__}, {clock} time"
   )
+
+
+class Training(NamedTuple):
+  """The only stage of a run, at its start, and its compiled update."""
+
+  run: feed.Run
+  stage: stage_lib.Stage
+  states: Any
+  update: Callable[..., tuple[Any, Any]]
+
+
+def training(config: Any) -> Training:
+  """A config's run as the loop would begin it; nothing is written."""
+  run = feed.open_run(config)
+  (stage,) = methods.make(
+    config, run.problem.spec, axis_name=run.plan.axis_name
+  )
+  loop = train.Loop(run, stage, 0, None, None, lambda: False, "", {})
+  update = train.compile_update(run, stage, stage.phase(0))
+  return Training(run, stage, train.initial_states(loop, None, 0), update)
 
 
 def ms_per_step(

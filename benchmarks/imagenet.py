@@ -78,16 +78,11 @@ def assembled(config: Any) -> tuple[Any, tuple[Any, ...]]:
   """The compiled-to-be update of the training stage, and its arguments."""
   import numpy as np
 
-  from metaaux import feed, methods, train
+  from benchmarks import blocks
+  from metaaux import feed
 
-  run = feed.open_run(config)
-  (stage,) = methods.make(
-    config, run.problem.spec, axis_name=run.plan.axis_name
-  )
-  loop = train.Loop(run, stage, 0, None, None, lambda: False, "", {})
-  states = train.initial_states(loop, None, 0)
+  run, stage, states, update = blocks.training(config)
   inputs = feed.inputs_at(run, stage, 0, None).value
-  update = train.compile_update(run, stage, stage.phase(0))
   return update, (states, inputs, run.pool, np.int32(0))
 
 

@@ -61,16 +61,10 @@ def measure(steps: int, **changes: Any) -> dict[str, Any]:
   import jax
   import numpy as np
 
-  from metaaux import feed, methods, parallel, train
+  from benchmarks import blocks
+  from metaaux import feed, parallel
 
-  config = config_of(**changes)
-  run = feed.open_run(config)
-  (stage,) = methods.make(
-    config, run.problem.spec, axis_name=run.plan.axis_name
-  )
-  loop = train.Loop(run, stage, 0, None, None, lambda: False, "", {})
-  states = train.initial_states(loop, None, 0)
-  update = train.compile_update(run, stage, stage.phase(0))
+  run, stage, states, update = blocks.training(config_of(**changes))
 
   def flat(tree: Any) -> np.ndarray:
     leaves = jax.tree.leaves(tree)
