@@ -8,8 +8,10 @@ host nothing here does anything.
 
 import contextlib
 import hashlib
+import inspect
 import json
 import os
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -42,17 +44,20 @@ def connect(
   Raises:
     UserError: nothing says what is None, or the others cannot be reached.
   """
-  # Our own handler sees SIGTERM and finishes the step; JAX's would replace it.
-  jax.config.update("jax_enable_preemption_service", False)
+  handler = signal.getsignal(signal.SIGTERM)
+  initialize, more = jax.distributed.initialize, {}
+  # Older versions always wait five minutes for hosts that do not end with us.
+  if "shutdown_timeout_seconds" in inspect.signature(initialize).parameters:
+    more["shutdown_timeout_seconds"] = PATIENCE_SECS
   try:
-    jax.distributed.initialize(
+    initialize(
       coordinator,
       num_hosts,
       host,
       # With all of the three known, nothing is looked for.
       cluster_detection_method="deactivate" if coordinator else None,
       heartbeat_timeout_seconds=PATIENCE_SECS,
-      shutdown_timeout_seconds=PATIENCE_SECS,
+      **more,
     )
   except (ValueError, RuntimeError) as error:
     reason = str(error).splitlines()[0]
@@ -60,6 +65,8 @@ def connect(
       f"the hosts of the run cannot be joined ({reason}); give "
       "--coordinator=ADDRESS:PORT --num_hosts=N --host=I, or start it with srun"
     ) from error
+  # JAX has put its own in the place of the one that finishes the step.
+  signal.signal(signal.SIGTERM, handler)
 
 
 @contextlib.contextmanager
