@@ -185,8 +185,14 @@ def test_markdown_file_and_errors(tmp_path, capsys):
   assert table.main([f"--workdir={tmp_path}", f"--output={file}"]) == 0
   lines = file.read_text().splitlines()
   assert lines[0].startswith("| method") and lines[4] == ""
-  assert "- maxl: minus single over the 1 seeds of both." in lines
+  assert "- maxl: minus single over the 1 seed of both." in lines
+  assert "left out" not in file.read_text()
+  write(tmp_path, "uniform", [0.5], config={"num_steps": 7})
+  (tmp_path / "uniform" / "result.json").unlink()
   capsys.readouterr()
+  assert table.main([f"--workdir={tmp_path}"]) == 0
+  line = f"not finished, left out: {tmp_path}/uniform"
+  assert capsys.readouterr().out.splitlines()[-1] == line
   (tmp_path / "maxl" / "result.json").write_text("{}")
   for command in (
     ["--workdir=/missing"],
