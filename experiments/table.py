@@ -98,6 +98,12 @@ def notes(compared: Comparison, baseline: str) -> list[str]:
   lines = [
     "± is half a 95% t-interval over seeds; differences are paired by seed."
   ]
+  averaged = {
+    row.result.get("averaged_evaluations", 1) for row in compared.rows
+  }
+  if max(averaged) > 1:
+    span = " to ".join(map(str, sorted({min(averaged), max(averaged)})))
+    lines.append(f"A seed's figure is the mean of its last {span} evaluations.")
   papers = []
   for row in compared.rows:
     if row.pairs and row.pairs < row.seeds:
