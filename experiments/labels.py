@@ -108,6 +108,7 @@ def draw(
   for name, value in (("classes", num_classes), ("labels", num_labels)):
     if value < 1:
       raise UserError(f"--{name}={value} is out of range; use 1 or more")
+  output_lib.check_matplotlib()
   output_lib.figure(
     gallery(generated(workdir), num_classes, num_labels), output
   )

@@ -1,5 +1,6 @@
 """Files that are either absent or complete, also after a crash."""
 
+import importlib.util
 import os
 from collections.abc import Callable
 from typing import Any
@@ -55,17 +56,20 @@ def figure(drawn: Any, path: str) -> None:
   write(path, lambda partial: drawn.savefig(partial, dpi=150, format=kind))
 
 
+def check_matplotlib() -> None:
+  """Before much is read for a picture; UserError if it could not be drawn."""
+  if importlib.util.find_spec("matplotlib") is None:
+    raise UserError("matplotlib is missing; pip install 'metaaux[report]'")
+
+
 def new_figure(width: float, height: float) -> Any:
   """An empty matplotlib figure, in inches; only here is matplotlib needed.
 
   Raises:
     UserError: matplotlib is missing.
   """
-  try:
-    from matplotlib.figure import Figure
-  except ImportError:
-    raise UserError(
-      "matplotlib is missing; pip install 'metaaux[report]'"
-    ) from None
+  check_matplotlib()
+  from matplotlib.figure import Figure
+
   # A figure without pyplot draws with Agg, whatever the screen.
   return Figure(figsize=(width, height), layout="constrained")

@@ -15,6 +15,9 @@ from metaaux import data, fingerprint, rundir
 from metaaux.embeddings import file
 from metaaux.errors import UserError
 
+# Methods that cluster all images of the pool.
+_CLUSTERING = ("joint", "meta_mtl")
+
 
 class Clusters(NamedTuple):
   """Partitions of one seed; n is the number of images that were clustered.
@@ -110,6 +113,11 @@ def _partitions(workdir: str, config: Any, seed: int) -> _File:
           "[tasks, images]; remove it and run again"
         )
       return found
+  if config.method not in _CLUSTERING:
+    raise UserError(
+      f"a run of method {config.method!r} makes no clusters of all images; "
+      f"give one of {' or '.join(_CLUSTERING)}"
+    )
   raise UserError(
     f"no partitions of seed {seed} in {' or '.join(folders)} (no {name} of "
     f"this config); a run of method {config.method!r} with partition.labels="

@@ -4,10 +4,14 @@ import base64
 import io
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from markupsafe import Markup
+
+from metaaux.metrics import count as count
+
+if TYPE_CHECKING:
+  from markupsafe import Markup
 
 # No line ends here.
 NBSP = "\N{NO-BREAK SPACE}"
@@ -35,7 +39,7 @@ _MAX_SIDE, _PNG_SIDE = 48, 16
 class Figure(NamedTuple):
   """A drawing with what it says in words."""
 
-  svg: Markup
+  svg: "Markup"
   alt: str
   caption: str
 
@@ -85,13 +89,14 @@ class Section(NamedTuple):
   notes: Sequence[str] = ()
 
 
-def svg(figure: Any, name: str) -> Markup:
+def svg(figure: Any, name: str) -> "Markup":
   """A matplotlib figure as an element of the page, in the page's colours.
 
   Args:
     figure: drawn; its texts become texts of the page.
     name: unlike that of any other figure of the page; begins its identifiers.
   """
+  from markupsafe import Markup
   from matplotlib import rc_context
 
   for axes in figure.axes:
@@ -208,8 +213,3 @@ def legend(figure: Any) -> None:
     columnspacing=1.2,
     handletextpad=0.5,
   )
-
-
-def count(number: int, noun: str) -> str:
-  """`1 seed`, `5 seeds`."""
-  return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

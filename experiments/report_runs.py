@@ -70,20 +70,28 @@ def find(folder: str) -> list[Entry]:
       raise
     finished = []
   found = results_lib.in_order([*finished, *begun])
-  keys = results_lib.setting_keys(found)
+  # As the table calls them; what is left over makes no name longer.
+  named = _names(found) | _names(finished)
   return [
     Entry(
-      result=result,
-      label=label,
-      setting=results_lib.setting(result, keys),
+      result,
+      *named[result["workdir"]],
       finished="mean" in result,
       rows=metrics.read_rows(os.path.join(result["workdir"], rundir.METRICS)),
       stored=_stored(result["workdir"]),
     )
-    for result, label in zip(
-      found, results_lib.labels(found, keys), strict=True
-    )
+    for result in found
   ]
+
+
+def _names(found: Sequence[Result]) -> dict[str, tuple[str, str]]:
+  """Workdir -> label and setting, as far as they differ among these runs."""
+  keys = results_lib.setting_keys(found)
+  labels = results_lib.labels(found, keys)
+  return {
+    result["workdir"]: (label, results_lib.setting(result, keys))
+    for result, label in zip(found, labels, strict=True)
+  }
 
 
 def _stored(workdir: str) -> Mapping[str, Any]:

@@ -98,11 +98,18 @@ def notes(compared: Comparison, baseline: str) -> list[str]:
   lines = [
     "± is half a 95% t-interval over seeds; differences are paired by seed."
   ]
+  averaged = {
+    row.result.get("averaged_evaluations", 1) for row in compared.rows
+  }
+  if max(averaged) > 1:
+    span = " to ".join(map(str, sorted({min(averaged), max(averaged)})))
+    lines.append(f"A seed's figure is the mean of its last {span} evaluations.")
   papers = []
   for row in compared.rows:
     if row.pairs and row.pairs < row.seeds:
       lines.append(
-        f"{row.label}: minus {baseline} over the {row.pairs} seeds of both."
+        f"{row.label}: minus {baseline} over the "
+        f"{metrics.count(row.pairs, 'seed')} of both."
       )
     if row.paper is not None:
       papers.append(
@@ -156,6 +163,12 @@ def _record(row: Row, keys: Sequence[str]) -> dict[str, Any]:
 
 def _percent(value: float | None) -> str:
   return "" if value is None else f"{100 * value:.4f}"
+
+
+def _left_out(folder: str) -> list[str]:
+  """A line if runs of the folder are not finished."""
+  names = [run["workdir"] for run in results_lib.unfinished(folder)]
+  return [f"not finished, left out: {', '.join(names)}"] if names else []
 
 
 def _run(argv: Sequence[str]) -> None:
@@ -218,7 +231,7 @@ def _run(argv: Sequence[str]) -> None:
     text = comma_separated(compared)
   else:
     table = markdown(cells(compared, flags.baseline))
-    below = notes(compared, flags.baseline)
+    below = [*notes(compared, flags.baseline), *_left_out(flags.workdir)]
     # In a file it has to be markdown; on a terminal plain lines read better.
     listed = [f"- {line}" for line in below] if flags.output else below
     gap = ["", *listed] if flags.output else listed

@@ -244,7 +244,7 @@ def _print(flags: Any) -> None:
   figure = metrics.format_ci(*metrics.mean_ci([r["accuracy"] for r in rows]))
   print(
     f"{flags.dataset or config.dataset}, {flags.split}: accuracy {figure} % "
-    f"({len(rows)} seeds, {rows[0]['examples']} examples)"
+    f"({metrics.count(len(rows), 'seed')}, {rows[0]['examples']} examples)"
   )
 
 

@@ -174,9 +174,12 @@ def _run(argv: Sequence[str], received: Mapping[str, int]) -> None:
   if result is None:
     return
   figure = metrics.format_ci(result["mean"], result["ci95"])
+  seeds = metrics.count(len(result["per_seed"]), "seed")
+  of = result.get("averaged_evaluations", 1)
+  averaged = f", mean of the last {of} evaluations" if of > 1 else ""
   print(
     f"{result['method']} on {result['dataset']}: test {result['metric']} "
-    f"{figure} % ({len(result['per_seed'])} seeds, {result['steps']} steps)"
+    f"{figure} % ({seeds}, {result['steps']} steps{averaged})"
   )
   print(os.path.join(workdir, rundir.RESULT))
 

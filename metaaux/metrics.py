@@ -50,6 +50,11 @@ def format_ci(mean: float, half: float | None, *, percent: bool = True) -> str:
   return text if half is None else f"{text} ± {scale * half:.2f}"
 
 
+def count(number: int, noun: str) -> str:
+  """`1 seed`, `5 seeds`."""
+  return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def write_json(path: str, value: Any) -> None:
   """Writes a file that is either absent or complete, also after a crash."""
   text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False)

@@ -14,6 +14,28 @@ from metaaux.stage import Stage
 Seeded = Any
 Row = dict[str, Any]
 
+# Class names of a longer list.
+_SHOWN = 10
+
+
+def announce(run: Run, done: int) -> None:
+  """One line: what is trained on which data, and what is done already.
+
+  Args:
+    run: that begins or goes on.
+    done: updates of all stages that its newest checkpoint holds.
+  """
+  problem = run.problem
+  names = problem.primary_names
+  shown = ", ".join(names if len(names) <= _SHOWN else (*names[:_SHOWN], "..."))
+  train, test = problem.train.shape[1], problem.tested().shape[1]
+  size = "x".join(map(str, problem.spec.image_shape))
+  begun = f"; goes on after {metrics.count(done, 'step')}" if done else ""
+  metrics.say(
+    f"{run.config.method} on {run.config.dataset}: {train} training and {test} "
+    f"test images of {size}, {len(names)} classes ({shown}){begun}"
+  )
+
 
 class StepLog:
   """Collects the metrics of steps and writes them an interval at a time.

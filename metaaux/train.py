@@ -125,6 +125,7 @@ def _train_stages(
 
     done, known = hosts.on_first(recover)
     scores.update(known)
+    step_log.announce(run, done)
     target = path if managers else os.devnull
     raw = stack.enter_context(open(target, "ab", buffering=0))
     file = metrics.RowFile(raw, events[0] if events else None)

@@ -123,7 +123,7 @@ def test_unfinished_runs(tmp_path, capsys):
   assert status == 0
   assert "single, trained on digits for 10 of 20 steps" in out
   accuracy = f"{100 * last_rows(workdir)['test'][0]['accuracy']:.2f}"
-  assert f"digits, test: accuracy {accuracy} % (1 seeds" in out
+  assert f"digits, test: accuracy {accuracy} % (1 seed," in out
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,13 @@ def test_a_run_without_clusters_says_so(tmp_path):
     partition_files.load(str(tmp_path))
 
 
+def test_a_method_without_clusters_is_named(tmp_path):
+  write(tmp_path, method="maxl")
+  (tmp_path / "cache" / "partitions-seed0-4567.npz").unlink()
+  with pytest.raises(UserError, match=r"'maxl' makes .*one of joint or meta_"):
+    partition_files.load(str(tmp_path))
+
+
 def test_largest_clusters_and_their_samples():
   row = np.repeat(np.arange(30), np.arange(1, 31))
   shown = clusters.largest(row)

@@ -211,8 +211,12 @@ def test_a_finished_run_is_printed_without_its_data(tmp_path, config, capsys):
   first = here(*flags, capsys=capsys)
   assert first[0] == 0
   result = json.loads((workdir / "result.json").read_text())
-  assert f"test accuracy {100 * result['mean']:.2f} % (1 seeds, 6" in first[1]
+  assert f"test accuracy {100 * result['mean']:.2f} % (1 seed, 6 " in first[1]
   assert str(workdir / "result.json") in first[1]
+  size = "48 training and 60 test images of 8x8x1, 2 classes (0, 1)\n"
+  assert size in first[2]
+  of = result["averaged_evaluations"]
+  assert of > 1 and f", mean of the last {of} evaluations)" in first[1]
   os.unlink(tmp_path / "data.npz")
   assert here(*flags, capsys=capsys) == (0, first[1], "")
   # Another config is refused, and nothing is touched.

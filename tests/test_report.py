@@ -1,6 +1,8 @@
 """The page itself: what is on it, and what it does without."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pages
@@ -176,6 +178,28 @@ def test_an_unfinished_run_has_its_curve_and_no_place_in_the_table(tmp_path):
   (alt, *_) = page.drawings
   assert "maxl (unfinished) 65.0" in alt and "single 55.0" in alt
   assert "single reaches 55.00" in page.text.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_an_unfinished_run_makes_no_name_longer(tmp_path):
+  pages.finished(tmp_path, "single", [0.5, 0.6])
+  pages.finished(tmp_path, "maxl", [0.6, 0.7], num_steps=7, labels_per_class=9)
+  (tmp_path / "maxl" / "result.json").unlink()
+  page = pages.check(report.render(str(tmp_path)))
+  text = page.text.replace("\N{NO-BREAK SPACE}", " ")
+  assert "single reaches 55.00" in text
+  assert "maxl num_steps=7 labels_per_class=9 (unfinished): unfinished" in text
+
+
+def test_what_is_missing_is_said():
+  code = (
+    "import sys; sys.modules |= {'jinja2': None, 'markupsafe': None}\n"
+    "from experiments import report; sys.exit(report.main(['--workdir=.']))"
+  )
+  done = subprocess.run(
+    [sys.executable, "-c", code], capture_output=True, text=True
+  )
+  message = "error: jinja2 is missing; pip install 'metaaux[report]'\n"
+  assert (done.returncode, done.stderr) == (2, message)
 
 
 def test_what_a_run_says_is_text_not_markup(tmp_path):

@@ -218,6 +218,7 @@ def test_stopped_by_a_signal(place, reference, tmp_path, number, status):
   assert not (tmp_path / "result.json").exists()
   assert evaluate.restore(str(tmp_path)).step == newest
   place.finish(tmp_path)
+  assert f"; goes on after {newest} steps\n" in place.stderr()
   assert_same_end(tmp_path, reference)
   # Averages over an interval that was cut in two differ; nothing else does.
   assert rows_of(tmp_path, evaluations=True) == rows_of(

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from experiments import results, table
+from experiments import compare, results, table
 from metaaux import config as config_lib
 from metaaux.errors import UserError
 
@@ -185,8 +185,14 @@ def test_markdown_file_and_errors(tmp_path, capsys):
   assert table.main([f"--workdir={tmp_path}", f"--output={file}"]) == 0
   lines = file.read_text().splitlines()
   assert lines[0].startswith("| method") and lines[4] == ""
-  assert "- maxl: minus single over the 1 seeds of both." in lines
+  assert "- maxl: minus single over the 1 seed of both." in lines
+  assert "left out" not in file.read_text()
+  write(tmp_path, "uniform", [0.5], config={"num_steps": 7})
+  (tmp_path / "uniform" / "result.json").unlink()
   capsys.readouterr()
+  assert table.main([f"--workdir={tmp_path}"]) == 0
+  line = f"not finished, left out: {tmp_path}/uniform"
+  assert capsys.readouterr().out.splitlines()[-1] == line
   (tmp_path / "maxl" / "result.json").write_text("{}")
   for command in (
     ["--workdir=/missing"],
@@ -196,6 +202,26 @@ def test_markdown_file_and_errors(tmp_path, capsys):
   ):
     assert table.main(command) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_what_a_figure_averages_is_said(tmp_path):
+  for name, averaged in (("single", 2), ("maxl", 5)):
+    write(tmp_path, name, [0.5, 0.6, 0.7])
+    path = tmp_path / name / "result.json"
+    found = json.loads(path.read_text()) | {"averaged_evaluations": averaged}
+    path.write_text(json.dumps(found))
+
+  def notes(folder):
+    return table.notes(
+      compare.compare(results.load(str(folder)), "single"), "single"
+    )
+
+  assert "A seed's figure is the mean of its last 2 to 5 evaluations." in notes(
+    tmp_path
+  )
+  assert "A seed's figure is the mean of its last 2 evaluations." in notes(
+    tmp_path / "single"
+  )
 
 
 def test_another_metric_takes_the_place_of_accuracy(tmp_path, capsys):

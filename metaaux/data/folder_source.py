@@ -42,7 +42,7 @@ def load(where: str, part: slices.Slice) -> arrays.Source:
 
   Raises:
     UserError: no folder, no images, fewer than two classes, a file that cannot
-      be decoded, or images of different sizes.
+      be decoded, or images of different sizes where `part.side` is 0.
   """
   root = pathlib.Path(where).expanduser()
   if not root.is_dir():
@@ -51,11 +51,12 @@ def load(where: str, part: slices.Slice) -> arrays.Source:
   names, splits = _list_domains(root, domains) if domains else _list(root)
   slices.check_name(part, splits, f"folder:{where}")
   everything = [path for files in splits.values() for path in files.paths]
-  num_channels = _num_channels(everything)
+  num_channels = _num_channels(everything, one_size=not part.side)
   paths, ids, domain_ids = splits[part.name]
   start, stop = part.bounds(len(paths))
   pixels = images.in_threads(
-    lambda path: images.decode(path, num_channels), paths[start:stop]
+    lambda path: images.fit(images.decode(path, num_channels), part.side),
+    paths[start:stop],
   )
   level = str(len(names))
   labels, all_names = {level: ids[start:stop]}, {level: names}
@@ -182,14 +183,15 @@ def _divided(files: _Files) -> dict[str, _Files]:
   }
 
 
-def _num_channels(paths: list[pathlib.Path]) -> int:
-  """1 if all images are grey, else 3; UserError unless they have one size."""
+def _num_channels(paths: list[pathlib.Path], *, one_size: bool) -> int:
+  """1 if all images are grey, else 3; UserError if sizes have to agree."""
   headers = images.in_threads(images.header, paths)
   first = headers[0]
   for path, other in zip(paths, headers, strict=True):
-    if (other.width, other.height) != (first.width, first.height):
+    if one_size and (other.width, other.height) != (first.width, first.height):
       raise UserError(
         f"{paths[0]} is {first.width}x{first.height}, {path} is "
-        f"{other.width}x{other.height}; resize the images to one size"
+        f"{other.width}x{other.height}; resize the images to one size, or "
+        "let image_side do it, e.g. --config.image_side=32"
       )
   return 3 if any(h.colour for h in headers) else 1

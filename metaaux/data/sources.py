@@ -4,6 +4,7 @@ A new kind is a function (what follows the colon, slice) -> Source, and one line
 in `SOURCES`; code outside the package is reached by `python:MODULE:FUNCTION`.
 """
 
+import os
 from collections.abc import Callable
 
 from metaaux.data import (
@@ -64,7 +65,7 @@ def load(
   if kind not in SOURCES or bool(where) != (kind != "digits"):
     raise UserError(
       f"dataset '{source}' is not understood; use digits, tfds:NAME, "
-      "npz:PATH, folder:PATH or python:MODULE:FUNCTION"
+      "npz:PATH, folder:PATH or python:MODULE:FUNCTION" + _meant(source)
     )
   parts = slices.parse(split)
   origin = f"{source}, split '{split}'"
@@ -86,6 +87,13 @@ def load(
     for part in parts
   ]
   return selection.join(pieces, origin)
+
+
+def _meant(source: str) -> str:
+  """What a bare path should have been."""
+  if os.path.isdir(os.path.expanduser(source)):
+    return f" (did you mean 'folder:{source}'?)"
+  return f" (did you mean 'npz:{source}'?)" if source.endswith(".npz") else ""
 
 
 def _selected(

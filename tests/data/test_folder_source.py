@@ -134,6 +134,9 @@ def test_sizes_differ(tmp_path):
   with pytest.raises(UserError, match=pattern) as caught:
     _load(tmp_path)
   assert "odd.png is 7x5" in str(caught.value)
+  # The middle of each, at the side that is asked for.
+  resized = sources.load(f"folder:{tmp_path}", "train", side=4)
+  assert resized.images.shape[1:] == (4, 4, 3)
 
 
 def test_truncated_image(tmp_path):

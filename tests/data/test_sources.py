@@ -54,6 +54,13 @@ def test_unknown_kinds(source):
     sources.load(source, "train")
 
 
+def test_a_bare_path_is_understood_by_half(tmp_path):
+  with pytest.raises(UserError, match=rf"did you mean 'folder:{tmp_path}'\?"):
+    sources.load(str(tmp_path), "train")
+  with pytest.raises(UserError, match=r"did you mean 'npz:a\.npz'\?"):
+    sources.load("a.npz", "train")
+
+
 def test_unknown_split():
   with pytest.raises(UserError, match="no split 'valid'; its splits: test, tr"):
     sources.load("digits", "valid[:50%]")
