@@ -6,7 +6,15 @@ import pathlib
 import subprocess
 import sys
 
+import jax
+
 ROOT = pathlib.Path(__file__).parents[1]
+
+# For processes whose time goes into compiling, as conftest has it for tests;
+# newer versions of JAX do not know the flag.
+QUICK = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "true"}
+if jax.__version_info__ < (0, 11):
+  QUICK["XLA_FLAGS"] = "--xla_cpu_use_fusion_emitters=false"
 
 CONFIG = """
 from metaaux import config as config_lib

@@ -88,12 +88,8 @@ def started(folder, *flags, joining=None, count=2):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # As conftest has it: nearly all of the time goes into compiling.
         env=command.environment(
-          tests,
-          JAX_NUM_CPU_DEVICES="2",
-          JAX_DISABLE_MOST_OPTIMIZATIONS="true",
-          **more,
+          tests, JAX_NUM_CPU_DEVICES="2", **command.QUICK, **more
         ),
       )
     )

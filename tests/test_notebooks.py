@@ -7,17 +7,12 @@ import subprocess
 import sys
 
 import command
-import jax
 import pytest
 
 from experiments import write_notebooks
 
 SCRIPTS = write_notebooks.scripts()
 NAMES = sorted(SCRIPTS)
-# Compiling takes most of the time; see conftest.
-QUICK = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-if jax.__version_info__ < (0, 11):
-  QUICK["XLA_FLAGS"] = "--xla_cpu_use_fusion_emitters=false"
 
 
 def cells(text):
@@ -101,7 +96,7 @@ def run(folder, name, before=("", ""), **changes):
     assert count == 1, key
   (folder / f"{name}.py").write_text(text)
   # No prepared data set, so that all machines run the same.
-  env = command.environment(TFDS_DATA_DIR=str(folder / "none"), **QUICK)
+  env = command.environment(TFDS_DATA_DIR=str(folder / "none"), **command.QUICK)
   return subprocess.run(
     [sys.executable, f"{name}.py"],
     capture_output=True,

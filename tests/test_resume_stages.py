@@ -89,7 +89,7 @@ class Place:
       ],
       capture_output=True,
       text=True,
-      env=command.environment(JAX_DISABLE_MOST_OPTIMIZATIONS="1"),
+      env=command.environment(**command.QUICK),
     )
 
   def die(self, workdir, death):
