@@ -61,6 +61,8 @@ def test_a_second_signal_ends_at_once():
 
 def test_listening_ends_with_its_block(capfd):
   numbers = (signal.SIGTERM, signal.SIGINT)
+  # A shell that starts the tests in the background has interrupts ignored.
+  first = signal.signal(signal.SIGINT, signal.default_int_handler)
   before = [signal.getsignal(number) for number in numbers]
   with pytest.raises(ValueError, match="a defect"), cli.listening() as received:
     signal.raise_signal(signal.SIGINT)
@@ -71,6 +73,7 @@ def test_listening_ends_with_its_block(capfd):
   # As in a notebook: the next interrupt is one of Python again.
   with pytest.raises(KeyboardInterrupt):
     signal.raise_signal(signal.SIGINT)
+  signal.signal(signal.SIGINT, first)
 
 
 def test_help(tmp_path):
