@@ -109,12 +109,14 @@ def check_hosts(run: Run) -> None:
   Raises:
     UserError: one has not.
   """
-  if hosts.count() == 1:
-    return
-  pool, test = run.problem.pool, run.problem.test
-  arrays = [*pool.values(), *test.values(), run.problem.train]
-  seen = [fingerprint.of(np.asarray(x)) for x in arrays]
-  hosts.check_same("their data", f"{seen} {sorted(run.tests)}")
+
+  def data_of_host() -> list[Any]:
+    pool, test = run.problem.pool, run.problem.test
+    arrays = [*pool.values(), *test.values(), run.problem.train]
+    seen = [fingerprint.of(np.asarray(x)) for x in arrays]
+    return [*seen, *sorted(run.tests)]
+
+  hosts.check_same("their data", data_of_host)
 
 
 def key_of(seed: Array, purpose: str) -> Key:

@@ -185,19 +185,19 @@ def tree_of_first(make: Callable[[], Tree], template: Tree) -> Tree:
   return broadcast(made[0] if made else template)
 
 
-def check_same(what: str, value: Any) -> None:
+def check_same(what: str, value: Callable[[], Any]) -> None:
   """Finds out whether all hosts have the same, before they hang over it.
 
   Args:
     what: "their data", for the message.
-    value: something that JSON holds.
+    value: returns something that JSON holds; with one host not called.
 
   Raises:
     UserError: some host has another value than the first; on all hosts.
   """
   if count() == 1:
     return
-  text = json.dumps(value, sort_keys=True).encode()
+  text = json.dumps(value(), sort_keys=True).encode()
   own = np.frombuffer(hashlib.sha256(text).digest(), np.uint8)
   all_HxB = np.asarray(multihost_utils.process_allgather(own))
   others = np.flatnonzero((all_HxB != all_HxB[0]).any(1)).tolist()

@@ -78,7 +78,7 @@ def train_and_evaluate(
   """
   started = time.time()
   config_lib.validate(config)
-  hosts.check_same("their config or versions", rundir.contents(config))
+  hosts.check_same("their config or versions", lambda: rundir.contents(config))
   finished = None
   if not overwrite:
     finished = hosts.on_first(lambda: rundir.finished(workdir, config))
