@@ -189,27 +189,45 @@ def test_a_dead_host_ends_the_other_and_the_run_resumes(tmp_path, dies):
   assert len(set(steps)) == len(steps) / 2 == steps[-1] / 2
 
 
+def by_slurm(host):
+  """Flags and variables of a host that srun has started."""
+  return ("--distributed",), {
+    "SLURM_JOB_ID": "4711",
+    "SLURM_STEP_NODELIST": "localhost",
+    "SLURM_NTASKS": "2",
+    "SLURM_PROCID": str(host),
+    "SLURM_LOCALID": str(host),
+  }
+
+
 @pytest.mark.slow
 def test_slurm_says_who_is_there(tmp_path):
   """With the variables that srun sets; what is wrong, all hosts say."""
-
-  def joining(host):
-    return ("--distributed",), {
-      "SLURM_JOB_ID": "4711",
-      "SLURM_STEP_NODELIST": "localhost",
-      "SLURM_NTASKS": "2",
-      "SLURM_PROCID": str(host),
-      "SLURM_LOCALID": str(host),
-    }
-
   flag = write_config(tmp_path, "single")
-  with started(tmp_path, flag, joining=joining) as processes:
+  with started(tmp_path, flag, joining=by_slurm) as processes:
     assert ends(processes)[0] == [0, 0]
-  with started(tmp_path, flag, "--config.seed=5", joining=joining) as processes:
+  with started(
+    tmp_path, flag, "--config.seed=5", joining=by_slurm
+  ) as processes:
     statuses, _, errors = ends(processes)
   assert statuses == [2, 2]
   for text in errors:
     assert "holds a run with another config: seed (0 -> 5)" in text
+
+
+@pytest.mark.slow
+def test_hosts_that_differ_are_told_so(tmp_path):
+  def joining(host):
+    flags, variables = by_slurm(host)
+    return (*flags, f"--config.seed={host}"), variables
+
+  flag = write_config(tmp_path, "single")
+  with started(tmp_path, flag, joining=joining) as processes:
+    statuses, _, errors = ends(processes)
+  assert statuses == [2, 2]
+  for text in errors:
+    assert "hosts [1] of 2 differ from host 0 in their config" in text
+  assert not (tmp_path / "run").exists()
 
 
 def test_one_host_needs_no_other():
