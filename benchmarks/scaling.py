@@ -1,12 +1,14 @@
 """Step times over devices and seeds, and whether devices change a number.
 
-  python -m benchmarks.scaling [--steps=30] [--batch_size=64] [--only=seeds]
+  python -m benchmarks.scaling [--steps=30] [--batch_size=64] [--rounds=3]
+                               [--only=seeds] [--widths=16,32]
 
 Trains MAXL on scikit-learn's digits. First on 1, 2 and 4 devices, under pmap
 and by jit over a mesh: the time of a step, and how far the hypergradient of the
 first step and the parameters after ten are from those of one device. Then 1, 4
 and 8 seeds, in a loop and under vmap: the time of a step of all of them, which
-form is faster, and which one `seeds=auto` takes. The devices are virtual ones
+form is faster, and which one `seeds=auto` takes; processes of both take turns,
+and a time is the median over the rounds. The devices are virtual ones
 on the same cores, so that their times say what the division costs and not what
 it gains; --accelerators takes the machine's own, of which it needs four. Seeds
 run on the machine's accelerator, where it has one. Ends with status 1 if
@@ -22,6 +24,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 DEVICES = (1, 2, 4)
@@ -141,26 +144,34 @@ def over_devices(steps: int, batch_size: int, virtual: bool) -> bool:
   return met
 
 
-def over_seeds(steps: int, batch_size: int) -> bool:
+def over_seeds(
+  steps: int, batch_size: int, rounds: int, widths: Sequence[int]
+) -> bool:
   """Prints a line for each number of seeds; whether `auto` chooses well."""
   print("seeds  loop ms  vmap ms  auto")
   met = True
   for seeds in SEEDS:
-    found = {
-      form: in_process(
-        1,
-        steps,
-        parallel="none",
-        seeds=form,
-        num_seeds=seeds,
-        batch_size=batch_size,
-      )
-      for form in ("loop", "vmap")
-    }
-    chosen = "vmap" if found["loop"]["auto"] else "loop"
-    ms = {form: each["ms"] for form, each in found.items()}
+    run = functools.partial(
+      in_process,
+      1,
+      steps,
+      parallel="none",
+      num_seeds=seeds,
+      batch_size=batch_size,
+      **{"model.widths": widths},
+    )
+    found = {"loop": [], "vmap": []}
+    for _ in range(rounds):
+      for form, runs in found.items():
+        runs.append(run(seeds=form))
+    first = found["loop"][0]
     if seeds == SEEDS[0]:
-      print(f"on {found['loop']['kind']}")
+      print(f"on {first['kind']}")
+    chosen = "vmap" if first["auto"] else "loop"
+    ms = {
+      form: statistics.median(each["ms"] for each in runs)
+      for form, runs in found.items()
+    }
     well = ms[chosen] <= SLACK * min(ms.values())
     met = met and well
     print(
@@ -178,6 +189,8 @@ def main() -> None:
   )
   parser.add_argument("--steps", type=int, default=30)
   parser.add_argument("--batch_size", type=int, default=64)
+  parser.add_argument("--rounds", type=int, default=3, help="of seeds")
+  parser.add_argument("--widths", default="16,32", help="channels, for seeds")
   parser.add_argument("--accelerators", action="store_true")
   parser.add_argument("--only", choices=("devices", "seeds"))
   parser.add_argument("--request", default="", help=argparse.SUPPRESS)
@@ -191,7 +204,11 @@ def main() -> None:
   if options.only != "seeds":
     met = over_devices(options.steps, options.batch_size, virtual)
   if options.only != "devices":
-    met = over_seeds(options.steps, options.batch_size) and met
+    widths = [int(width) for width in options.widths.split(",")]
+    seeds = over_seeds(
+      options.steps, options.batch_size, options.rounds, widths
+    )
+    met = seeds and met
   sys.exit(not met)
 
 

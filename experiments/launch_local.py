@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from experiments import sweep_job
 from experiments.launcher import Launcher, Options, problem
 from experiments.sweep_job import Job
+from metaaux import threads
 
 
 def core_sets(available: Sequence[int], workers: int, cores: int) -> list[set]:
@@ -20,16 +21,9 @@ def core_sets(available: Sequence[int], workers: int, cores: int) -> list[set]:
   ]
 
 
-def available_cores() -> list[int]:
-  """Numbers of the cores that this process may use."""
-  if hasattr(os, "sched_getaffinity"):
-    return sorted(os.sched_getaffinity(0))
-  return list(range(os.cpu_count() or 1))
-
-
 def open_launcher(options: Options) -> Launcher:
   """See `launcher.Launcher`; a worker is a thread that waits for a process."""
-  available = available_cores()
+  available = threads.available_cores()
   workers = options.workers or max(1, len(available) // max(1, options.cores))
   cores = options.cores or max(1, len(available) // workers)
   sets: queue.SimpleQueue[set] = queue.SimpleQueue()

@@ -5,12 +5,12 @@ is run over all seeds and all devices. Two independent choices are made here and
 are never seen by a method:
 
 * devices: `pmap` or `jit` over a mesh where there are several, `jit` on one;
-* seeds: `vmap` on accelerators, one after another through one compiled program
-  on CPU, where batched convolutions are several times slower.
+* seeds: `vmap` on accelerators; a loop over one compiled program on CPU, whose
+  cores take several seeds at a time: batched convolutions are slow there.
 
-Values that belong to the seeds ("seeded" below) are a tuple of trees when seeds
-run one after another, and one tree with a leading seed axis under `vmap`; with
-several devices every leaf has the device axis in front of that. On the host a
+Values that belong to the seeds ("seeded" below) are a tuple of trees in a loop
+over seeds, and one tree with a leading seed axis under `vmap`; with several
+devices every leaf has the device axis in front of that. On the host a
 seeded tree always has the seed axis first and no device axis, whatever runs it.
 """
 
@@ -21,7 +21,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from metaaux import hosts
+from metaaux import hosts, threads
 from metaaux.errors import UserError
 
 AXIS = "devices"
@@ -164,13 +164,14 @@ def compile_step(
     compiled = jax.jit(one, donate_argnums=donated)
   if run.vmap_seeds:
     return compiled
+  calls = [compiled] * run.num_seeds
+  if not run.is_mapped and run.devices[0].platform == "cpu":
+    calls = threads.callers(compiled, run.num_seeds)
 
-  def over_seeds(
-    states: Seeded, inputs: Seeded, shared: Tree, arg: Any
-  ) -> tuple:
+  def over_seeds(states: Seeded, inputs: Seeded, *common: Any) -> tuple:
     results = [
-      compiled(state, own, shared, arg)
-      for state, own in zip(states, inputs, strict=True)
+      call(state, own, *common)
+      for call, state, own in zip(calls, states, inputs, strict=True)
     ]
     return tuple(zip(*results, strict=True))
 

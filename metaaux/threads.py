@@ -1,0 +1,55 @@
+"""Calls from threads of their own, which a CPU computes side by side.
+
+XLA computes on CPUs in order what one thread has asked for, and a small network
+does not fill the cores. What different threads ask for runs at the same time,
+by the same program, and gives the same bits.
+"""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import jax
+
+
+def available_cores() -> list[int]:
+  """Numbers of the cores that this process may use."""
+  if hasattr(os, "sched_getaffinity"):
+    return sorted(os.sched_getaffinity(0))
+  return list(range(os.cpu_count() or 1))
+
+
+def callers(program: Callable[..., Any], count: int) -> list[Callable]:
+  """`count` functions that call `program`, from as many threads as cores.
+
+  A call returns when `program` does: for a jitted program when the computation
+  has begun. The threads end with the functions.
+
+  Args:
+    program: a jitted function.
+    count: of functions, 1 or more.
+  """
+  num_threads = min(count, len(available_cores()))
+  if num_threads == 1:
+    return [program] * count
+  threads = [
+    ThreadPoolExecutor(1, thread_name_prefix="metaaux")
+    for _ in range(num_threads)
+  ]
+  return [_caller(program, threads[i % num_threads]) for i in range(count)]
+
+
+def _caller(
+  program: Callable[..., Any], thread: ThreadPoolExecutor
+) -> Callable[..., Any]:
+  def in_thread(x64: bool, arguments: tuple) -> Any:
+    # `jax.enable_x64` holds for the thread that says it.
+    with jax.enable_x64(x64):
+      return program(*arguments)
+
+  def call(*arguments: Any) -> Any:
+    x64 = jax.config.jax_enable_x64
+    return thread.submit(in_thread, x64, arguments).result()
+
+  return call
