@@ -49,6 +49,9 @@ def _caller(
       return program(*arguments)
 
   def call(*arguments: Any) -> Any:
+    leaves = jax.tree.leaves(arguments)
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+      return program(*arguments)  # traced, as for its shapes: not computed
     x64 = jax.config.jax_enable_x64
     return thread.submit(in_thread, x64, arguments).result()
 

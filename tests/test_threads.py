@@ -69,6 +69,12 @@ def test_a_program_is_traced_once_with_the_precision_of_its_caller(x64):
     np.testing.assert_array_equal(each, wanted)
 
 
+def test_a_call_can_be_traced():
+  calls = threads.callers(jax.jit(jnp.sin), 2)
+  x = jax.ShapeDtypeStruct((3,), jnp.float32)
+  assert jax.eval_shape(lambda x: [call(x) for call in calls], x) == [x, x]
+
+
 def test_seeds_in_threads_are_bit_for_bit_those_of_one_thread(monkeypatch):
   def step(state, inputs, shared, arg):
     state = jnp.tanh(state @ shared + inputs * arg)
