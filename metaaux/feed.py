@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metaaux import data, fingerprint, hosts, metrics, parallel
+from metaaux import data, hosts, metrics, parallel
 from metaaux import pool as pool_lib
-from metaaux.data import augment, streams
+from metaaux.data import augment, lazy, streams
 from metaaux.errors import UserError
 from metaaux.stage import Array, Batch, Batches, Key, Stage, StreamSpec
 
@@ -113,7 +113,7 @@ def check_hosts(run: Run) -> None:
   def data_of_host() -> list[Any]:
     pool, test = run.problem.pool, run.problem.test
     arrays = [*pool.values(), *test.values(), run.problem.train]
-    seen = [fingerprint.of(np.asarray(x)) for x in arrays]
+    seen = [lazy.digest(x) for x in arrays]
     return [*seen, *sorted(run.tests)]
 
   hosts.check_same("their data", data_of_host)

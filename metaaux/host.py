@@ -117,7 +117,8 @@ def _map_images(
   for start in range(0, total, _BATCH):
     # The last block starts again from the first images, to keep one shape.
     positions = np.arange(start, start + _BATCH) % total
-    parts.append(np.asarray(block(state, images[positions])))
+    own = np.asarray(images[positions])
+    parts.append(np.asarray(block(state, own)))
     bar.show(min(start + _BATCH, total), "")
   bar.close()
   return np.concatenate(parts)[:total]

@@ -208,6 +208,35 @@ def check_same(what: str, value: Callable[[], Any]) -> None:
     )
 
 
+def together(compute: Callable[[], Any]) -> Any:
+  """Computes on every host; where it fails on one, it fails on all.
+
+  Args:
+    compute: may return another value on each host; no host waits in it.
+
+  Raises:
+    UserError: it failed on others alone; they say why.
+  """
+  if count() == 1:
+    return compute()
+  value, error = None, None
+  try:
+    value = compute()
+  except Exception as caught:  # The others must not wait for it forever.
+    error = caught
+  failed_H = np.asarray(
+    multihost_utils.process_allgather(np.asarray(error is not None))
+  )
+  if error is not None:
+    raise error
+  if failed_H.any():
+    raise UserError(
+      f"hosts {np.flatnonzero(failed_H).tolist()} of {count()} have stopped; "
+      "see what they say"
+    )
+  return value
+
+
 def any_of(flag: bool) -> bool:
   """Whether it is true on any host; all wait for each other."""
   if count() == 1:

@@ -210,17 +210,18 @@ def replicate(tree: Tree, run: Plan) -> Tree:
   return jax.tree.map(copy, tree)
 
 
-def divide(x: np.ndarray, run: Plan) -> jax.Array:
+def divide(x: Any, run: Plan) -> jax.Array:
   """Puts an equal part of the rows on every device: [D, N / D, ...].
 
-  Where N does not divide, zeros follow the last row.
+  Where N does not divide, zeros follow the last row. Of `x`, an array or
+  `lazy.Images`, a host reads the rows of its own devices.
   """
   each = -(-len(x) // run.num_shards)
   sharding = NamedSharding(run.mesh, PartitionSpec(AXIS))
 
   def part(index: tuple[slice, ...]) -> np.ndarray:
     first = (index[0].start or 0) * each
-    rows = x[first : first + each]
+    rows = np.asarray(x[first : first + each])
     missing = np.zeros((each - len(rows), *x.shape[1:]), x.dtype)
     return np.concatenate([rows, missing])[None]
 

@@ -85,7 +85,7 @@ def train_and_evaluate(
   if finished is not None:
     return finished
   hosts.on_first(lambda: event_files.check(config.tensorboard))
-  run = feed.open_run(config)
+  run = hosts.together(lambda: feed.open_run(config))
   stages = methods.make(config, run.problem.spec, axis_name=run.plan.axis_name)
   _check_stages(run, stages)
   with contextlib.ExitStack() as held:

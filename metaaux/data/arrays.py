@@ -119,7 +119,7 @@ def shrink(source: Source, factor: int, origin: str) -> Source:
       f"at most {min(height, width)}"
     )
   small = np.empty((count, high, wide, channels), source.images.dtype)
-  for i, image in enumerate(source.images):
+  for i, image in enumerate(np.asarray(source.images)):
     blocks = image[: high * factor, : wide * factor].reshape(
       high, factor, wide, factor, channels
     )

@@ -1,11 +1,12 @@
 """Image files in class folders: `folder:PATH`."""
 
 import pathlib
+import zlib
 from typing import NamedTuple
 
 import numpy as np
 
-from metaaux.data import arrays, images, slices
+from metaaux.data import arrays, images, lazy, slices
 from metaaux.errors import UserError
 
 _SUFFIXES = (
@@ -54,16 +55,38 @@ def load(where: str, part: slices.Slice) -> arrays.Source:
   num_channels = _num_channels(everything, one_size=not part.side)
   paths, ids, domain_ids = splits[part.name]
   start, stop = part.bounds(len(paths))
-  pixels = images.in_threads(
-    lambda path: images.fit(images.decode(path, num_channels), part.side),
-    paths[start:stop],
+
+  first = images.header(paths[start])
+  size = (part.side or first.height, part.side or first.width, num_channels)
+
+  def read(positions: np.ndarray) -> np.ndarray:
+    pixels = np.empty((len(positions), *size), np.uint8)
+
+    def put(row: int) -> None:
+      found = images.decode(paths[positions[row]], num_channels)
+      pixels[row] = images.fit(found, part.side)
+
+    images.in_threads(put, range(len(positions)))
+    return pixels
+
+  wanted = np.arange(start, stop)
+  pixels = (
+    lazy.Images(read, wanted, size, _origin(root, paths))
+    if part.lazy
+    else read(wanted)
   )
   level = str(len(names))
   labels, all_names = {level: ids[start:stop]}, {level: names}
   if domains:
     labels["domain"] = domain_ids[start:stop]
     all_names["domain"] = domains
-  return arrays.Source(np.stack(pixels), labels, all_names)
+  return arrays.Source(pixels, labels, all_names)
+
+
+def _origin(root: pathlib.Path, paths: list[pathlib.Path]) -> str:
+  """Of the names and sizes of the files, wherever the folder lies."""
+  sizes = [f"{path.relative_to(root)} {path.stat().st_size}" for path in paths]
+  return f"{len(paths)} files, {zlib.crc32(chr(10).join(sizes).encode()):08x}"
 
 
 def _domain_names(root: pathlib.Path) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metaaux import stage
+from metaaux import hosts, stage
 from metaaux.data import arrays, checks, domains, several, sources, splits
 from metaaux.data import attributes as attributes_lib
 from metaaux.data import levels as levels_lib
@@ -225,13 +225,18 @@ def constant_attributes(problem: Problem) -> list[str]:
 
 
 def load_source(config: Any, source: str, split: str) -> arrays.Source:
-  """A split of a data source, as the configuration wants its images."""
+  """A split of a data source, as the configuration wants its images.
+
+  Where there are several hosts, images may be `lazy.Images`: each host decodes
+  what its devices keep.
+  """
   found = sources.load(
     source,
     split,
     hierarchy=config.hierarchy,
     select=config.select,
     side=config.image_side,
+    lazy=hosts.count() > 1,
   )
   return arrays.shrink(found, config.shrink, source)
 

@@ -286,7 +286,7 @@ def _joined(
   first = np.cumsum([0, *sizes], dtype=np.int32)
   parts = zip(copies, first[:-1], looks, strict=True)
   for (rows, local), offset, look in parts:
-    images.append(looks_lib.seen_as(source.images[rows], look))
+    images.append(looks_lib.seen_as(np.asarray(source.images[rows]), look))
     primary.append(local + offset)
     auxiliary.append(np.full(len(rows), -1, np.int32))
   return {

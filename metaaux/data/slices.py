@@ -33,6 +33,7 @@ class Slice(NamedTuple):
       a source whose images cost much to decode may leave out the others.
     side: of square images that are wanted, 0 for images as stored; a source
       with large images may decode straight to it.
+    lazy: whether a source may return `lazy.Images`, where it can.
   """
 
   name: str
@@ -41,6 +42,7 @@ class Slice(NamedTuple):
   per_class: bool = False
   select: str = ""
   side: int = 0
+  lazy: bool = False
 
   def bounds(self, num_examples: int) -> tuple[int, int]:
     """First example and the one after the last, of `num_examples`.

@@ -40,6 +40,7 @@ def load(
   hierarchy: str = "",
   select: str = "",
   side: int = 0,
+  lazy: bool = False,
 ) -> Source:
   """Loads one split of a data source into memory.
 
@@ -56,6 +57,8 @@ def load(
       splits, numbered from 0, and a level with one class is dropped. "": all.
     side: the middle square of each image, resized to this side; 0: images as
       they are stored.
+    lazy: whether images may be `lazy.Images`, which are decoded when they are
+      looked at; `folder:` and `tfds:` can do that.
 
   Raises:
     UserError: the source, the split, the hierarchy, the selection or the data
@@ -71,7 +74,7 @@ def load(
   origin = f"{source}, split '{split}'"
 
   def whole(part: slices.Slice) -> Source:
-    found = SOURCES[kind](where, part._replace(side=side))
+    found = SOURCES[kind](where, part._replace(side=side, lazy=lazy))
     # A selection may be empty in one of the splits.
     if len(found.images) or not part.select:
       found = arrays.check(found, origin)

@@ -1,25 +1,19 @@
 """TensorFlow Datasets: `tfds:NAME`, read without TensorFlow."""
 
 import importlib.util
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from metaaux.data import arrays, hierarchies, images, selection, slices
+from metaaux.data import arrays, hierarchies, selection, slices, tfds_reader
 from metaaux.errors import UserError
 
-# Sets of grey drawings that are stored in colour.
-_GREY = ("omniglot",)
 # Sets whose levels are called as TFDS calls them, not by number of classes; the
 # finest comes first.
 _LEVELS = {"omniglot": ("label", "alphabet")}
 # Classes of a feature that is true or false.
 _NO_YES = ("no", "yes")
-# Keys of a feature, from the outermost to its own.
-_Path = tuple[str, ...]
-# Records that one thread parses and decodes before it takes the next ones.
-_CHUNK = 512
+_Path = tfds_reader.Path
 
 
 def load(where: str, part: slices.Slice) -> arrays.Source:
@@ -57,13 +51,12 @@ def load(where: str, part: slices.Slice) -> arrays.Source:
   if part.select.partition("=")[0] in levels:
     level, chosen = selection.class_id(part.select, names, f"tfds:{where}")
     only = levels[level], chosen
-  request = _Request(part.name, wanted, image_key, label_keys, only, part.side)
-  pixels, ids = _read(builder, request)
-  columns = np.array(ids, np.int32).reshape(-1, len(label_keys)).T
-  by_key = dict(zip(label_keys, columns, strict=True))
+  request = tfds_reader.Request(
+    part.name, wanted, image_key, label_keys, only, part.side, part.lazy
+  )
+  pixels, ids = tfds_reader.read(builder, request)
+  by_key = dict(zip(label_keys, ids.T, strict=True))
   labels = {level: by_key[key] for level, key in levels.items()}
-  if not isinstance(pixels, np.ndarray):
-    pixels = _stack(pixels, where)
   found = arrays.Source(pixels, labels, names)
   return _with_papers(found) if builder.name == "cifar100" else found
 
@@ -77,8 +70,8 @@ def _prepared(where: str) -> Any:
   except (ImportError, ValueError, AssertionError) as error:
     raise UserError(
       f"tfds:{where} is neither a TensorFlow Datasets name nor a prepared set "
-      f"in {tfds.core.constants.DATA_DIR} ({_first_line(error)}); check the "
-      "name, or set TFDS_DATA_DIR"
+      f"in {tfds.core.constants.DATA_DIR} ({tfds_reader.first_line(error)}); "
+      "check the name, or set TFDS_DATA_DIR"
     ) from error
   if builder.info.initialized:
     return builder
@@ -93,81 +86,10 @@ def _prepared(where: str) -> Any:
   except Exception as error:  # Builders raise whatever they like.
     raise UserError(
       f"tfds:{where} could not be prepared in {builder.data_dir} "
-      f"({_first_line(error)}); prepare it elsewhere and set TFDS_DATA_DIR"
+      f"({tfds_reader.first_line(error)}); prepare it elsewhere and set "
+      "TFDS_DATA_DIR"
     ) from error
   return builder
-
-
-class _Request(NamedTuple):
-  """What is to be read.
-
-  Attributes:
-    split: name of the whole split.
-    wanted: positions in it.
-    image_key: name of the image feature.
-    label_keys: paths of the label features.
-    only: path of a label feature, and its value in the examples to keep; None:
-      all.
-    side: of square images; 0: as stored.
-  """
-
-  split: str
-  wanted: range
-  image_key: str
-  label_keys: list[_Path]
-  only: tuple[_Path, int] | None
-  side: int
-
-
-def _read(
-  builder: Any, request: _Request
-) -> tuple[np.ndarray | list[np.ndarray], list[list[int]]]:
-  """Images [H, W, C] and labels [L] of the wanted examples."""
-  import tensorflow_datasets as tfds
-
-  where = builder.info.full_name
-  image_key, wanted, side = request.image_key, request.wanted, request.side
-  grey = builder.info.features[image_key].shape[-1] == 1
-  num_channels = 1 if grey or builder.name in _GREY else 3
-  whole = None
-  if side and request.only is None:
-    whole = np.empty((len(wanted), side, side, num_channels), np.uint8)
-
-  def decode(record: Mapping[str, Any], i: int) -> np.ndarray | None:
-    origin = f"tfds:{where}, {i}"
-    pixels = images.decode(record[image_key], num_channels, origin)
-    pixels = images.fit(pixels, side)
-    if whole is None:
-      return pixels
-    whole[i - wanted.start] = pixels
-    return None
-
-  def read(chunk: range) -> list[tuple[np.ndarray | None, list[int]]]:
-    return [
-      (decode(record, i), [_at(record, key) for key in request.label_keys])
-      for i, record in zip(chunk, records.__getitems__(chunk), strict=True)
-      if request.only is None or _at(record, request.only[0]) == request.only[1]
-    ]
-
-  chunks = [wanted[i : i + _CHUNK] for i in range(0, len(wanted), _CHUNK)]
-  skip = {image_key: tfds.decode.SkipDecoding()}
-  try:
-    records = builder.as_data_source(request.split, decoders=skip)
-    examples = [e for part in images.in_threads(read, chunks) for e in part]
-  except NotImplementedError as error:
-    raise UserError(
-      f"tfds:{where} in {builder.data_dir} is not in array_record files; "
-      "prepare it in another directory, with "
-      "tfds.builder(NAME, data_dir=...)"
-      ".download_and_prepare(file_format='array_record'), and set TFDS_DATA_DIR"
-    ) from error
-  except RuntimeError as error:
-    raise UserError(
-      f"tfds:{where} in {builder.data_dir} is damaged ({_first_line(error)}); "
-      "prepare it again"
-    ) from error
-  pixels = [e[0] for e in examples] if whole is None else whole
-  return pixels, [e[1] for e in examples]
 
 
 def _keys(features: Any, where: str) -> tuple[str, list[_Path]]:
@@ -212,28 +134,8 @@ def _is_label(feature: Any) -> bool:
   return is_scalar and feature.np_dtype == np.bool_
 
 
-def _at(tree: Any, path: _Path) -> Any:
-  """What a nested dictionary holds at a path."""
-  for key in path:
-    tree = tree[key]
-  return tree
-
-
 def _class_names(features: Any, path: _Path) -> tuple[str, ...]:
-  return tuple(getattr(_at(features, path), "names", _NO_YES))
-
-
-def _stack(pixels: list[np.ndarray], where: str) -> np.ndarray:
-  if not pixels:
-    return np.zeros((0, 0, 0, 0), np.uint8)
-  shapes = {p.shape for p in pixels}
-  if len(shapes) > 1:
-    first, second, *_ = sorted(shapes)
-    raise UserError(
-      f"tfds:{where} has images of several sizes, such as {first} and "
-      f"{second}; use a set, or a config of it, with one size"
-    )
-  return np.stack(pixels)
+  return tuple(getattr(tfds_reader.at(features, path), "names", _NO_YES))
 
 
 def _level_names(builder: Any, label_keys: list[_Path]) -> dict[str, _Path]:
@@ -242,7 +144,7 @@ def _level_names(builder: Any, label_keys: list[_Path]) -> dict[str, _Path]:
     return {key: (key,) for key in _LEVELS[builder.name]}
   levels = {}
   for path in label_keys:
-    feature = _at(builder.info.features, path)
+    feature = tfds_reader.at(builder.info.features, path)
     level = str(getattr(feature, "num_classes", path[-1]))
     levels[path[-1] if level in levels else level] = path
   return levels
@@ -260,7 +162,3 @@ def _with_papers(source: arrays.Source) -> arrays.Source:
       "3": hierarchies.CIFAR100_3_NAMES,
     },
   )
-
-
-def _first_line(error: Exception) -> str:
-  return (str(error).splitlines() or [type(error).__name__])[0]

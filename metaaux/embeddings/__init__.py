@@ -116,7 +116,7 @@ def _maker(
 
 
 def _pixels(pool: PoolView, where: np.ndarray) -> np.ndarray:
-  return pca.pixels(pool.images[where])
+  return pca.pixels(np.asarray(pool.images[where]))
 
 
 def _acai(config: Any, pool: PoolView) -> np.ndarray:
