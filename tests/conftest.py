@@ -1,5 +1,6 @@
 """Strict settings for every test; they must be set before JAX starts."""
 
+import gc
 import os
 import tempfile
 
@@ -24,6 +25,14 @@ if jax.__version_info__ < (0, 11):
     flags = os.environ.get("XLA_FLAGS", "")
     patch.setenv("XLA_FLAGS", f"{flags} --xla_cpu_use_fusion_emitters=false")
     jax.jit(lambda: 0)()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_programs_are_no_garbage():
+  """They stay to the end, and no later collection has to walk over them."""
+  yield
+  gc.collect()
+  gc.freeze()
 
 
 @pytest.fixture
