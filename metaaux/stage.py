@@ -97,7 +97,8 @@ class PoolView(NamedTuple):
     seed: of the run that is prepared.
     key: of this seed and stage.
     previous: state of the stage before, or None.
-    images: uint8 or float32 [n, H, W, C], the whole training pool.
+    images: uint8 or float32 [n, H, W, C], the whole training pool; with several
+      hosts perhaps `data.lazy.Images`, of which `np.asarray` decodes any part.
     train: int32 [n_train], positions whose labels the primary task may use.
     primary: int32 [n], true labels. For reports, and at `train`; a method that
       reads others cheats.

@@ -20,8 +20,17 @@ def available_cores() -> list[int]:
   return list(range(os.cpu_count() or 1))
 
 
+def pool_size() -> int:
+  """Threads that XLA computes with: the cores, or fewer where it is told so."""
+  for name in ("PJRT_NPROC", "NPROC"):
+    told = os.environ.get(name, "")
+    if told.isdecimal():
+      return max(1, min(int(told), len(available_cores())))
+  return len(available_cores())
+
+
 def callers(program: Callable[..., Any], count: int) -> list[Callable]:
-  """`count` functions that call `program`, from as many threads as cores.
+  """`count` functions that call `program`, from as many threads as XLA has.
 
   A call returns when `program` does: for a jitted program when the computation
   has begun. The threads end with the functions.
@@ -30,7 +39,7 @@ def callers(program: Callable[..., Any], count: int) -> list[Callable]:
     program: a jitted function.
     count: of functions, 1 or more.
   """
-  num_threads = min(count, len(available_cores()))
+  num_threads = min(count, pool_size())
   if num_threads == 1:
     return [program] * count
   threads = [

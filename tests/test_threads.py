@@ -14,6 +14,8 @@ from metaaux import parallel, threads
 @pytest.fixture(autouse=True)
 def three_cores(monkeypatch):
   monkeypatch.setattr(threads, "available_cores", lambda: [0, 1, 5])
+  for name in ("PJRT_NPROC", "NPROC"):
+    monkeypatch.delenv(name, raising=False)
 
 
 def test_calls_are_spread_over_as_many_threads_as_cores():
@@ -29,6 +31,18 @@ def test_calls_are_spread_over_as_many_threads_as_cores():
 def test_one_seed_or_one_core_needs_no_thread(monkeypatch, count, cores):
   monkeypatch.setattr(threads, "available_cores", lambda: list(range(cores)))
   assert threads.callers(max, count) == [max] * count
+
+
+@pytest.mark.parametrize(
+  ("told", "size"), [("1", 1), ("2", 2), ("64", 3), ("0", 1), ("", 3), ("x", 3)]
+)
+def test_no_more_threads_than_the_launcher_of_a_sweep_allows(
+  monkeypatch, told, size
+):
+  monkeypatch.setenv("PJRT_NPROC", told)
+  assert threads.pool_size() == size
+  seen = {call() for call in threads.callers(threading.get_ident, 5)}
+  assert len(seen) == size
 
 
 def test_an_error_reaches_the_caller():

@@ -55,7 +55,6 @@ def load(where: str, part: slices.Slice) -> arrays.Source:
   num_channels = _num_channels(everything, one_size=not part.side)
   paths, ids, domain_ids = splits[part.name]
   start, stop = part.bounds(len(paths))
-
   first = images.header(paths[start])
   size = (part.side or first.height, part.side or first.width, num_channels)
 

@@ -18,7 +18,8 @@ class Problem(NamedTuple):
   """Everything that training and evaluation know of the data.
 
   Attributes:
-    pool: `image` uint8 or float32 [n, H, W, C], `primary` int32 [n],
+    pool: `image` uint8 or float32 [n, H, W, C] (with several hosts it may be
+      `lazy.Images`), `primary` int32 [n],
       `auxiliary` int32 [n] (block column of the human sub-class, or -1); with
       binary attributes beside the primary one also `attributes` int8 [n, K].
     test: the same for the test split.
