@@ -94,12 +94,15 @@ def with_extra_tests(run: Run) -> Run:
   """
   tests = dict(run.tests)
   for source in run.config.extra_test:
-    try:
+
+    def load(source: str = source) -> tuple[Any, np.ndarray]:
       examples = data.load_test(run.config, source, "test", run.problem)
+      return _test_set(examples, run.plan)
+
+    try:
+      tests[source] = hosts.together(load)
     except UserError as error:
       metrics.warn(f"not evaluated on {source}: {error}")
-    else:
-      tests[source] = _test_set(examples, run.plan)
   return run._replace(tests=tests)
 
 

@@ -18,6 +18,7 @@ from metaaux import (
   parallel,
   rundir,
 )
+from metaaux.data import lazy
 from metaaux.feed import Run
 from metaaux.stage import PoolView, Stage
 
@@ -48,14 +49,14 @@ def prepare(
   if stage.prepare is None:
     return None
   states = None if previous is None else parallel.to_host(previous, run.plan)
-  found = []
-  for s in range(len(run.seeds)):
-    state = (
-      None if states is None else jax.tree.map(lambda x, s=s: x[s], states)
-    )
-    value = stage.prepare.compute(view(run, stage, state, s, workdir))
+
+  def of_seed(s: int) -> Any:
+    own = jax.tree.map(lambda x: x[s], states)
+    value = stage.prepare.compute(view(run, stage, own, s, workdir))
     _check_shapes(value, stage)
-    found.append(value)
+    return value
+
+  found = hosts.together(lambda: list(map(of_seed, range(len(run.seeds)))))
   stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *found)
   # Machines that differ may round differently: all take the first one's.
   return parallel.from_host(hosts.broadcast(stacked), run.plan)
@@ -106,7 +107,7 @@ def _map_images(
   run: Run, state: Any, function: Callable[[Any, Any], Any]
 ) -> np.ndarray:
   """Applies a function to all images of the pool, a block at a time."""
-  images = run.problem.pool["image"]
+  images = lazy.whole(run.problem.pool["image"])
 
   @jax.jit
   def block(state: Any, own: Any) -> Any:
@@ -117,8 +118,7 @@ def _map_images(
   for start in range(0, total, _BATCH):
     # The last block starts again from the first images, to keep one shape.
     positions = np.arange(start, start + _BATCH) % total
-    own = np.asarray(images[positions])
-    parts.append(np.asarray(block(state, own)))
+    parts.append(np.asarray(block(state, images[positions])))
     bar.show(min(start + _BATCH, total), "")
   bar.close()
   return np.concatenate(parts)[:total]
@@ -137,7 +137,8 @@ def _cached(
   )
   if not folder:
     return compute()
-  made_of = {"images": fingerprint.of(run.problem.pool["image"]), **makers}
+  pixels = lazy.whole(run.problem.pool["image"])
+  made_of = {"images": fingerprint.of(pixels), **makers}
   entry = cache.entry(folder, name, made_of)
   arrays = cache.read(entry)
   if arrays is None:

@@ -100,7 +100,8 @@ def joined() -> Iterator[None]:
 
 def count() -> int:
   """How many hosts there are."""
-  return jax.process_count()
+  # Asking for the number would claim the devices, of which data needs none.
+  return jax.process_count() if jax.distributed.is_initialized() else 1
 
 
 def is_first() -> bool:
@@ -224,14 +225,16 @@ def together(compute: Callable[[], Any]) -> Any:
     value = compute()
   except Exception as caught:  # The others must not wait for it forever.
     error = caught
-  failed_H = np.asarray(
-    multihost_utils.process_allgather(np.asarray(error is not None))
-  )
-  if error is not None:
-    raise error
+  try:
+    failed_H = np.asarray(
+      multihost_utils.process_allgather(np.asarray(error is not None))
+    )
+  finally:  # Also where nobody is there to be told.
+    if error is not None:
+      raise error
   if failed_H.any():
     raise UserError(
-      f"hosts {np.flatnonzero(failed_H).tolist()} of {count()} have stopped; "
+      f"hosts {np.flatnonzero(failed_H).tolist()} of {count()} have failed; "
       "see what they say"
     )
   return value

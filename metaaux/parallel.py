@@ -5,13 +5,13 @@ is run over all seeds and all devices. Two independent choices are made here and
 are never seen by a method:
 
 * devices: `pmap` or `jit` over a mesh where there are several, `jit` on one;
-* seeds: `vmap` on accelerators; a loop over one compiled program on CPU, whose
-  cores take several seeds at a time: batched convolutions are slow there.
+* seeds: `vmap` on accelerators; a loop over one compiled program on CPU, where
+  batched convolutions are slow; one device takes several seeds at a time.
 
-Values that belong to the seeds ("seeded" below) are a tuple of trees in a loop
-over seeds, and one tree with a leading seed axis under `vmap`; with several
-devices every leaf has the device axis in front of that. On the host a
-seeded tree always has the seed axis first and no device axis, whatever runs it.
+Values of the seeds ("seeded" below) are a tuple of trees in a loop, and one
+tree with a leading seed axis under `vmap`; with several devices every leaf has
+the device axis in front of that. On the host a seeded tree always has the seed
+axis first and no device axis, whatever runs it.
 """
 
 from collections.abc import Callable
@@ -211,10 +211,9 @@ def replicate(tree: Tree, run: Plan) -> Tree:
 
 
 def divide(x: Any, run: Plan) -> jax.Array:
-  """Puts an equal part of the rows on every device: [D, N / D, ...].
+  """Equal parts of the rows on all devices: [D, N / D, ...], zeros at the end.
 
-  Where N does not divide, zeros follow the last row. Of `x`, an array or
-  `lazy.Images`, a host reads the rows of its own devices.
+  Of `x`, an array or `lazy.Images`, a host reads the rows of its own devices.
   """
   each = -(-len(x) // run.num_shards)
   sharding = NamedSharding(run.mesh, PartitionSpec(AXIS))

@@ -12,6 +12,7 @@ import numpy as np
 
 from metaaux import cache, feed, fingerprint, hosts, metrics, parallel
 from metaaux import states as states_lib
+from metaaux.data import lazy
 from metaaux.feed import Run
 from metaaux.stage import Stage
 
@@ -78,7 +79,9 @@ def _entry(run: Run, stage: Stage, seed: int) -> cache.Entry:
   data = {}
   for name, spec in stage.streams.items():
     rows = run.problem.positions(spec.split)[seed]
-    data[name] = [fingerprint.of(pool[key][rows]) for key in sorted(pool)]
+    data[name] = [
+      fingerprint.of(lazy.whole(pool[key])[rows]) for key in sorted(pool)
+    ]
     data[name] += [fingerprint.of(rows), feed.batch_size(run, spec)]
   made_of = {
     "stage": dict(stage.reuse),

@@ -10,8 +10,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import jax
-
 
 def available_cores() -> list[int]:
   """Numbers of the cores that this process may use."""
@@ -33,7 +31,8 @@ def callers(program: Callable[..., Any], count: int) -> list[Callable]:
   """`count` functions that call `program`, from as many threads as XLA has.
 
   A call returns when `program` does: for a jitted program when the computation
-  has begun. The threads end with the functions.
+  has begun. The threads end with the functions. Of JAX's context managers they
+  see `jax.enable_x64` alone; what `jax.config.update` sets holds for all.
 
   Args:
     program: a jitted function.
@@ -52,6 +51,8 @@ def callers(program: Callable[..., Any], count: int) -> list[Callable]:
 def _caller(
   program: Callable[..., Any], thread: ThreadPoolExecutor
 ) -> Callable[..., Any]:
+  import jax  # Not for who counts cores.
+
   def in_thread(x64: bool, arguments: tuple) -> Any:
     # `jax.enable_x64` holds for the thread that says it.
     with jax.enable_x64(x64):

@@ -88,6 +88,6 @@ def test_what_one_host_cannot_decode_stops_all(tmp_path):
   without_pixels(tmp_path / path)
   statuses, errors = trained(tmp_path, (tmp_path, tmp_path))
   assert statuses == [2, 2]
-  assert "hosts [1] of 2 have stopped; see what they say" in errors[0]
+  assert "hosts [1] of 2 have failed; see what they say" in errors[0]
   assert f"{tmp_path / path} cannot be decoded" in errors[1]
   assert not (tmp_path / "run").exists()

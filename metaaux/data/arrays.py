@@ -10,11 +10,11 @@ from metaaux.errors import UserError
 
 
 class Source(NamedTuple):
-  """All examples of one split, decoded, in memory.
+  """All examples of one split.
 
   Attributes:
     images: uint8 [n, H, W, C], or float32 [n, H, W, C] in [0, 1] where the
-      source holds floats.
+      source holds floats; or, where that was asked for, `lazy.Images`.
     labels: level name -> int32 [n]; a level is one division into classes.
     names: level name -> class names (index = class id); same keys as `labels`.
   """

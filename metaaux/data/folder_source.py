@@ -1,5 +1,6 @@
 """Image files in class folders: `folder:PATH`."""
 
+import os
 import pathlib
 import zlib
 from typing import NamedTuple
@@ -85,7 +86,8 @@ def load(where: str, part: slices.Slice) -> arrays.Source:
 def _origin(root: pathlib.Path, paths: list[pathlib.Path]) -> str:
   """Of the names and sizes of the files, wherever the folder lies."""
   sizes = [f"{path.relative_to(root)} {path.stat().st_size}" for path in paths]
-  return f"{len(paths)} files, {zlib.crc32(chr(10).join(sizes).encode()):08x}"
+  checksum = zlib.crc32(os.fsencode("\n".join(sizes)))
+  return f"{len(paths)} files, {checksum:08x}"
 
 
 def _domain_names(root: pathlib.Path) -> tuple[str, ...]:

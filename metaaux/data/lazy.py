@@ -41,12 +41,15 @@ class Images:
       origin: tells what `read` reads from anything else, on every machine.
     """
     self._read, self._positions, self._origin = read, positions, origin
+    self._pixels: np.ndarray | None = None
     self.shape = (len(positions), *image_shape)
 
   def __len__(self) -> int:
     return len(self._positions)
 
   def __getitem__(self, index: Any) -> Any:
+    if self._pixels is not None:
+      return self._pixels[index]
     chosen = self._positions[index]
     if chosen.ndim == 0:
       return self._read(chosen[None])[0]
@@ -57,12 +60,25 @@ class Images:
   ) -> np.ndarray:
     if copy is False:
       raise ValueError("images that are not decoded yet have no array to share")
-    found = self._read(self._positions)
+    found = self._pixels
+    if found is None:
+      found = self._read(self._positions)
     return found if dtype is None else found.astype(dtype, copy=False)
+
+  def keep(self) -> np.ndarray:
+    """All pixels, decoded once; from then on they stay in memory."""
+    if self._pixels is None:
+      self._pixels = self._read(self._positions)
+    return self._pixels
 
   def digest(self) -> str:
     """A short text that is the same for the same images; decodes none."""
     return f"{self._origin}, {fingerprint.of(self._positions)}"
+
+
+def whole(images: np.ndarray | Images) -> np.ndarray:
+  """The pixels, for what looks at all of them, perhaps many times."""
+  return images.keep() if isinstance(images, Images) else images
 
 
 def digest(images: np.ndarray | Images) -> str:

@@ -280,13 +280,14 @@ def _joined(
   whole: bool,
 ) -> dict[str, np.ndarray]:
   """The source, if it is wanted, and the copies of all tasks."""
-  images = [source.images] if whole else []
+  pixels = np.asarray(source.images)
+  images = [pixels] if whole else []
   primary = [np.full(len(labels), -1, np.int32)] if whole else []
   auxiliary = [labels.astype(np.int32)] if whole else []
   first = np.cumsum([0, *sizes], dtype=np.int32)
   parts = zip(copies, first[:-1], looks, strict=True)
   for (rows, local), offset, look in parts:
-    images.append(looks_lib.seen_as(np.asarray(source.images[rows]), look))
+    images.append(looks_lib.seen_as(pixels[rows], look))
     primary.append(local + offset)
     auxiliary.append(np.full(len(rows), -1, np.int32))
   return {

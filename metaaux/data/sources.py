@@ -42,7 +42,7 @@ def load(
   side: int = 0,
   lazy: bool = False,
 ) -> Source:
-  """Loads one split of a data source into memory.
+  """Loads one split of a data source.
 
   Args:
     source: `digits`, `tfds:NAME`, `npz:PATH`, `folder:PATH` or

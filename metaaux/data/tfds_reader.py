@@ -1,5 +1,6 @@
 """Reads the records of a prepared TFDS set, some at a time on every core."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ Path = tuple[str, ...]
 Record = Mapping[str, Any]
 # Sets of grey drawings that are stored in colour.
 _GREY = ("omniglot",)
-# Records that one thread parses and decodes before it takes the next ones.
+# Records, at most, that a thread parses and decodes before it takes the next.
 _CHUNK = 512
 
 
@@ -111,9 +112,11 @@ def _each(
   import tensorflow_datasets as tfds
 
   where = builder.info.full_name
+  # Few records are divided as well.
+  size = min(_CHUNK, -(-len(positions) // (os.cpu_count() or 1)) or 1)
 
   def of_chunk(start: int) -> list[Any]:
-    chunk = positions[start : start + _CHUNK]
+    chunk = positions[start : start + size]
     some = zip(chunk, records.__getitems__(chunk), strict=True)
     return [
       fn(row, i, record)
@@ -124,7 +127,7 @@ def _each(
   skip = {request.image_key: tfds.decode.SkipDecoding()}
   try:
     records = builder.as_data_source(request.split, decoders=skip)
-    chunks = images.in_threads(of_chunk, range(0, len(positions), _CHUNK))
+    chunks = images.in_threads(of_chunk, range(0, len(positions), size))
   except NotImplementedError as error:
     raise UserError(
       f"tfds:{where} in {builder.data_dir} is not in array_record files; "

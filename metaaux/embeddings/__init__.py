@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from metaaux import fingerprint
+from metaaux.data import lazy
 from metaaux.embeddings import acai, deepcluster, file, pca, spectral
 from metaaux.errors import UserError
 from metaaux.stage import Array, PoolView, Spec, Stage
@@ -116,7 +117,7 @@ def _maker(
 
 
 def _pixels(pool: PoolView, where: np.ndarray) -> np.ndarray:
-  return pca.pixels(np.asarray(pool.images[where]))
+  return pca.pixels(lazy.whole(pool.images)[where])
 
 
 def _acai(config: Any, pool: PoolView) -> np.ndarray:

@@ -6,8 +6,9 @@ import tiny
 import tiny_tfds
 from PIL import Image
 
-from metaaux import feed, fingerprint, hosts, parallel
+from metaaux import data, feed, host, hosts, methods, parallel
 from metaaux.data import lazy, sources
+from metaaux.errors import UserError
 
 
 def recorded(count=10):
@@ -65,12 +66,14 @@ def test_no_array_to_share():
     np.asarray(images, copy=False)
 
 
-def test_a_fingerprint_is_that_of_the_pixels(monkeypatch):
-  images, seen = recorded()
-  wanted = fingerprint.of(np.asarray(images))
-  monkeypatch.setattr(fingerprint, "_ROWS", 4)
-  assert fingerprint.of(images) == wanted
-  assert seen[1:] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+def test_what_is_kept_is_read_once():
+  images, seen = recorded(4)
+  pixels = lazy.whole(images)
+  assert lazy.whole(images) is pixels and lazy.whole(pixels) is pixels
+  np.testing.assert_array_equal(np.asarray(images), pixels)
+  np.testing.assert_array_equal(images[[3, 1]], pixels[[3, 1]])
+  assert images.digest() == recorded(4)[0].digest()
+  assert seen == [[0, 1, 2, 3]]
 
 
 @pytest.mark.parametrize("count", [8, 9])
@@ -146,3 +149,50 @@ def test_a_run_of_several_hosts_reads_its_images_once(monkeypatch, folder):
   run = feed.open_run(config)
   assert run.plan.divide_pool
   assert read == [3, 3, 3, 3] * 2  # training and test images
+
+
+def test_a_test_set_that_one_host_cannot_decode_is_left_out(
+  monkeypatch, folder, capsys
+):
+  monkeypatch.setattr(hosts, "count", lambda: 2)
+  config = tiny.config(
+    dataset=folder,
+    batch_size=4,
+    labels_per_class=0,
+    parallel="auto",
+    extra_test=(folder,),
+  )
+  run = feed.open_run(config)
+
+  def read(positions):
+    raise UserError("000.png cannot be decoded")
+
+  broken = lazy.Images(read, np.arange(12), (9, 8, 3), "photographs")
+  monkeypatch.setattr(
+    data,
+    "load_test",
+    lambda *_: {"image": broken, "primary": np.zeros(12, np.int32)},
+  )
+  assert list(feed.with_extra_tests(run).tests) == ["test"]
+  assert f"not evaluated on {folder}: 000.png" in capsys.readouterr().err
+
+
+def test_a_stage_that_looks_at_all_decodes_them_once(monkeypatch, folder):
+  monkeypatch.setattr(hosts, "count", lambda: 2)
+  monkeypatch.setattr(hosts, "broadcast", lambda tree: tree)
+  config = tiny.config(
+    method="kmeans",
+    dataset=folder,
+    batch_size=4,
+    labels_per_class=0,
+    num_seeds=3,
+    parallel="auto",
+  )
+  run = feed.open_run(config)
+  images, read = run.problem.pool["image"], []
+  original = images._read
+  images._read = lambda positions: read.append(1) or original(positions)
+  stages = methods.make(config, run.problem.spec, axis_name=run.plan.axis_name)
+  assert host.prepare(run, stages[0], None, "") is not None
+  assert host.prepare(run, stages[0], None, "") is not None
+  assert read == [1]
