@@ -162,21 +162,28 @@ def test_finished_run_is_not_run_again(tmp_path):
 
 
 @pytest.mark.parametrize(
-  ("name", "arg", "dataset"),
+  ("name", "arg", "dataset", "model"),
   [
-    ("maxl_cifar100", "runlocal", "cifar100"),
+    ("maxl_cifar100", "runlocal", "cifar100", "vgg16"),
     pytest.param(
       "maxl_cifar100",
       "runlocal,variant=code,primary=3,aux=20",
       "cifar100",
+      "convnet",
       marks=pytest.mark.slow,
     ),
     pytest.param(
-      "maxl_cifar10", "runlocal,psi=3", "cifar10", marks=pytest.mark.slow
+      "maxl_cifar10",
+      "runlocal,psi=3",
+      "cifar10",
+      "convnet",
+      marks=pytest.mark.slow,
     ),
   ],
 )
-def test_configs_run_on_a_tiny_tfds(tmp_path, monkeypatch, name, arg, dataset):
+def test_configs_run_on_a_tiny_tfds(
+  tmp_path, monkeypatch, name, arg, dataset, model
+):
   tiny_tfds.write(tmp_path, dataset, num_train=200, num_test=100)
   tiny_tfds.use(monkeypatch, tmp_path)
   settings = load_config(name, arg)
@@ -187,6 +194,8 @@ def test_configs_run_on_a_tiny_tfds(tmp_path, monkeypatch, name, arg, dataset):
       "num_steps": 2,
       "eval_every": 1,
       "parallel": "none",
+      "model.name": model,
+      "model.widths": (4, 8),
       "model.width": 0.05,
       "model.lowering": "native",
     }

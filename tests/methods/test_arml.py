@@ -1,5 +1,7 @@
 """ARML on digits: its steps, its timetable and its two stages."""
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -29,22 +31,27 @@ def assembled(**changes):
     name: feed.draw(run, run.pool, jnp.asarray(rows), None)
     for name, rows in index.items()
   }
-  state = arml.init_state(problem, jax.random.key(0), batches["train"], None)
+  init = jax.jit(functools.partial(arml.init_state, problem))
+  state = init(jax.random.key(0), batches["train"], None)
   return problem, state, batches
 
 
 def gradient(problem, state, batches, key):
   """Of the training loss, in all parameters."""
-  grads, *_ = tasks_lib.gradient(
-    problem.tasks,
-    state,
-    batches,
-    key,
-    state.weighting.weight_K,
-    primary_weight=problem.config.primary_weight,
-    axis_name=None,
+  found = jax.jit(
+    functools.partial(
+      tasks_lib.gradient,
+      problem.tasks,
+      primary_weight=problem.config.primary_weight,
+      axis_name=None,
+    )
   )
-  return grads
+  return found(state, batches, key, state.weighting.weight_K)[0]
+
+
+def update(problem, state, batches, key, step, due, of=arml.update):
+  compiled = jax.jit(functools.partial(of, problem, due=due))
+  return compiled(state, batches, key, jnp.int32(step))
 
 
 def wide(tree):
@@ -66,16 +73,13 @@ def test_uniform_weights_are_the_plain_sum():
     found = problem.tasks.losses(params, state.stats, state.extra, batches, key)
     return found.primary + found.auxiliary.sum()
 
-  new, metrics = arml.update(
-    problem, state, batches, key, jnp.int32(0), due=False
-  )
+  new, metrics = update(problem, state, batches, key, 0, due=False)
   rate = problem.config.optimizer.learning_rate
-  wanted = jax.tree.map(
-    lambda x, g: x - rate * g, state.params, jax.grad(total)(state.params)
-  )
+  loss, gradient = jax.jit(jax.value_and_grad(total))(state.params)
+  wanted = jax.tree.map(lambda x, g: x - rate * g, state.params, gradient)
   chex.assert_trees_all_close(new.params, wanted, rtol=1e-6, atol=1e-7)
   np.testing.assert_array_equal(new.weighting.weight_K, np.ones(3))
-  np.testing.assert_allclose(metrics["loss"], total(state.params), rtol=1e-6)
+  np.testing.assert_allclose(metrics["loss"], loss, rtol=1e-6)
 
 
 def test_weights_move_by_the_gradients_of_the_shared_layers(x64):
@@ -93,10 +97,11 @@ def test_weights_move_by_the_gradients_of_the_shared_layers(x64):
     found = problem.tasks.losses(params, state.stats, state.extra, batches, key)
     return jnp.concatenate([found.primary[None], found.auxiliary])
 
-  g_m, *columns = jax.jacrev(losses)(flat)
+  g_m, *columns = jax.jit(jax.jacrev(losses))(flat)
   G = jnp.stack(columns, 1)
   wanted = simplex.project(a + 0.006 * G.T @ (g_m - G @ a), total=3)
-  new, metrics = arml.reweigh(problem, state, batches, key)
+  reweigh = jax.jit(functools.partial(arml.reweigh, problem))
+  new, metrics = reweigh(state, batches, key)
   np.testing.assert_allclose(new.weighting.weight_K, wanted, rtol=1e-9)
   assert np.abs(wanted - a).max() > 1e-3
   np.testing.assert_allclose(
@@ -169,10 +174,10 @@ def test_timetable(changes, due):
 def test_skipped_step_moves_the_weights_alone():
   problem, state, batches = assembled(**{"weighting.skip_step": True})
   key = jax.random.key(3)
-  due, _ = arml.update(problem, state, batches, key, jnp.int32(0), due=True)
+  due, _ = update(problem, state, batches, key, 0, due=True)
   chex.assert_trees_all_equal(due.params, state.params)
   assert (due.weighting.weight_K != state.weighting.weight_K).any()
-  other, _ = arml.update(problem, state, batches, key, jnp.int32(1), due=False)
+  other, _ = update(problem, state, batches, key, 1, due=False)
   assert (other.params["head_primary"]["Dense_0"]["bias"] != 0).any()
 
 
@@ -277,8 +282,8 @@ def test_first_stage_has_noise_on_the_shared_layers_alone():
   changes = {"weighting.algorithm": "two_stage", "weighting.temperature": 1.0}
   problem, state, batches = assembled(**changes)
   key = jax.random.key(3)
-  noisy, _ = arml.langevin_update(
-    problem, state, batches, key, jnp.int32(0), due=False
+  noisy, _ = update(
+    problem, state, batches, key, 0, due=False, of=arml.langevin_update
   )
   grads = gradient(problem, state, batches, key)
   rate = problem.config.optimizer.learning_rate

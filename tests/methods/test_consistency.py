@@ -156,7 +156,7 @@ def test_loss_and_gradient_on_two_views(method):
     second(feed.draw(run, run.pool, jnp.arange(a, a + 16), None))
     for a in (0, 100)
   )
-  state = stage.init(jax.random.key(0), train, None)
+  state = jax.jit(stage.init)(jax.random.key(0), train, None)
   if method == "mean_teacher":
     shrunk = jax.tree.map(lambda x: 0.9 * x, state.extra.params)
     state = state._replace(extra=state.extra._replace(params=shrunk))
@@ -178,11 +178,11 @@ def test_loss_and_gradient_on_two_views(method):
     weight = {"pi_model": 20, "mean_teacher": 8}[method]
     return primary + weight * ((jnp.exp(a) - p) ** 2).mean()
 
-  value, grads = jax.value_and_grad(loss)(state.params)
+  value, grads = jax.jit(jax.value_and_grad(loss))(state.params)
   settings.gamma = 0.0
   (stage,) = methods.make(settings, run.problem.spec)
   batches = {"train": train, "pool": pool}
-  _, row = stage.updates["update"](
+  _, row = jax.jit(stage.updates["update"])(
     state, batches, jax.random.key(1), jnp.int32(0)
   )
   np.testing.assert_allclose(row["loss"], value, rtol=1e-5)
@@ -199,9 +199,9 @@ def test_halves_have_their_own_losses():
     second(feed.draw(run, run.pool, jnp.arange(a, a + 16), None))
     for a in (0, 100, 200)
   )
-  state = stage.init(jax.random.key(0), train, None)
+  state = jax.jit(stage.init)(jax.random.key(0), train, None)
   rows = [
-    stage.updates["update"](
+    jax.jit(stage.updates["update"])(
       state, {"train": train, "pool": pool}, jax.random.key(1), jnp.int32(0)
     )[1]
     for pool in (one, two)

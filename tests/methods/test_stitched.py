@@ -30,7 +30,7 @@ def assembled(method, **changes):
   }
   previous = None
   for stage in stages:
-    previous = stage.init(KEY, batches["task_0"], previous)
+    previous = jax.jit(stage.init)(KEY, batches["task_0"], previous)
   return stages, previous, batches
 
 
@@ -134,7 +134,7 @@ def test_stages_and_starts():
 def test_hard_sharing_has_one_trunk():
   (stage,), state, batches = assembled("hard_sharing")
   problem = problem_of(stage)
-  new, _ = stage.updates["update"](state, batches, KEY, jnp.int32(0))
+  new, _ = jax.jit(stage.updates["update"])(state, batches, KEY, jnp.int32(0))
   trees = [hard_sharing.of_task(problem, new.params, j) for j in range(2)]
   assert trees[0]["conv_0"] is trees[1]["conv_0"]
   logits = [tree["dense_2"]["kernel"].shape[1] for tree in trees]
@@ -142,7 +142,7 @@ def test_hard_sharing_has_one_trunk():
   # Both tasks move the trunk, each its own logits.
   turned = {**batches["task_1"], "image": batches["task_1"]["image"][::-1]}
   other = {**batches, "task_1": turned}
-  again, _ = stage.updates["update"](state, other, KEY, jnp.int32(0))
+  again, _ = jax.jit(stage.updates["update"])(state, other, KEY, jnp.int32(0))
   assert (
     new.params["trunk"]["conv_0"]["kernel"]
     != again.params["trunk"]["conv_0"]["kernel"]

@@ -1,5 +1,7 @@
 """WRN-28-2, ResNet-18 and -50: sizes, order of layers, batch norm, init."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -86,11 +88,13 @@ def test_trains_and_predicts(name):
   images = jax.random.normal(jax.random.key(1), (8, 16, 16, 3))
   params, stats = network.init(jax.random.key(0), images)
 
-  def loss(params):
+  @jax.jit
+  @functools.partial(jax.grad, has_aux=True)
+  def gradient(params):
     logits, new = network.apply(params, stats, images, train=True)
     return (logits["primary"] ** 2).mean(), new
 
-  grads, new = jax.grad(loss, has_aux=True)(params)
+  grads, new = gradient(params)
   assert all(bool((g != 0).any()) for g in jax.tree.leaves(models.trunk(grads)))
   assert all(
     bool((a != b).any())

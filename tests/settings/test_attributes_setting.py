@@ -79,7 +79,9 @@ def _problem(**changes):
     "attributes": jnp.asarray(labels),
     "primary": jnp.full(8, -1),
   }
-  params, stats, extra = found.init(jax.random.key(0), batches["train"])
+  params, stats, extra = jax.jit(found.init)(
+    jax.random.key(0), batches["train"]
+  )
   wide = jax.tree.map(
     lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x,
     (params, stats, batches),

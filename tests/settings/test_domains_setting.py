@@ -25,7 +25,9 @@ def setting(method="arml", **changes):
     )
     for name in tasks.streams
   }
-  params, stats, extra = tasks.init(jax.random.key(0), batches["train"])
+  params, stats, extra = jax.jit(tasks.init)(
+    jax.random.key(0), batches["train"]
+  )
   return tasks, params, stats, extra, batches
 
 

@@ -20,7 +20,7 @@ def setting(**changes):
   index = jnp.arange(12)
   pool = feed.draw(run, run.pool, index, None)
   train = feed.draw(run, run.pool, jnp.asarray(run.problem.train[0][:8]), None)
-  params, stats, extra = tasks.init(jax.random.key(0), train)
+  params, stats, extra = jax.jit(tasks.init)(jax.random.key(0), train)
   batches = {"train": train, "pool": pool}
   return config, tasks, params, stats, extra, batches
 
