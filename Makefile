@@ -1,7 +1,7 @@
 # Two commands on a fresh machine with Python >= 3.11 and make:
 #   make run    trains four methods on the embedded digits, compares them and
 #               writes a report
-#   make test   runs the tests
+#   make test   runs the tests; make test-long: those that it leaves out
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -14,12 +14,13 @@ METHODS := single uniform human maxl
 NEWEST := python3.14 python3.13 python3.12 $(wildcard $(HOME)/.pyenv/versions/3.1[2-9]*/bin/python3)
 find-newest = $(shell for p in $(NEWEST); do $$p -c 'import ensurepip' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: run report test test-fast lint format test-oldest test-newest bench docs notebooks dist clean help
+.PHONY: run report test test-fast test-long lint format test-oldest test-newest bench docs notebooks dist clean help
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -4
 	@echo "  make report        the report of make run again; RUNS=DIR: of other runs"
 	@echo "  make test-fast     the tests without the slow ones"
+	@echo "  make test-long     those that make test leaves out: more kills, seeds, steps"
 	@echo "  make lint          ruff: lint and format"
 	@echo "  make test-oldest   the tests on the oldest JAX that setup.cfg admits"
 	@echo "  make test-newest   the tests on the newest JAX (needs Python >= 3.12)"
@@ -48,7 +49,11 @@ report: $(VENV)/.ready
 	@$(BIN)/python -m experiments.report --workdir=$(RUNS)
 
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest $(PARALLEL)
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not long'
+	@echo 'A few longer tests are run by make test-long.'
+
+test-long: $(VENV)/.ready
+	$(BIN)/python -m pytest $(PARALLEL) -m long
 
 test-fast: $(VENV)/.ready
 	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow'
@@ -64,14 +69,14 @@ format: $(VENV)/.ready
 test-oldest:
 	$(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test,report]' 'jax==0.8.0' 'jaxlib==0.8.0'
-	.venv-oldest/bin/python -m pytest $(PARALLEL)
+	.venv-oldest/bin/python -m pytest $(PARALLEL) -m 'not long'
 
 test-newest:
 	@test -n "$(find-newest)" || { echo "no Python >= 3.12 found; install one, or put it on PATH" >&2; exit 1; }
 	$(find-newest) -m venv .venv-newest
 	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --editable '.[test,report]'
 	.venv-newest/bin/python -c 'import jax; print("jax", jax.__version__)'
-	.venv-newest/bin/python -m pytest $(PARALLEL)
+	.venv-newest/bin/python -m pytest $(PARALLEL) -m 'not long'
 
 bench: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'

@@ -10,6 +10,7 @@ them, as a leaf of its own.
 
 import contextlib
 import errno
+import functools
 import gc
 import hashlib
 import inspect
@@ -241,22 +242,26 @@ def _read(manager: ocp.CheckpointManager, step: int) -> dict[str, np.ndarray]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-  """Hides what the leaves say that are left when orbax gives up on one."""
+  """Hides what the leaves say that are left when orbax gives up on one.
+
+  Some speak only when their reads and writes end: the hook stays, once it has
+  given up.
+  """
   hook = sys.unraisablehook
-
-  def without_late_leaves(found: Any) -> None:
-    late = inspect.iscoroutine(found.object)
-    if not late and "Event loop is closed" not in str(found.exc_value):
-      hook(found)
-
-  sys.unraisablehook = without_late_leaves
+  if getattr(hook, "func", None) is not _without_late_leaves:
+    sys.unraisablehook = functools.partial(_without_late_leaves, hook)
   try:
     yield
   except Exception:
     gc.collect()
     raise
-  finally:
-    sys.unraisablehook = hook
+  sys.unraisablehook = hook
+
+
+def _without_late_leaves(hook: Callable[[Any], None], found: Any) -> None:
+  late = inspect.iscoroutine(found.object)
+  if not late and "Event loop is closed" not in str(found.exc_value):
+    hook(found)
 
 
 def _reason(error: Exception) -> str:

@@ -2,6 +2,8 @@ import errno
 import os
 import pathlib
 import shutil
+import sys
+import types
 from typing import Any, NamedTuple
 
 import chex
@@ -270,3 +272,26 @@ def test_what_cannot_be_written_leaves_nothing(folder):
     assert os.listdir(folder) == ["7"]
     checkpoint.save(manager, 9, state())
     assert checkpoint.all_steps(manager) == [7, 9]
+
+
+def test_what_is_left_of_damage_may_speak_late(folder, monkeypatch):
+  heard = []
+  monkeypatch.setattr(sys, "unraisablehook", heard.append)
+  with checkpoint.open_manager(folder, 2) as manager:
+    checkpoint.save(manager, 8, state())
+  assert sys.unraisablehook == heard.append  # nothing has gone wrong
+  truncate(parts(pathlib.Path(folder, "8"))["manifest"])
+  for _ in range(2):
+    with (
+      checkpoint.open_manager(folder) as manager,
+      pytest.raises(DamagedError),
+    ):
+      checkpoint.restore(manager, 8, state())
+  late, other = (
+    types.SimpleNamespace(object=None, exc_value=RuntimeError(text))
+    for text in ("Event loop is closed", "of somebody else")
+  )
+  sys.unraisablehook(late)
+  sys.unraisablehook(other)
+  assert heard == [other]
+  assert sys.unraisablehook.args == (heard.append,)  # one hook, not two

@@ -178,11 +178,9 @@ def test_a_full_disk(tmp_path):
   assert_same_end(disturbed, straight)
 
 
-KILLS = 20
-
-
 @pytest.mark.slow
-def test_killed_at_random_moments(tmp_path):
+@pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.long)])
+def test_killed_at_random_moments(tmp_path, kills):
   """At random moments, half of which are in the middle of a save."""
   flags = (
     f"--config={command.write_config(tmp_path)}:method=single",
@@ -208,7 +206,7 @@ def test_killed_at_random_moments(tmp_path):
   known = metrics.read_rows(str(reference / "metrics.jsonl"))
   moments = np.random.default_rng(0)
   before, while_saving = 0, 0
-  for kill in range(KILLS):
+  for kill in range(kills):
     process = start(workdir)
     wait_for(process, workdir, lambda name, old=before: number(name) > old)
     if kill % 2:
@@ -226,7 +224,8 @@ def test_killed_at_random_moments(tmp_path):
     assert [row for row in rows if row["total_step"] <= before] == [
       row for row in known if row["total_step"] <= before
     ]
-  assert while_saving >= 3
+  # Of few moments, none need be so short.
+  assert while_saving >= kills // 6
   assert start(workdir).wait() == 0
   assert_same_end(workdir, reference)
 

@@ -107,6 +107,7 @@ def run(folder, name, before=("", ""), **changes):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_maxl_without_cifar100(tmp_path):
   done = run(tmp_path, "maxl_cifar100", SEEDS=2)
   assert done.returncode == 0, done.stderr

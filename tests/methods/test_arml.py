@@ -54,12 +54,6 @@ def update(problem, state, batches, key, step, due, of=arml.update):
   return compiled(state, batches, key, jnp.int32(step))
 
 
-def wide(tree):
-  return jax.tree.map(
-    lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x, tree
-  )
-
-
 def test_the_config_knows_every_weighting():
   assert set(config_rules.WEIGHTINGS) == set(WEIGHTINGS)
 
@@ -85,7 +79,7 @@ def test_uniform_weights_are_the_plain_sum():
 def test_weights_move_by_the_gradients_of_the_shared_layers(x64):
   """One step against -2 G^T (g_m - G a) with G written out."""
   problem, state, batches = assembled(**{"weighting.eta": 0.003})
-  state, batches = wide((state, batches))
+  state, batches = tiny.in_float64((state, batches))
   a = jnp.array([0.5, 1.5, 1.0])
   state = state._replace(weighting=state.weighting._replace(weight_K=a))
   key = jax.random.key(3)
@@ -141,6 +135,8 @@ def test_weightings_train(name):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+@pytest.mark.long
 def test_the_useless_task_loses_its_weight():
   settings = load_config("arml_digits", "seeds=1")
   settings.parallel = "none"
@@ -210,7 +206,7 @@ def test_last_layer_of_networks():
 
 def test_gradnorm_looks_at_the_last_layer_alone(x64):
   problem, state, batches = assembled(**{"weighting.name": "gradnorm"})
-  state, batches = wide((state, batches))
+  state, batches = tiny.in_float64((state, batches))
   key = jax.random.key(3)
   tasks = arml_weights.tasks_at(
     problem.rule, problem.tasks, state, batches, key, None

@@ -8,6 +8,7 @@ from cases import CASES
 
 from metaaux import checkpoint, metrics, parallel, train
 
+LONG = (pytest.mark.slow, pytest.mark.long)
 # Two tasks compile sooner than three.
 FEW_TASKS = {"semi_supervised.tasks": ("rotation", "useless")}
 # All that draws random numbers beside the order of the images.
@@ -140,10 +141,8 @@ def numbers(rows):
     pytest.param("maxl", {}, id="maxl"),
     pytest.param("prototypical", CLUSTERS, id="prototypical"),
     pytest.param("damtl", {}, id="damtl", marks=pytest.mark.slow),
-    pytest.param("meta_mtl", CLUSTERS, id="meta_mtl", marks=pytest.mark.slow),
-    pytest.param(
-      "fine_tune", DEEPCLUSTER, id="deepcluster", marks=pytest.mark.slow
-    ),
+    pytest.param("meta_mtl", CLUSTERS, id="meta_mtl", marks=LONG),
+    pytest.param("fine_tune", DEEPCLUSTER, id="deepcluster", marks=LONG),
   ],
 )
 def test_a_run_of_two_seeds_is_two_runs(method, changes, tmp_path):
