@@ -67,8 +67,7 @@ class Images:
 
   def keep(self) -> np.ndarray:
     """All pixels, decoded once; from then on they stay in memory."""
-    if self._pixels is None:
-      self._pixels = self._read(self._positions)
+    self._pixels = np.asarray(self)
     return self._pixels
 
   def digest(self) -> str:

@@ -19,9 +19,9 @@ class Problem(NamedTuple):
 
   Attributes:
     pool: `image` uint8 or float32 [n, H, W, C] (with several hosts it may be
-      `lazy.Images`), `primary` int32 [n],
-      `auxiliary` int32 [n] (block column of the human sub-class, or -1); with
-      binary attributes beside the primary one also `attributes` int8 [n, K].
+      `lazy.Images`), `primary` int32 [n], `auxiliary` int32 [n] (block column
+      of the human sub-class, or -1); with binary attributes beside the primary
+      one also `attributes` int8 [n, K].
     test: the same for the test split.
     train: int32 [S, n_train], positions in the pool; a row a seed.
     meta: int32 [S, n_meta], likewise; the rows of `train` again where

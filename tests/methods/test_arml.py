@@ -135,7 +135,6 @@ def test_weightings_train(name):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @pytest.mark.long
 def test_the_useless_task_loses_its_weight():
   settings = load_config("arml_digits", "seeds=1")
