@@ -2,7 +2,7 @@
 
 import gc
 import os
-import tempfile
+import pathlib
 
 import jax
 import pytest
@@ -14,8 +14,9 @@ jax.config.update("jax_debug_key_reuse", True)
 # Nearly all of the time goes into compiling; the programs that users run, with
 # full optimisation, are covered by the tests that start a process.
 jax.config.update("jax_disable_most_optimizations", True)
-_CACHE = tempfile.TemporaryDirectory(prefix="metaaux-tests-")
-jax.config.update("jax_compilation_cache_dir", _CACHE.name)
+# Shared by the workers of a run and kept between runs.
+_CACHE = pathlib.Path(__file__).parents[1] / ".cache" / "programs"
+jax.config.update("jax_compilation_cache_dir", str(_CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 # XLA's older fusions compile in a third of the time; newer versions of JAX have
 # them no more, and end at a flag that they do not know. XLA reads its flags
