@@ -81,7 +81,8 @@ def setting_of(config: Mapping[str, Any]) -> str | None:
     return None
   primary, vgg = get("primary", ""), get("model.name") == "vgg16"
   if dataset == "cifar10":
-    uncut = not vgg and not get("augment.pad", 0)
+    moved = get("augment.pad", 0) or get("augment.shift", 0.0)
+    uncut = not vgg and not moved
     settings = {(False, False): "plain", (True, True): "flip, grayscale"}
     return settings.get((bool(flip), bool(grayscale))) if uncut else None
   if dataset == "cifar100" and vgg:

@@ -99,7 +99,7 @@ def _over_time(
   ]
   curves.plot(axes, lines, first=1)
   axes.set(xlabel="training step", ylabel="near zero (%)")
-  axes.set_ylim(0, max(5, 1.05 * max(line.means.max() for line in lines)))
+  pictures.from_zero(axes, 100 * pictures.MASKS.least)
   axes.grid(alpha=0.3)
   legend(figure)
   ends = ", ".join(f"{line.name} {line.means[-1]:.1f} %" for line in lines)

@@ -172,6 +172,12 @@ def validate(config: ml_collections.ConfigDict) -> None:
       f"seed={config.seed} and num_seeds={config.num_seeds} go beyond the "
       f"largest seed, {2**31 - 1}; lower one"
     )
+  if config.augment.shift and config.augment.pad:
+    raise UserError(
+      f"augment.shift={config.augment.shift} and augment.pad="
+      f"{config.augment.pad} are two ways to say how far images are moved; set "
+      "one to 0"
+    )
   if config.keep_best and not config.meta_fraction:
     raise UserError(
       f"keep_best={config.keep_best!r} chooses on held-out training images, "

@@ -57,7 +57,8 @@ def _run() -> dict[str, Any]:
     "meta_fraction": 0.0,  # share of them held out for the outer update
     # Of training images.
     "augment": {
-      "pad": 0,
+      "pad": 0,  # pixels at each border, from which a crop is drawn
+      "shift": 0.0,  # instead of pad: as a share of the shorter side
       "mode": "zero",  # what is padded: zero (black) | reflect
       "flip": False,
       "grayscale": 0.0,  # probability of a grey image

@@ -159,6 +159,7 @@ _RANGES: Mapping[str, tuple[float, float | None]] = {
   "gamma": (0.0, 10.0),
   "auxiliary_weight": (0.0, None),
   "augment.pad": (0, 1000),
+  "augment.shift": (0.0, 0.5),
   "augment.grayscale": (0.0, 1.0),
   "augment.noise": (0.0, None),
   "model.width": (1e-3, 100.0),

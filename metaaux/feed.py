@@ -60,6 +60,9 @@ def open_run(config: Any) -> Run:
   plan = parallel.plan(config)
   problem = data.build(config)
   augment.check_grayscale(config.augment.grayscale, problem.spec.image_shape)
+  augment.padding(
+    config.augment.pad, config.augment.shift, problem.spec.image_shape
+  )
   for name in data.constant_attributes(problem):
     metrics.warn(
       f"attribute '{name}' is the same in all training images, so that there "
@@ -233,7 +236,8 @@ def draw(
   """A batch of normalised images and labels; augmented if there is a key."""
   images = pool_lib.images(examples, index_B, run.plan)
   moves = run.config.augment.to_dict()
-  noise, mode = moves.pop("noise"), moves.pop("mode")
+  noise, mode, shift = (moves.pop(name) for name in ("noise", "mode", "shift"))
+  moves["pad"] = augment.padding(moves["pad"], shift, images.shape[1:])
   if key is not None and any(moves.values()):
     images = augment.augment(images, key, index_B, mode=mode, **moves)
   images = normalised(run, images)

@@ -30,6 +30,8 @@ class Picture(NamedTuple):
     label: of the vertical axis.
     what: in words, for the user.
     draw: (axes, picture, steps [n], values by name, each [n, S]).
+    least: what the vertical axis reaches at least, so that what is next to
+      nothing looks like that.
   """
 
   name: str
@@ -39,6 +41,7 @@ class Picture(NamedTuple):
   label: str
   what: str
   draw: Callable[[Any, "Picture", np.ndarray, dict[str, np.ndarray]], None]
+  least: float = 0.0
 
 
 def curves(
@@ -52,6 +55,8 @@ def curves(
 
   Returns:
     Steps [n], and by name the values [n, S] of all seeds; empty without any.
+    Steps are counted from the first stage that has such numbers: those of the
+    big task before it, say, shift nothing.
   """
   prefix = picture.prefix
   rows = [
@@ -61,9 +66,10 @@ def curves(
   ]
   if not rows:
     return np.array([]), {}
+  before = rows[0]["total_step"] - rows[0]["step"]
   by_step: dict[int, list[dict[str, Any]]] = {}
   for row in rows:
-    by_step.setdefault(row["total_step"], []).append(row)
+    by_step.setdefault(row["total_step"] - before, []).append(row)
   steps = sorted(by_step)
   names = [k.removeprefix(prefix) for k in rows[0] if k.startswith(prefix)]
   return np.array(steps), {
@@ -137,13 +143,35 @@ def plot_lines(
     axes.plot(steps, values[name].mean(1), color="#BBBBBB", lw=0.7, label=label)
   for name, colour in zip(named, COLOURS, strict=False):
     mean, half = _mean_and_half(values[name])
-    label = f"{picture.noun}{name}: {mean[-1]:.2f}"
+    label = f"{picture.noun}{name}: {_shown(mean[-1])}"
     axes.plot(steps, mean, color=colour, label=label)
-    axes.fill_between(steps, mean - half, mean + half, color=colour, alpha=0.2)
-  axes.set_xlabel("step")
+    low = np.maximum(mean - half, 0)  # nothing here can be negative
+    axes.fill_between(steps, low, mean + half, color=colour, alpha=0.2)
+  axes.set_xlabel("training step")
   axes.set_ylabel(picture.label)
+  axes.set_xlim(left=0)
   highest = max(of.max() for of in values.values())
-  axes.set_ylim(0, None if highest > 0 else 1)
+  from_zero(axes, picture.least if highest > 0 else picture.least or 1)
+
+
+def _shown(value: float) -> str:
+  """0.46, 12.00, but 0.0043: what is small is not 0."""
+  return f"{value:.2g}" if 0 < value < 0.1 else f"{value:.2f}"
+
+
+def from_zero(axes: Any, least: float) -> None:
+  """A vertical axis from 0, with room for a line that lies on it.
+
+  Args:
+    axes: of matplotlib, with all that is drawn.
+    least: what the axis reaches at least; of what is 0 all over, all.
+  """
+  reached = max(
+    (values.max() for line in axes.lines if len(values := line.get_ydata())),
+    default=0,
+  )
+  top = max(axes.get_ylim()[1] if reached > 0 else 0, least)
+  axes.set_ylim(-0.02 * top, 1.02 * top)
 
 
 def _lines(
@@ -156,7 +184,7 @@ def _lines(
   plot_lines(axes, picture, steps, values)
   seeds = next(iter(values.values())).shape[1]
   axes.figure.legend(
-    title=f"at the end,\nmean of {seeds} seeds",
+    title=f"at the end,\nmean of {metrics.count(seeds, 'seed')}",
     loc="outside right upper",
     fontsize=8,
     frameon=False,
@@ -187,8 +215,10 @@ def _before_and_after(
     )
   axes.set_xticks(np.arange(len(names)), names, fontsize=8)
   axes.set_xlabel("class of the tasks, one task after another")
-  axes.set_ylim(bottom=0)
-  axes.legend(frameon=False, fontsize=8)
+  from_zero(axes, 1e-3)
+  axes.figure.legend(
+    loc="outside upper left", ncols=2, frameon=False, fontsize=8
+  )
 
 
 WEIGHTS = Picture(
@@ -208,6 +238,7 @@ MASKS = Picture(
   "share of mask entries below 0.001",
   "share of a layer's mask near zero, over time",
   _lines,
+  least=0.05,
 )
 DISTANCES = Picture(
   "distances.png",

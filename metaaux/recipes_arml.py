@@ -238,7 +238,7 @@ def pacs(
   config.checkpoint_every = 10 * epoch
   config.average_last = 1
   config.augment.flip = True
-  config.augment.pad = 6
+  config.augment.shift = 0.1
   config.model.name = "resnet18"
   config.model.kernel_init = "he_fan_out"
   config.model.dropout = arg.dropout
@@ -259,7 +259,6 @@ def pacs(
 def _pacs_local(config: ml_collections.ConfigDict) -> None:
   """A size that a laptop finishes in minutes."""
   config.shrink = 2
-  config.augment.pad = 3
   config.domains.batch_size = 32
   config.num_steps = 400
   config.log_every = 20

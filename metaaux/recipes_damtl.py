@@ -222,7 +222,7 @@ def pacs(
   config.dataset = recipes.source_at(arg.data)
   config.train_split = config.test_split = "all"
   config.task_domains = tuple(arg.domains.split("+"))
-  config.augment.pad = 6
+  config.augment.shift = 0.1
   config.num_steps = max(1, 100 * 4 * arg.labels // 64)
   config.eval_every = max(1, config.num_steps // 4)
   config.damtl.auxiliary_steps = 2000

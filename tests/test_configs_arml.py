@@ -99,6 +99,10 @@ def test_modes_of_pacs():
     ("method=single", "single"),
   ):
     assert config_lib.label(load_config("arml_pacs", arg)) == label
+  # Of any size that the images have: it is read where that is known.
+  for arg in ("", "runlocal", "method=single"):
+    moves = load_config("arml_pacs", arg).augment
+    assert (moves.pad, moves.shift, moves.flip) == (0, 0.1, True)
   folder = load_config("arml_pacs", "data=/data/PACS")
   assert folder.dataset == "folder:/data/PACS"
 

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from metaaux import pictures
 from metaaux.pictures import DISTANCES, MASKS, WEIGHTS
@@ -16,11 +17,15 @@ def rows(picture, names=("0", "1"), seeds=2):
       of_names = {
         picture.prefix + n: step * (i + 1) + seed for i, n in enumerate(names)
       }
-      values.append(
-        {"split": picture.split, "total_step": step, "seed": seed, **of_names}
-      )
-    values.append({"split": "test", "total_step": step, "accuracy": 0.5})
+      values.append(row(picture.split, step, seed=seed, **of_names))
+    values.append(row("test", step, accuracy=0.5))
   return values
+
+
+def row(split, step, before=0, **metrics):
+  """A row of a stage that follows `before` updates."""
+  steps = {"step": step, "total_step": before + step}
+  return {"split": split, **steps, **metrics}
 
 
 def write(folder, values):
@@ -52,6 +57,43 @@ def test_several_pictures_of_one_run(tmp_path):
 
 
 def test_no_numbers_no_picture(tmp_path):
-  write(tmp_path, [{"split": "test", "total_step": 1, "accuracy": 0.5}])
+  write(tmp_path, [row("test", 1, accuracy=0.5)])
   assert pictures.draw(str(tmp_path)) == []
   assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_steps_are_those_of_the_stage():
+  """Not of the big task before it, which has no mask; a later stage goes on."""
+  before = [row("batch", step, loss=1.0) for step in (200, 400)]
+  name = MASKS.prefix + "0"
+  first = [row("batch", step, 400, seed=0, **{name: 0.5}) for step in (20, 100)]
+  then = [row("batch", step, 500, seed=0, **{name: 0.7}) for step in (20, 40)]
+  steps, _ = pictures.curves([*before, *first, *then], MASKS)
+  np.testing.assert_array_equal(steps, [20, 100, 120, 140])
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-6, 0.4, 1.0])
+def test_the_lines_of_shares_lie_inside_the_axes(value):
+  """Also where no mask entry is near zero, as at the published settings."""
+  axes = Figure().subplots()
+  steps = np.array([20, 40])
+  values = {name: np.full((2, 3), value) for name in ("0", "1")}
+  MASKS.draw(axes, MASKS, steps, values)
+  low, high = axes.get_ylim()
+  # Half a line's width, in parts of an axis of some 3 inches.
+  margin = 0.005 * (high - low)
+  assert low < -margin and high > value + margin
+  assert high - low >= 0.05 and -0.1 * (high - low) < low
+  assert value > 0.05 or high < 0.06
+  assert axes.get_xlim()[0] == 0 and axes.get_xlim()[1] >= 40
+
+
+def test_the_legend_of_distances_names_the_steps_of_the_stage():
+  axes = Figure().subplots()
+  rows = [
+    row("meta", step, 400, seed=0, **{DISTANCES.prefix + "0": 2.0})
+    for step in (100, 200)
+  ]
+  DISTANCES.draw(axes, DISTANCES, *pictures.curves(rows, DISTANCES))
+  texts = [text.get_text() for text in axes.figure.legends[0].get_texts()]
+  assert texts == ["step 100: mean 2", "step 200: mean 2"]

@@ -83,6 +83,27 @@ def check_grayscale(
     )
 
 
+def padding(pad: int, shift: float, image_shape: tuple[int, int, int]) -> int:
+  """Pixels that `augment` pads, of images of a size that only the data has.
+
+  Args:
+    pad: pixels; where it is 0, `shift` says how many.
+    shift: share of the shorter side.
+    image_shape: height, width, channels.
+
+  Raises:
+    UserError: the share is less than half a pixel, and would do nothing.
+  """
+  pixels = shift * min(image_shape[:2])
+  if shift and round(pixels) == 0:
+    raise UserError(
+      f"augment.shift={shift} is {pixels:.2g} pixels of images of "
+      f"{'x'.join(map(str, image_shape))}, so that none would be moved; raise "
+      "it, or set it to 0"
+    )
+  return pad or round(pixels)
+
+
 def augment(
   images: Array,
   key: Array,

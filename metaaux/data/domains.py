@@ -94,9 +94,13 @@ def _of_seed(
 ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...], np.ndarray]:
   """Train, test, the sources' training parts, and their validation part."""
 
+  # Of all images of the target none would be left to test on, so that 0 for
+  # all is no advice.
   def part(k: int, **options: Any) -> tuple[np.ndarray, np.ndarray]:
     own = labels[members[k]]
-    return splits.train_meta(own, own, seed=seed, names=names, **options)
+    return splits.train_meta(
+      own, own, seed=seed, names=names, advice="lower it", **options
+    )
 
   few, _ = part(
     target, labels_per_class=config.labels_per_class, meta_fraction=0.0

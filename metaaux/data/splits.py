@@ -40,6 +40,7 @@ def train_meta(
   meta_fraction: float,
   seed: int,
   names: Sequence[str] = (),
+  advice: str = "lower labels_per_class, or 0 for all",
 ) -> tuple[np.ndarray, np.ndarray]:
   """Positions of the train and of the meta split of one seed.
 
@@ -56,6 +57,7 @@ def train_meta(
       stratified by primary and finest class; 0: both splits are all of them.
     seed: of the draw; not negative.
     names: of the primary classes, for messages.
+    advice: what to do where a class has fewer, for the message.
 
   Returns:
     Sorted int32 positions (train, meta); disjoint unless `meta_fraction` is 0.
@@ -68,7 +70,7 @@ def train_meta(
   rng = np.random.default_rng(seed)
   kept = np.arange(len(primary), dtype=np.int32)
   if labels_per_class:
-    kept = _few_labels(finest, primary, labels_per_class, rng, names)
+    kept = _few_labels(finest, primary, labels_per_class, rng, names, advice)
   if label_fraction:
     kept = _share(primary, label_fraction, rng, names)
   if not meta_fraction:
@@ -131,6 +133,7 @@ def _few_labels(
   count: int,
   rng: np.random.Generator,
   names: Sequence[str],
+  advice: str,
 ) -> np.ndarray:
   """`count` examples of each primary class, evenly over its finest classes."""
   classes = range(len(names) or int(primary.max()) + 1)
@@ -140,7 +143,7 @@ def _few_labels(
       name = f" ('{names[c]}')" if names else ""
       raise UserError(
         f"labels_per_class={count}, but primary class {c}{name} has "
-        f"{sizes[c]} examples; lower labels_per_class, or 0 for all"
+        f"{sizes[c]} examples; {advice}"
       )
   parts = []
   for c in classes:

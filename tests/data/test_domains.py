@@ -136,3 +136,12 @@ def test_an_archive_that_is_divided(tmp_path):
   np.testing.assert_array_equal(
     np.sort(rest), np.flatnonzero(made["domain"] == 1)
   )
+
+
+def test_too_few_images_of_the_target_are_no_reason_for_all():
+  """0 is refused with a target domain, and so nobody is told to set it."""
+  with pytest.raises(UserError, match=r"primary class 0 .* lower it") as found:
+    build(labels_per_class=1000)
+  assert "0 for all" not in str(found.value)
+  with pytest.raises(UserError, match="lower labels_per_class, or 0 for all"):
+    data.build(tiny.config(labels_per_class=1000))
