@@ -145,9 +145,9 @@ def _one_phase(step: int) -> str:
   return "update"
 
 
-def _no_alarms(metrics: Mapping[str, float]) -> tuple[str, ...]:
+def _no_alarms(metrics: Mapping[str, float]) -> Mapping[str, str]:
   del metrics
-  return ()
+  return {}
 
 
 class Stage(NamedTuple):
@@ -177,7 +177,8 @@ class Stage(NamedTuple):
     reuse: of a first stage, everything of the config that makes its final
       state, JSON-able; runs with the same, and the same images, may share that
       through `config.cache`. None: each run trains its own.
-    alarms: metrics of an evaluation -> warnings for the user, one line each.
+    alarms: metrics of an evaluation -> warnings for the user, one line each,
+      by kind. Each kind is told once a run, whatever numbers its text has.
   """
 
   name: str
@@ -192,4 +193,4 @@ class Stage(NamedTuple):
   probe: Callable[[State, Batches, Array], Metrics] | None = None
   attributes: Callable[[State, Array], Array] | None = None
   reuse: Mapping[str, Any] | None = None
-  alarms: Callable[[Mapping[str, float]], tuple[str, ...]] = _no_alarms
+  alarms: Callable[[Mapping[str, float]], Mapping[str, str]] = _no_alarms

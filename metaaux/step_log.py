@@ -51,14 +51,24 @@ class StepLog:
     stage: Stage,
     offset: int,
     start: int,
+    alarmed: set[str],
   ) -> None:
-    """Logs `stage`, which follows `offset` updates and begins at `start`."""
+    """Logs `stage`, which follows `offset` updates and begins at `start`.
+
+    Args:
+      file: of the rows.
+      run: data and seeds.
+      stage: that is logged.
+      offset: updates of the stages before it.
+      start: updates of its own that are done.
+      alarmed: kinds of alarms that the run has told of; grows.
+    """
     self._file, self._run, self._stage = file, run, stage
     self._offset = offset
     self._pending: list[tuple[int, Seeded]] = []
     self._late: list[tuple[int, Seeded]] = []
     self._last_finite: dict[str, tuple[int, float]] = {}
-    self._alarmed: set[str] = set()
+    self._alarmed = alarmed
     spec = next(iter(stage.streams.values()))
     self._epoch = feed.steps_per_epoch(run, spec)
     label = f"{run.config.method}/{stage.name}"
@@ -87,7 +97,7 @@ class StepLog:
     self._bar.close()
 
   def evaluation(self, step: int, rows: Sequence[Row]) -> None:
-    """Writes the rows of an evaluation, and each new alarm once."""
+    """Writes the rows of an evaluation, and alarms of a kind not told yet."""
     for row in rows:
       bad = [k for k, v in row.items() if _is_bad(v)]
       if bad:
@@ -103,13 +113,15 @@ class StepLog:
     }
     text = "  ".join(f"{k} {100 * v:.2f}%" for k, v in accuracy.items())
     self._bar.show(step, f"accuracy: {text}")
-    if self._stage.probe or self._stage.targets:
-      for row in rows:
-        for alarm in self._stage.alarms(row) if row["split"] == "meta" else ():
-          kind = alarm.partition("(")[0]
-          if kind not in self._alarmed:
-            self._alarmed.add(kind)
-            self._bar.note(f"warning: step {step}, seed {row['seed']}: {alarm}")
+    for row in rows:
+      if row["split"] == "meta":
+        self._tell(step, row)
+
+  def _tell(self, step: int, row: Row) -> None:
+    for kind, text in self._stage.alarms(row).items():
+      if kind not in self._alarmed:
+        self._alarmed.add(kind)
+        self._bar.note(f"warning: step {step}, seed {row['seed']}: {text}")
 
   def _append(self, step: int, rows: Sequence[Row]) -> None:
     common = {

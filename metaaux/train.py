@@ -50,6 +50,8 @@ class Loop(NamedTuple):
   programs: dict[tuple[int, int], Any]
   # Of `keep_best`, see `best`; None: the stage keeps no best.
   scores: dict[int, float] | None = None
+  # Kinds of alarms that were told; see `Stage.alarms`.
+  alarmed: set[str] | None = None
 
 
 def train_and_evaluate(
@@ -131,12 +133,12 @@ def _train_stages(
     file = metrics.RowFile(raw, events[0] if events else None)
     saver = saver_lib.Saver(managers[0] if managers else None, file)
     stack.callback(saver.close)
-    states, offset, programs = None, 0, {}
+    states, offset, programs, alarmed = None, 0, {}, set()
     for stage in stages:
       if done <= offset + stage.num_steps:
         loop = Loop(
           run, stage, offset, saver, file, should_stop, workdir, programs
-        )
+        )._replace(alarmed=alarmed)
         if run.config.keep_best and stage is stages[-1]:
           loop = loop._replace(scores=scores)
         states = train_stage(loop, states, done)
@@ -208,7 +210,8 @@ def train_stage(loop: Loop, previous: Seeded, done: int) -> Seeded:
   states = initial_states(loop, previous, start)
   updates = _programs(loop)
   evaluation = evaluate.make(stage, run) if stage.predict else None
-  log = step_log.StepLog(loop.file, run, stage, offset, start)
+  alarmed = set() if loop.alarmed is None else loop.alarmed
+  log = step_log.StepLog(loop.file, run, stage, offset, start, alarmed)
   inputs = None
   for step in range(start, total):
     inputs = feed.inputs_at(run, stage, step, inputs)

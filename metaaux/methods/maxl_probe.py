@@ -69,7 +69,7 @@ def relative_distance(params: Tree, initial: Tree) -> Array:
 
 def alarms(
   metrics: Mapping[str, float], psi: tuple[int, ...]
-) -> tuple[str, ...]:
+) -> dict[str, str]:
   """Warnings on the labels and the virtual step of an evaluation.
 
   Args:
@@ -77,12 +77,12 @@ def alarms(
     psi: number of auxiliary classes of each primary class.
 
   Returns:
-    One line for each thing that looks wrong.
+    Kind -> one line, for each thing that looks wrong.
   """
-  found = []
+  found = {}
   mean_log = float(np.mean(np.log(psi)))
   if metrics["sample_entropy"] > 0.98 * mean_log > 0:
-    found.append(
+    found["uniform"] = (
       "the generated labels are almost uniform within their block "
       f"(entropy {metrics['sample_entropy']:.3f} of {mean_log:.3f}): they say "
       "nothing that the primary label does not; compare with method=uniform"
@@ -94,22 +94,22 @@ def alarms(
   )
   spread = metrics["marginal_entropy"] - of_classes
   if mean_log > 0 and spread < 0.05 * mean_log:
-    found.append(
+    found["collapsed"] = (
       "the labels have collapsed: each primary class uses one auxiliary class; "
       "raise maxl.entropy_weight or lower generator.optimizer.learning_rate"
     )
   if metrics["label_usage"] < 0.5:
-    found.append(
+    found["usage"] = (
       f"only {metrics['label_usage']:.0%} of the auxiliary classes are in use"
     )
   if not metrics["meta_gain"] > 0:
-    found.append(
+    found["gain"] = (
       f"a training step raises the primary loss (gain "
       f"{metrics['meta_gain']:.2e}); lower optimizer.learning_rate"
     )
   if metrics["gradient_cosine"] < 0:
-    found.append(
+    found["cosine"] = (
       "the gradients of the two tasks oppose each other (cosine "
       f"{metrics['gradient_cosine']:.2f})"
     )
-  return tuple(found)
+  return found

@@ -1,0 +1,67 @@
+"""What the log of a stage says, and how often."""
+
+import io
+
+import pytest
+import tiny
+
+from metaaux import feed, methods, metrics, step_log
+from metaaux.methods import maxl_probe
+
+
+@pytest.fixture(scope="module")
+def run():
+  return feed.open_run(tiny.config(method="maxl", num_seeds=2))
+
+
+def row(seed, split="meta", **metrics):
+  return {"split": split, "seed": seed, "accuracy": 0.5, **metrics}
+
+
+def log_of(run, alarms, alarmed):
+  (stage,) = methods.make(run.config, run.problem.spec)
+  file = metrics.RowFile(io.BytesIO())
+  stage = stage._replace(alarms=alarms)
+  return step_log.StepLog(file, run, stage, 0, 0, alarmed)
+
+
+def test_each_kind_of_alarm_is_told_once_a_run(run, capsys):
+  """Whatever numbers its text has, and whatever other kind says the same."""
+
+  def alarms(row):
+    found = {"usage": f"only {row['used']:.0%} of the classes are in use"}
+    return found | ({"gain": "the loss grows"} if row["used"] < 0.2 else {})
+
+  alarmed = set()
+  log = log_of(run, alarms, alarmed)
+  log.evaluation(10, [row(0, used=0.24), row(1, used=0.25)])
+  log.evaluation(20, [row(0, used=0.22), row(1, used=0.15)])
+  log.evaluation(30, [row(0, used=0.11), row(0, "test", used=0.01)])
+  log_of(run, alarms, alarmed).evaluation(40, [row(0, used=0.1)])
+  told = [
+    line for line in capsys.readouterr().err.splitlines() if "warning" in line
+  ]
+  assert told == [
+    "warning: step 10, seed 0: only 24% of the classes are in use",
+    "warning: step 20, seed 1: the loss grows",
+  ]
+
+
+def test_kinds_of_maxl_do_not_depend_on_numbers():
+  def kinds(usage, gain, cosine, entropy):
+    found = maxl_probe.alarms(
+      {
+        "sample_entropy": entropy,
+        "marginal_entropy": 2.0,
+        "information": 0.0,
+        "label_usage": usage,
+        "meta_gain": gain,
+        "gradient_cosine": cosine,
+      },
+      (5, 5),
+    )
+    assert all("\n" not in text for text in found.values())
+    return set(found)
+
+  first, second = kinds(0.4, -1.0, -0.5, 1.6), kinds(0.2, -3.0, -0.1, 1.605)
+  assert first == second and len(first) >= 4
