@@ -251,7 +251,7 @@ def check_type(key: str, value: Any, default: Any) -> None:
 def check_value(key: str, value: Any) -> None:
   """Raises UserError unless `value` is a known word or inside its range."""
   for word in _words(key, value):
-    if key == "method" and own_code.is_path(word):
+    if key in own_code.KEYS and own_code.is_path(word):
       continue  # found, or not, when it is made
     if word not in _CHOICES[key]:
       raise UserError(

@@ -5,15 +5,44 @@ whoever can import the module.
 """
 
 import importlib
+import os
+import sysconfig
+import traceback
 from collections.abc import Callable
 from typing import Any
 
-from metaaux.errors import UserError
+import ml_collections
+
+from metaaux.errors import (
+  HostError,
+  NonFiniteError,
+  Stopped,
+  UserError,
+)
+
+# Keys of a config that may be import paths; of the dataset it is a part.
+KEYS = ("method", "setting", "weighting.name", "model.name")
+# Of a message that was written for a whole screen.
+_LONGEST = 300
+# Folders of what is installed, wherever that is.
+_LIBRARIES = {"site-packages", "dist-packages"}
+_PACKAGE = os.path.dirname(os.path.abspath(__file__))
 
 
 def is_path(name: str) -> bool:
   """Whether a name is an import path, and not a word of ours."""
   return ":" in name
+
+
+def used(config: Any) -> list[str]:
+  """`key='MODULE:FUNCTION'` of every import path of a config.
+
+  Args:
+    config: validated.
+  """
+  found = [f"{key}={config[key]!r}" for key in KEYS if is_path(config[key])]
+  dataset = config.dataset
+  return found + [f"dataset={dataset!r}"] * dataset.startswith("python:")
 
 
 def find(key: str, path: str) -> Callable[..., Any]:
@@ -54,3 +83,93 @@ def _failure(key: str, path: str, error: Exception) -> UserError:
     "try it with python -c 'import "
     f"{path.partition(':')[0]}'"
   )
+
+
+def call(
+  what: str,
+  contract: str,
+  function: Callable[..., Any],
+  *args: Any,
+  **kwargs: Any,
+) -> Any:
+  """What a function of somebody else returns.
+
+  Args:
+    what: whose it is, for the message.
+    contract: how it is called and what it returns.
+    function: that is called.
+    *args: of it.
+    **kwargs: of it.
+
+  Raises:
+    UserError: it fails; one line with the place in the code.
+  """
+  try:
+    return function(*args, **kwargs)
+  except (UserError, NonFiniteError, HostError, Stopped):
+    raise
+  except Exception as error:  # A program; anything may fail.
+    text = " ".join(str(error).split())[:_LONGEST]
+    place = _place(error)
+    asked = f"; the contract is {contract}"
+    # What fails inside has been called as it should be.
+    if error.__traceback__ is not None and error.__traceback__.tb_next:
+      asked = ""
+    raise UserError(
+      f"{what} failed with {type(error).__name__}: {text}{place}{asked}"
+    ) from error
+
+
+def _place(error: Exception) -> str:
+  """` (FILE:LINE)`, the last line of code that is neither ours nor a library's.
+
+  Of a syntax error there is none; its text says where.
+  """
+  stdlib = sysconfig.get_path("stdlib")
+  frames = [
+    frame
+    for frame in traceback.extract_tb(error.__traceback__)
+    if not frame.filename.startswith((_PACKAGE, stdlib, "<"))
+    and not _LIBRARIES & set(frame.filename.split(os.sep))
+  ]
+  return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+
+
+def watched(config: Any) -> tuple[Any, Callable[[], list[str]]]:
+  """A config that knows which of its `own` keys were read.
+
+  Args:
+    config: perhaps with a group `own`.
+
+  Returns:
+    The config, or a copy of it; and () -> the keys `own.KEY` that nobody has
+    read until then.
+  """
+  if "own" not in config:
+    return config, list
+  read: set[str] = set()
+  copy = config.copy_and_resolve_references().unlock()
+  every: list[str] = []
+  with copy.ignore_type():
+    copy.own = _recording(config.own, "own.", read, every)
+  return copy.lock(), lambda: [key for key in every if key not in read]
+
+
+def _recording(
+  group: Any, prefix: str, read: set[str], every: list[str]
+) -> ml_collections.ConfigDict:
+  """A copy of a group that notes what is read, groups in it likewise."""
+
+  class Recording(ml_collections.ConfigDict):
+    def __getitem__(self, key: str) -> Any:
+      read.add(f"{prefix}{key}")
+      return super().__getitem__(key)
+
+  found = Recording()
+  for key, value in group.items():
+    if isinstance(value, ml_collections.ConfigDict):
+      found[key] = _recording(value, f"{prefix}{key}.", read, every)
+    else:
+      found[key] = value
+      every.append(f"{prefix}{key}")
+  return found

@@ -21,7 +21,9 @@ from metaaux import (
   lock,
   methods,
   metrics,
+  own_code,
   parallel,
+  rehearsal,
   reuse,
   rundir,
   step_log,
@@ -88,7 +90,8 @@ def train_and_evaluate(
     return finished
   hosts.on_first(lambda: event_files.check(config.tensorboard))
   run = hosts.together(lambda: feed.open_run(config))
-  stages = methods.make(config, run.problem.spec, axis_name=run.plan.axis_name)
+  watched, unread = own_code.watched(config)
+  stages = methods.make(watched, run.problem.spec, axis_name=run.plan.axis_name)
   _check_stages(run, stages)
   with contextlib.ExitStack() as held:
 
@@ -99,7 +102,22 @@ def train_and_evaluate(
     hosts.on_first(claim)
     run = feed.with_extra_tests(run)
     feed.check_hosts(run)
-    return _train_stages(run, stages, workdir, should_stop, started)
+    # What is computed on the host may read a key as late as in the last stage.
+    late = any(stage.prepare for stage in stages)
+    _report_unread([] if late else unread(), config)
+    result = _train_stages(run, stages, workdir, should_stop, started)
+    _report_unread(unread() if late else [], config)
+    return result
+
+
+def _report_unread(keys: Sequence[str], config: Any) -> None:
+  """Says which keys of the config's group `own` are without effect."""
+  if keys and hosts.is_first():
+    readers = ", ".join(own_code.used(config)) or "nothing but the package"
+    metrics.warn(
+      f"nobody reads {', '.join(keys)}: what runs here is {readers}; check the "
+      "spelling, or leave out what has no effect"
+    )
 
 
 def _train_stages(
@@ -174,6 +192,11 @@ def _check_stages(run: Run, stages: Sequence[Stage]) -> None:
   shapes = None
   for stage in stages:
     shapes = states_lib.shapes(run, stage, shapes)
+    if any(own_code.is_path(run.config[key]) for key in own_code.KEYS):
+      updates = {
+        name: compile_update(run, stage, name) for name in stage.updates
+      }
+      rehearsal.trace(run, stage, shapes, updates)
 
 
 def _embedded(stages: Sequence[Stage]) -> list[int]:

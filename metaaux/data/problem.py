@@ -58,9 +58,17 @@ class Problem(NamedTuple):
     """Positions in the pool of a split that streams draw from: [S, n].
 
     Raises:
-      UserError: it is "unlabelled", and all images are labelled.
+      UserError: it is "unlabelled", and all images are labelled; or there is no
+        such split.
     """
-    found = self.more[split] if split in self.more else getattr(self, split)
+    own = {"train": self.train, "meta": self.meta, "all": self.all}
+    known = {**own, **self.more}
+    if split not in known:
+      raise UserError(
+        f"a stream draws from split {split!r}, which these data have not; use "
+        f"one of {', '.join(known)}"
+      )
+    found = known[split]
     if split == UNLABELLED and not found.shape[1]:
       raise UserError(
         f"all {self.spec.num_examples} training images are labelled, so that "

@@ -16,7 +16,10 @@ def load(where: str, part: slices.Slice) -> arrays.Source:
   Raises:
     UserError: the function is not there, or returns something else.
   """
-  found = own_code.find("dataset", where)(part.name)
+  function = own_code.find("dataset", where)
+  contract = "load(split) -> metaaux.data.Source(images, labels, names)"
+  what = f"dataset='python:{where}'"
+  found = own_code.call(what, contract, function, part.name)
   if not isinstance(found, arrays.Source):
     raise UserError(
       f"dataset='python:{where}' returned {type(found).__name__} for split "

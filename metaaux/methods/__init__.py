@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from metaaux import own_code
+from metaaux import contract, own_code
 from metaaux.errors import UserError
 from metaaux.methods import (
   arml,
@@ -87,7 +87,10 @@ def make(
   """
   if own_code.is_path(config.method):
     constructor = own_code.find("method", config.method)
-    return tuple(constructor(config, spec, axis_name=axis_name))
+    what = f"method={config.method!r}"
+    return contract.make_stages(
+      what, constructor, config, spec, axis_name=axis_name
+    )
   if spec.groups and config.method not in _OF_SEVERAL_TASKS:
     key = "task_classes" if spec.num_big else "within"
     raise UserError(

@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 
 import jax
 
+from metaaux import own_code
 from metaaux.errors import UserError
+from metaaux.methods import own_weighting
 from metaaux.methods.reweighting import WEIGHTINGS, Tasks, Weighting
 from metaaux.stage import Array, Batches, Key
 from metaaux.tasks import TaskSet, split
@@ -47,13 +49,24 @@ def from_config(config: Any, tasks: TaskSet) -> Rule:
   """The rule of `config.weighting`.
 
   Args:
-    config: `weighting` and `optimizer.learning_rate`.
+    config: `weighting` and `optimizer.learning_rate`; a rule that is an import
+      path, such as my_rule:make, is a function config -> `Weighting`, applied
+      at every step unless `weighting.every` says otherwise.
     tasks: whose weights they will be.
 
   Raises:
     UserError: an option does not fit the rule or the tasks.
   """
   options, name = config.weighting, config.weighting.name
+  if own_code.is_path(name):
+    weighting = own_weighting.make(
+      f"weighting.name={name!r}",
+      own_code.find("weighting.name", name),
+      config,
+      len(tasks.names),
+    )
+    last_layer = options.layer == "last"
+    return Rule(weighting, options.every or 1, last_layer, held_out=False)
   shift = tasks.shifts or 0.0
   arguments: Mapping[str, Mapping[str, Any]] = {
     "fixed": {"values": options["values"]},

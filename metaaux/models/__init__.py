@@ -141,7 +141,8 @@ def make(
   constructor = _find(config.name)
   layers.convolution(config.lowering)  # raises if there is none of this name
   _check_decoder(config)
-  module = constructor(
+  module = _build(
+    constructor,
     config,
     heads=dict(heads),
     decoder=config.decoder,
@@ -176,7 +177,59 @@ def make(
     )
     return logits, updated.get("batch_stats", {})
 
+  network = Network(init, apply)
+  if own_code.is_path(config.name):
+    return _checked(f"model.name={config.name!r}", network, heads)
+  return network
+
+
+def _checked(what: str, network: Network, heads: Mapping[str, int]) -> Network:
+  """A network of somebody else, whose slips are one line."""
+  contract = (
+    "__call__(images, *, train, key=None) -> {head: logits [B, classes]}"
+  )
+
+  def apply(
+    params: Params, stats: Stats, images_BxHxWxC: Array, **options: Any
+  ) -> tuple[dict[str, Array], Stats]:
+    logits, stats = own_code.call(
+      what, contract, network.apply, params, stats, images_BxHxWxC, **options
+    )
+    for name, classes in heads.items():
+      wanted = (len(images_BxHxWxC), classes)
+      found = logits.get(name) if isinstance(logits, Mapping) else None
+      shape = getattr(found, "shape", None)
+      if shape is None or (classes and shape != wanted):
+        seen = "nothing" if shape is None else f"an array {list(shape)}"
+        raise UserError(
+          f"{what} returned {seen} for head {name!r}; it must be "
+          f"{list(wanted)} here, and the contract is {contract}"
+        )
+    return logits, stats
+
+  init = functools.partial(own_code.call, what, contract, network.init)
   return Network(init, apply)
+
+
+def _build(
+  constructor: Callable[..., nn.Module], config: Any, **options: Any
+) -> nn.Module:
+  """The module; what somebody else's function does wrongly is one line."""
+  if not own_code.is_path(config.name):
+    return constructor(config, **options)
+  what, contract = (
+    f"model.name={config.name!r}",
+    (
+      "build(config, *, heads, decoder, dropout, block_dropout, lowering, "
+      "axis_name) -> a flax.linen.Module"
+    ),
+  )
+  found = own_code.call(what, contract, constructor, config, **options)
+  if not isinstance(found, nn.Module):
+    raise UserError(
+      f"{what} returned {type(found).__name__}; the contract is {contract}"
+    )
+  return found
 
 
 def _check_decoder(config: Any) -> None:
