@@ -124,6 +124,9 @@ def semi_supervised(
   if arg.preset == "code":
     config.weighting.projection = "shift_clamp"
     config.weighting.skip_step = True
+    if arg.weighting == "gradnorm":
+      config.weighting.options.detach_target = False
+      config.weighting.options.as_code = True
     config.semi_supervised.flip_after_rotation = True
     # The code names slower statistics, but leaves them at PyTorch's.
     config.model.norm_momentum = 0.9

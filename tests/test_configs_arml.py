@@ -61,6 +61,8 @@ def test_preset_of_the_official_code():
   assert config.weighting.skip_step
   assert config.semi_supervised.flip_after_rotation
   assert config.weighting.gamma == 1
+  options = config.weighting.options
+  assert options.as_code and not options.detach_target
   assert (config.model.norm_momentum, config.model.norm_epsilon) == (0.9, 1e-5)
   config = load_config("arml_cifar10", "weighting=cosine_similarity")
   assert config.weighting.until == 0.25

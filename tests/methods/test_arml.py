@@ -155,15 +155,51 @@ def _phases(**changes):
 @pytest.mark.parametrize(
   ("changes", "due"),
   [
-    ({"weighting.every": 0}, list(range(0, 100, 20))),
-    ({"weighting.every": 30}, [0, 30, 60, 90]),
-    ({"weighting.every": 20, "weighting.until": 0.5}, [0, 20, 40]),
+    ({"weighting.every": 0}, [19, 39, 59, 79, 99]),
+    ({"weighting.every": 30}, [29, 59, 89]),
+    ({"weighting.every": 20, "weighting.until": 0.5}, [19, 39]),
+    # The code's bound is strict: iteration < 50,000.
+    ({"weighting.every": 20, "weighting.until": 0.4}, [19]),
     ({"weighting.every": 0, "weighting.name": "adaloss"}, list(range(100))),
     ({"weighting.every": 1, "weighting.name": "uniform"}, []),
   ],
 )
 def test_timetable(changes, due):
   assert _phases(**changes) == due
+
+
+def test_gradnorm_compares_with_the_losses_of_the_first_update():
+  """L(0) is that of iteration 20, not of the initial network."""
+  changes = {"weighting.name": "gradnorm", "weighting.every": 3}
+  config = tiny.config(method="arml", num_steps=5, **changes)
+  states, metrics, *_ = tiny.run_steps(config, 5)
+  first = [metrics[2][f"loss_{task}"][0] for task in THREE]
+  shifts = np.array([0, 1, 0])  # of exemplar, a cosine
+  np.testing.assert_allclose(
+    states[0].weighting.first_loss_K, first + shifts, rtol=1e-5
+  )
+
+
+def test_adaloss_is_in_the_units_of_the_code():
+  """The code logs half of each loss, and 1 more than half a cosine."""
+  problem, state, batches = assembled(**{"weighting.name": "adaloss"})
+  new, metrics = update(problem, state, batches, jax.random.key(3), 0, due=True)
+  losses = np.array([metrics[f"loss_{task}"] for task in THREE])
+  np.testing.assert_allclose(
+    new.weighting.weight_K, 2 / (losses + np.array([0, 2, 0])), rtol=1e-5
+  )
+
+
+def test_task_weights_scale_the_heads_too():
+  """A weight is of a loss, and not of the shared gradient alone."""
+  problem, state, batches = assembled()
+  key = jax.random.key(3)
+  plain = gradient(problem, state, batches, key)["head_rotation"]
+  doubled = state.weighting._replace(weight_K=2 * state.weighting.weight_K)
+  twice = gradient(problem, state._replace(weighting=doubled), batches, key)
+  chex.assert_trees_all_close(
+    twice["head_rotation"], jax.tree.map(lambda x: 2 * x, plain), rtol=1e-5
+  )
 
 
 def test_skipped_step_moves_the_weights_alone():
