@@ -21,6 +21,8 @@ Arguments, after the colon and separated by commas:
                    first, with Langevin noise
   preset=          paper; code: the clamp, the skipped steps and the order of
                    turning and mirroring of the published code
+  validation=      labelled images held out besides those, to choose by; 5,000,
+                   with runlocal 0
   dropout=         on the features; of every method
   seeds=           number of seeds; 0: three, with runlocal one
 
@@ -41,5 +43,5 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   config.dataset = "tfds:cifar10"
   config.augment.flip = True
   config.augment.noise = 0.15
-  recipes_arml.semi_supervised(config, arg, num_classes=10)
+  recipes_arml.semi_supervised(config, arg, num_classes=10, validation=5_000)
   return config

@@ -20,6 +20,8 @@ Arguments, after the colon and separated by commas:
                    first, with Langevin noise
   preset=          paper; code: the clamp, the skipped steps and the order of
                    turning and mirroring of the published code
+  validation=      labelled images held out besides those, to choose by; 7,320,
+                   with runlocal 0
   dropout=         on the features; of every method
   seeds=           number of seeds; 0: three, with runlocal one
 
@@ -42,5 +44,5 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   config.dataset = "tfds:svhn_cropped"
   config.consistency.epsilon = 1.0
   config.semi_supervised.flip = False
-  recipes_arml.semi_supervised(config, arg, num_classes=10)
+  recipes_arml.semi_supervised(config, arg, num_classes=10, validation=7_320)
   return config

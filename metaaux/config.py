@@ -180,10 +180,11 @@ def validate(config: ml_collections.ConfigDict) -> None:
       f"seed={config.seed} and num_seeds={config.num_seeds} go beyond the "
       f"largest seed, {2**31 - 1}; lower one"
     )
-  if config.keep_best and not config.meta_fraction:
+  if config.keep_best and not (config.meta_fraction or config.meta_per_class):
     raise UserError(
       f"keep_best={config.keep_best!r} chooses on held-out training images, "
-      "and meta_fraction=0.0 holds none out; set it, e.g. to 0.1"
+      "and meta_fraction=0.0 and meta_per_class=0 hold none out; set one, e.g. "
+      "meta_fraction to 0.1"
     )
 
 

@@ -55,6 +55,9 @@ def _run() -> dict[str, Any]:
     "labels_per_class": 0,  # training examples a primary class; 0: all
     "label_fraction": 0.0,  # or a share of all training examples; 0: all
     "meta_fraction": 0.0,  # share of them held out for the outer update
+    # Labelled images of a class that are held out besides labels_per_class, for
+    # the outer update or to choose by; the training images stay the same.
+    "meta_per_class": 0,
     # Of training images.
     "augment": {
       "pad": 0,
@@ -75,7 +78,7 @@ def _run() -> dict[str, Any]:
     "checkpoint_every": 1000,  # 0: at the end only
     "keep_checkpoints": 2,  # newest; that of a trained embedding stays too
     # accuracy | loss: the best one stays too, by that metric of the images
-    # that meta_fraction holds out of training, never of the test set.
+    # that meta_fraction or meta_per_class holds out, never of the test set.
     "keep_best": "",
     "cache": "",  # folder of embeddings that runs share; "": the run's own
     "tensorboard": False,  # event files beside metrics.jsonl

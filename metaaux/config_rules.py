@@ -161,6 +161,7 @@ _RANGES: Mapping[str, tuple[float, float | None]] = {
   "label_fraction": (0.0, 1.0),
   "big_per_class": (0, None),
   "meta_fraction": (0.0, 0.9),
+  "meta_per_class": (0, None),
   "seed": (0, 2**31 - 1),
   "num_seeds": (1, 1000),
   "batch_size": (1, None),
