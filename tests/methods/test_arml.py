@@ -212,6 +212,45 @@ def test_skipped_step_moves_the_weights_alone():
   assert (other.params["head_primary"]["Dense_0"]["bias"] != 0).any()
 
 
+def test_skipped_step_goes_on_averaging():
+  """The code updates running statistics and the teacher there, too."""
+  problem, state, batches = assembled(
+    **{"weighting.skip_step": True, "model.batch_norm": True}
+  )
+  teacher = state.extra.teacher
+  empty = teacher._replace(params=jax.tree.map(jnp.zeros_like, teacher.params))
+  state = state._replace(extra=state.extra._replace(teacher=empty))
+  skipped, _ = update(problem, state, batches, jax.random.key(3), 0, due=True)
+  chex.assert_trees_all_close(
+    skipped.extra.teacher.params, jax.tree.map(lambda x: x / 2, state.params)
+  )
+  for before, after in zip(
+    jax.tree.leaves(state.stats), jax.tree.leaves(skipped.stats), strict=True
+  ):
+    assert (before != after).any()
+  chex.assert_trees_all_equal(skipped.optimizer, state.optimizer)
+
+
+@pytest.mark.parametrize(
+  ("name", "first"),
+  [
+    ("uniform", "update_skipped"),
+    ("adaloss", "reweigh_skipped"),
+    ("arml", "reweigh_skipped"),
+  ],
+)
+def test_each_20th_step_is_skipped_whatever_the_rule(name, first):
+  changes = {"weighting.every": 0, "weighting.skip_step": True}
+  config = tiny.config(
+    method="arml", num_steps=60, **changes, **{"weighting.name": name}
+  )
+  (stage,) = methods.make(config, feed.open_run(config).problem.spec)
+  phases = [stage.phase(step) for step in range(60)]
+  skipped = [n for n, phase in enumerate(phases) if phase.endswith("_skipped")]
+  assert skipped == [19, 39, 59] and phases[19] == first
+  assert set(phases) <= stage.updates.keys()
+
+
 def test_the_primary_task_may_guide_the_weights_alone():
   problem, state, batches = assembled(primary_weight=0.0)
   grads = gradient(problem, state, batches, jax.random.key(3))
@@ -270,6 +309,10 @@ def test_auto_lambda_holds_a_second_batch_out():
       r"\(1.0, 2.0\) for 3 tasks",
     ),
     ({"weighting.eta_mode": "relative", "weighting.eta": 2.0}, "<= 1"),
+    (
+      {"weighting.skip_step": True, "weighting.every": 1},
+      "skips every step of the network; set weighting.every to 2 or more",
+    ),
   ],
 )
 def test_wrong_options(changes, match):
