@@ -19,9 +19,10 @@ Arguments, after the colon and separated by commas:
   labels=          labelled images of all classes together
   algorithm=       merged: weights and network together; two_stage: weights
                    first, with Langevin noise
-  preset=          paper; code: the clamp, the skipped steps and the order of
-                   turning and mirroring of the published code
-  validation=      labelled images held out besides those, to choose by; 5,000,
+  preset=          paper; code: the clamp, the skipped steps, GradNorm, batch
+                   norm and the order of turning and mirroring of the published
+                   code
+  validation=      labelled images held out besides labels=, to choose by: 5,000,
                    with runlocal 0
   dropout=         on the features; of every method
   seeds=           number of seeds; 0: three, with runlocal one
