@@ -22,8 +22,8 @@ Arguments, after the colon and separated by commas:
   preset=          paper; code: the clamp, the skipped steps, GradNorm, batch
                    norm and the order of turning and mirroring of the published
                    code
-  validation=      labelled images held out besides labels=, to choose by: 5,000,
-                   with runlocal 0
+  validation=      labelled images held out besides labels=, to choose by;
+                   5,000 if it is not given, with runlocal 0
   dropout=         on the features; of every method
   seeds=           number of seeds; 0: three, with runlocal one
 

@@ -21,8 +21,8 @@ Arguments, after the colon and separated by commas:
   preset=          paper; code: the clamp, the skipped steps, GradNorm, batch
                    norm and the order of turning and mirroring of the published
                    code
-  validation=      labelled images held out besides labels=, to choose by: 7,320,
-                   with runlocal 0
+  validation=      labelled images held out besides labels=, to choose by;
+                   7,320 if it is not given, with runlocal 0
   dropout=         on the features; of every method
   seeds=           number of seeds; 0: three, with runlocal one
 
