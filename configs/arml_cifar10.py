@@ -19,8 +19,11 @@ Arguments, after the colon and separated by commas:
   labels=          labelled images of all classes together
   algorithm=       merged: weights and network together; two_stage: weights
                    first, with Langevin noise
-  preset=          paper; code: the clamp, the skipped steps and the order of
-                   turning and mirroring of the published code
+  preset=          paper; code: the clamp, the skipped steps, GradNorm, batch
+                   norm and the order of turning and mirroring of the published
+                   code
+  validation=      labelled images held out besides labels=, to choose by;
+                   5,000 if it is not given, with runlocal 0
   dropout=         on the features; of every method
   seeds=           number of seeds; 0: three, with runlocal one
 
@@ -41,5 +44,5 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   config.dataset = "tfds:cifar10"
   config.augment.flip = True
   config.augment.noise = 0.15
-  recipes_arml.semi_supervised(config, arg, num_classes=10)
+  recipes_arml.semi_supervised(config, arg, num_classes=10, validation=5_000)
   return config

@@ -18,8 +18,11 @@ Arguments, after the colon and separated by commas:
   labels=          labelled images of all classes together
   algorithm=       merged: weights and network together; two_stage: weights
                    first, with Langevin noise
-  preset=          paper; code: the clamp, the skipped steps and the order of
-                   turning and mirroring of the published code
+  preset=          paper; code: the clamp, the skipped steps, GradNorm, batch
+                   norm and the order of turning and mirroring of the published
+                   code
+  validation=      labelled images held out besides labels=, to choose by;
+                   7,320 if it is not given, with runlocal 0
   dropout=         on the features; of every method
   seeds=           number of seeds; 0: three, with runlocal one
 
@@ -42,5 +45,5 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   config.dataset = "tfds:svhn_cropped"
   config.consistency.epsilon = 1.0
   config.semi_supervised.flip = False
-  recipes_arml.semi_supervised(config, arg, num_classes=10)
+  recipes_arml.semi_supervised(config, arg, num_classes=10, validation=7_320)
   return config

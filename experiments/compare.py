@@ -1,9 +1,9 @@
 """Runs beside a baseline, each with the number that a paper prints."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from experiments import published
+from experiments import picked, published
 from experiments.paper_tables import Published
 from experiments.results import (
   Result,
@@ -34,7 +34,8 @@ class Row(NamedTuple):
     pairs: number of seeds that both have.
     usage: share of MAXL's labels that are used, None for other methods.
     information: share of what MAXL's labels could say, likewise.
-    paper: what a paper prints, in percent.
+    paper: what a paper prints, in percent. Of a grid of fixed weights its best
+      run by held-out images has it alone.
     departures: what the run does otherwise than that paper, `key=value`.
     result: the run itself.
   """
@@ -104,8 +105,9 @@ def compare(
   for result, name, each in zip(results, names, where, strict=True):
     if bases[each] is None and name in chosen:
       bases[each] = result
+  searched = picked.grid_searches(results)
   rows = [
-    _row(result, name, each, keys, bases[each])
+    _row(result, name, each, keys, bases[each], searched)
     for result, name, each in zip(results, names, where, strict=True)
   ]
   methods = list(dict.fromkeys(result["method"] for result in results))
@@ -152,6 +154,7 @@ def _row(
   where: str,
   keys: Sequence[str],
   base: Result | None,
+  searched: Mapping[str, Any],
 ) -> Row:
   gap, pairs = None, 0
   if base is not None and base is not result:
@@ -164,6 +167,8 @@ def _row(
 
   config = result["config"]
   of_paper = result.get("metric", "accuracy") == "accuracy"
+  if result["method"] == picked.FIXED:
+    of_paper = of_paper and result["workdir"] in searched
   paper = published.of_run(result["method"], config) if of_paper else None
   departures = published.departures(result["method"], config) if paper else ()
   return Row(
@@ -179,5 +184,7 @@ def _row(
     information=mean_of("information_fraction"),
     paper=paper,
     departures=tuple(departures),
-    result=result,
+    result={**result, "picked": searched[result["workdir"]]}
+    if result["workdir"] in searched
+    else result,
   )

@@ -34,7 +34,7 @@ def pool(results: Sequence[Result], key: str) -> list[Result]:
     raise UserError(f"no run has the key {key!r}; use a key of config.json")
   groups: dict[Any, list[Result]] = {}
   for result in results:
-    groups.setdefault(_rest(result, key), []).append(result)
+    groups.setdefault(rest(result, key), []).append(result)
   pooled = [_joined(group, key) for group in groups.values()]
   wanted = pooled[0]
   for other in pooled[1:]:
@@ -47,7 +47,8 @@ def pool(results: Sequence[Result], key: str) -> list[Result]:
   return pooled
 
 
-def _rest(result: Result, key: str) -> tuple[Any, ...]:
+def rest(result: Result, key: str) -> tuple[Any, ...]:
+  """What runs that differ in one key only have in common."""
   config = result["config"]
   return result["method"], *sorted(
     (name, shown(value))

@@ -8,18 +8,21 @@ Every folder with a result.json, at any depth, is a run. A row is a method with
 the keys of its config that set it apart; the columns are repeated for every
 setting: data set, label level, number of labels and the keys of --by, where
 they differ. --mean_over joins runs that differ in one key, such as the alphabet
-of Omniglot, to a row. "paper" is what the paper of the method prints for the
+of Omniglot, to a row. --best_of keeps, of runs that differ in one key such as
+weighting.values, the one that did best on images held out of training. "paper"
+is what the paper of the method prints for the
 same data, labels and method; lines below say where, and what the run does
 otherwise. CSV has a line a run, in plain numbers.
 """
 
+import argparse
 import csv
 import io
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from experiments import compare, output, paper_tables, pooled
+from experiments import compare, output, paper_tables, picked, pooled
 from experiments import results as results_lib
 from experiments.compare import Comparison, Interval, Row
 from experiments.results import Result
@@ -121,7 +124,18 @@ def notes(compared: Comparison, baseline: str) -> list[str]:
     unlike = " ".join(row.departures)
     note = f" (unlike the paper: {unlike})" if unlike else ""
     lines.append(f"{name}: {row.result['workdir']}{note}")
+    if "picked" in row.result:
+      lines.append(f"{name}: {picked.sentence(row.result['picked'])}.")
+  if any(_is_unpicked(row) for row in compared.rows):
+    lines.append(
+      f"{picked.FIXED}: only the best of a grid by held-out images stands "
+      "beside a paper's grid search."
+    )
   return lines
+
+
+def _is_unpicked(row: Row) -> bool:
+  return row.result["method"] == picked.FIXED and "picked" not in row.result
 
 
 def comma_separated(compared: Comparison) -> str:
@@ -171,7 +185,7 @@ def _left_out(folder: str) -> list[str]:
   return [f"not finished, left out: {', '.join(names)}"] if names else []
 
 
-def _run(argv: Sequence[str]) -> None:
+def _parser() -> argparse.ArgumentParser:
   parser = cli.parser("experiments.table", __doc__)
   parser.add_argument(
     "--workdir",
@@ -201,6 +215,13 @@ def _run(argv: Sequence[str]) -> None:
     "select",
   )
   parser.add_argument(
+    "--best_of",
+    default="",
+    metavar="KEY",
+    help="key of the config of whose values held-out images choose the best, "
+    "such as weighting.values",
+  )
+  parser.add_argument(
     "--metric",
     default="accuracy",
     metavar="NAME",
@@ -221,9 +242,16 @@ def _run(argv: Sequence[str]) -> None:
     metavar="FILE",
     help="file to write; without it the table is printed",
   )
-  flags = parser.parse_args(argv)
+  return parser
+
+
+def _run(argv: Sequence[str]) -> None:
+  flags = _parser().parse_args(argv)
   by = [key.strip() for key in flags.by.split(",") if key.strip()]
-  found = results_lib.measured(results_lib.load(flags.workdir), flags.metric)
+  found = results_lib.load(flags.workdir)
+  if flags.best_of:
+    found = picked.pick(found, flags.best_of)
+  found = results_lib.measured(found, flags.metric)
   if flags.mean_over:
     found = pooled.pool(found, flags.mean_over)
   compared = compare.compare(found, flags.baseline, by)

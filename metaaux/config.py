@@ -14,7 +14,12 @@ from typing import Any
 import ml_collections
 
 from metaaux import config_defaults
-from metaaux.config_rules import check_type, check_value, did_you_mean
+from metaaux.config_rules import (
+  check_type,
+  check_value,
+  check_weighting_option,
+  did_you_mean,
+)
 from metaaux.errors import UserError
 
 # Prefix of the keys that are not ours, see `base`.
@@ -167,6 +172,9 @@ def validate(config: ml_collections.ConfigDict) -> None:
       )
     check_type(key, given[key], default)
     check_value(key, given[key])
+  for name, value in config.weighting.options.items():
+    default = known[f"weighting.options.{name}"]
+    check_weighting_option(name, value, default, config.weighting.name)
   if config.seed + config.num_seeds > 2**31:
     raise UserError(
       f"seed={config.seed} and num_seeds={config.num_seeds} go beyond the "
@@ -178,10 +186,11 @@ def validate(config: ml_collections.ConfigDict) -> None:
       f"{config.augment.pad} are two ways to say how far images are moved; set "
       "one to 0"
     )
-  if config.keep_best and not config.meta_fraction:
+  if config.keep_best and not (config.meta_fraction or config.meta_per_class):
     raise UserError(
       f"keep_best={config.keep_best!r} chooses on held-out training images, "
-      "and meta_fraction=0.0 holds none out; set it, e.g. to 0.1"
+      "and meta_fraction=0.0 and meta_per_class=0 hold none out; set one, e.g. "
+      "meta_fraction to 0.1"
     )
 
 

@@ -55,6 +55,9 @@ def _run() -> dict[str, Any]:
     "labels_per_class": 0,  # training examples a primary class; 0: all
     "label_fraction": 0.0,  # or a share of all training examples; 0: all
     "meta_fraction": 0.0,  # share of them held out for the outer update
+    # Labelled images of a class that are held out besides labels_per_class, for
+    # the outer update or to choose by; the training images stay the same.
+    "meta_per_class": 0,
     # Of training images.
     "augment": {
       "pad": 0,  # pixels at each border, from which a crop is drawn
@@ -76,7 +79,7 @@ def _run() -> dict[str, Any]:
     "checkpoint_every": 1000,  # 0: at the end only
     "keep_checkpoints": 2,  # newest; that of a trained embedding stays too
     # accuracy | loss: the best one stays too, by that metric of the images
-    # that meta_fraction holds out of training, never of the test set.
+    # that meta_fraction or meta_per_class holds out, never of the test set.
     "keep_best": "",
     "cache": "",  # folder of embeddings that runs share; "": the run's own
     "tensorboard": False,  # event files beside metrics.jsonl
@@ -178,23 +181,7 @@ def _weighted() -> dict[str, Any]:
     # Weighted auxiliary losses.
     "setting": "semi_supervised",  # what the auxiliary tasks are
     "primary_weight": 1.0,  # 0: the primary task only guides the weights
-    "weighting": {
-      "name": "arml",
-      "every": 0,  # steps between two updates; 0: as in the papers
-      "until": 1.0,  # share of the steps in which weights move
-      "layer": "auto",  # all | last: shared parameters that are looked at
-      "skip_step": False,  # no step of the network where weights move
-      "values": (),  # of "fixed", one for each task
-      "eta": 0.0125,  # rate of arml
-      "eta_mode": "absolute",  # relative: in terms of the gradients
-      "projection": "exact",
-      "learning_rate": 0.05,  # of gradnorm and ol_aux
-      "gamma": 1.5,  # of gradnorm
-      "epoch": 100,  # steps of an epoch of dwa
-      "algorithm": "merged",  # two_stage: with Langevin noise
-      "share": 0.25,  # two_stage: of the steps, for the first stage
-      "temperature": 0.0,  # two_stage: of the noise; 0: 1 / images
-    },
+    "weighting": _weighting(),
     "domains": {
       "batch_size": 0,  # of each source domain; 0: batch_size
       # Of method "fada".
@@ -221,6 +208,49 @@ def _weighted() -> dict[str, Any]:
       "exemplar_noise": 0.03,  # deviation in terms of half the range
       "flip_after_rotation": False,
     },
+  }
+
+
+def _weighting() -> dict[str, Any]:
+  return {
+    "name": "arml",
+    # Steps between two updates, the first at step every - 1; 0: as in the
+    # papers.
+    "every": 0,
+    "until": 1.0,  # share of the steps in which weights move
+    "layer": "auto",  # all | last: shared parameters that are looked at
+    "skip_step": False,  # no step of the network at each 20th, or `every`
+    "values": (),  # of "fixed", one for each task
+    "eta": 0.0125,  # rate of arml
+    "eta_mode": "absolute",  # relative: in terms of the gradients
+    "projection": "exact",
+    # Of gradnorm and ol_aux; 0: that of ARML's code, 0.05 on losses that it
+    # halves, in our units: 0.025 and 0.0125. Of Adam in auto_lambda (0: 1e-4)
+    # and of plain descent in uncertainty (0: 0.01).
+    "learning_rate": 0.0,
+    "gamma": 1.5,  # of gradnorm
+    # Of one rule, or some; with another rule a value that is not the default
+    # is an error.
+    "options": {
+      "c": 0.5,  # cagrad: how far from the mean gradient
+      # mgda, imtl, nash_mtl: share that the primary weight counts as at
+      # least, which bounds the others' sum by its inverse; 0: 0.1 of mgda,
+      # no bound of the others.
+      "smallest": 0.0,
+      "with_primary": False,  # uncertainty, dwa: the primary task takes part
+      "temperature": 2.0,  # dwa; the larger, the more equal
+      "horizon": 1,  # ol_aux: updates that are summed before weights move
+      "project": False,  # ol_aux: on the simplex
+      "kind": "indicator",  # cosine_similarity: indicator | weighted
+      "decay": 0.95,  # qp_ema: of the averages
+      "detach_target": True,  # gradnorm: the target is constant
+      "as_code": False,  # gradnorm: no shift, clamp last, as ARML's code
+      "start": 0.1,  # auto_lambda: all weights before the first update
+    },
+    "epoch": 100,  # steps of an epoch of dwa
+    "algorithm": "merged",  # two_stage: with Langevin noise
+    "share": 0.25,  # two_stage: of the steps, for the first stage
+    "temperature": 0.0,  # two_stage: of the noise; 0: 1 / images
   }
 
 

@@ -60,6 +60,21 @@ WEIGHTINGS = (
   "arml",
 )
 
+# Which rules read a key of `weighting.options`.
+WEIGHTING_OPTIONS: Mapping[str, tuple[str, ...]] = {
+  "c": ("cagrad",),
+  "smallest": ("mgda", "imtl", "nash_mtl"),
+  "with_primary": ("uncertainty", "dwa"),
+  "temperature": ("dwa",),
+  "horizon": ("ol_aux",),
+  "project": ("ol_aux",),
+  "kind": ("cosine_similarity",),
+  "decay": ("qp_ema",),
+  "detach_target": ("gradnorm",),
+  "as_code": ("gradnorm",),
+  "start": ("auto_lambda",),
+}
+
 _CHOICES: Mapping[str, tuple[str, ...]] = {
   "method": METHODS,
   "parallel": ("auto", "pmap", "sharding", "none"),
@@ -117,6 +132,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
   "weighting.eta_mode": ("absolute", "relative"),
   "weighting.projection": ("exact", "shift_clamp"),
   "weighting.algorithm": ("merged", "two_stage"),
+  "weighting.options.kind": ("indicator", "weighted"),
   "semi_supervised.tasks": ("rotation", "exemplar", "useless"),
   "semi_supervised.pool": ("all", "unlabelled"),
   "maxl.entropy_mean": ("batch", "running"),
@@ -145,6 +161,7 @@ _RANGES: Mapping[str, tuple[float, float | None]] = {
   "label_fraction": (0.0, 1.0),
   "big_per_class": (0, None),
   "meta_fraction": (0.0, 0.9),
+  "meta_per_class": (0, None),
   "seed": (0, 2**31 - 1),
   "num_seeds": (1, 1000),
   "batch_size": (1, None),
@@ -202,6 +219,12 @@ _RANGES: Mapping[str, tuple[float, float | None]] = {
   "weighting.learning_rate": (0.0, None),
   "weighting.gamma": (0.0, None),
   "weighting.epoch": (1, None),
+  "weighting.options.c": (0.0, None),
+  "weighting.options.smallest": (0.0, 0.99),
+  "weighting.options.temperature": (1e-6, None),
+  "weighting.options.horizon": (1, None),
+  "weighting.options.decay": (0.0, 0.9999),
+  "weighting.options.start": (0.0, None),
   "weighting.share": (0.0, 1.0),
   "weighting.temperature": (0.0, None),
   "consistency.weight": (0.0, None),
@@ -272,6 +295,20 @@ def check_value(key: str, value: Any) -> None:
       raise UserError(
         f"{key}={value!r} is out of range; it must be at least {low:g}{upper}"
       )
+
+
+def check_weighting_option(
+  name: str, value: Any, default: Any, rule: str
+) -> None:
+  """Raises UserError if a key of `weighting.options` is set in vain."""
+  if value == default or rule in WEIGHTING_OPTIONS[name]:
+    return
+  taken = [key for key, rules in WEIGHTING_OPTIONS.items() if rule in rules]
+  raise UserError(
+    f"weighting.options.{name}={value!r} is of "
+    f"{', '.join(WEIGHTING_OPTIONS[name])}, and weighting.name={rule!r} takes "
+    f"{', '.join(taken) or 'no options'}; leave it at {default!r}"
+  )
 
 
 def _words(key: str, value: Any) -> tuple[Any, ...]:

@@ -58,6 +58,7 @@ SSL_ARGUMENTS = {
   "labels": 4000,
   "algorithm": "merged",
   "preset": "paper",
+  "validation": -1,
   "dropout": 0.0,
   "seeds": 0,
 }
@@ -77,6 +78,7 @@ def semi_supervised(
   arg: ml_collections.ConfigDict,
   *,
   num_classes: int,
+  validation: int,
 ) -> None:
   """Shi et al. 2020, section 5.1: WRN-28-2, Adam, 200,000 iterations.
 
@@ -87,16 +89,19 @@ def semi_supervised(
     config: set in place; `dataset`, and what only one set has, stay.
     arg: parsed arguments, with the names of `SSL_ARGUMENTS`.
     num_classes: of the primary task.
+    validation: labelled images that the paper holds out, as many as all classes
+      can share; of runs at full size.
 
   Raises:
-    UserError: `labels` cannot be divided among the classes, or the preset is
-      unknown.
+    UserError: `labels` or `validation` cannot be divided among the classes, or
+      the preset is unknown.
   """
   if arg.preset not in ("paper", "code"):
     raise UserError(f"preset={arg.preset!r} is unknown; use paper or code")
   config.method = arg.method
   config.num_seeds = arg.seeds or (1 if arg.runlocal else 3)
   config.labels_per_class = _per_class(arg.labels, num_classes)
+  config.meta_per_class = _held_out(arg, num_classes, validation)
   config.gamma = 0.0
   config.batch_size = _half_batch(arg, 128)
   config.num_steps = 200_000
@@ -124,6 +129,9 @@ def semi_supervised(
   if arg.preset == "code":
     config.weighting.projection = "shift_clamp"
     config.weighting.skip_step = True
+    if arg.weighting == "gradnorm":
+      config.weighting.options.detach_target = False
+      config.weighting.options.as_code = True
     config.semi_supervised.flip_after_rotation = True
     # The code names slower statistics, but leaves them at PyTorch's.
     config.model.norm_momentum = 0.9
@@ -131,6 +139,21 @@ def semi_supervised(
   if arg.runlocal:
     _semi_supervised_local(config)
     config.batch_size = _half_batch(arg, 32)
+
+
+def _held_out(
+  arg: ml_collections.ConfigDict, num_classes: int, published: int
+) -> int:
+  """Images of a class that are held out besides the labelled ones."""
+  count = arg.validation
+  if count < 0:
+    count = 0 if arg.runlocal else published
+  if count % num_classes:
+    raise UserError(
+      f"validation={count} cannot be divided among {num_classes} classes; use "
+      f"a multiple of {num_classes}, or 0"
+    )
+  return count // num_classes
 
 
 def _per_class(labels: int, num_classes: int) -> int:

@@ -42,6 +42,8 @@ class TaskSet(NamedTuple):
     names: of the K auxiliary tasks.
     shifts: what keeps each loss positive if it is added, () for zeros; 1 for a
       cosine in [-1, 1].
+    loss_scale: factor of all losses, the primary one's too, in the published
+      code of the setting; what that code adds to a loss, it adds after it.
     streams: the batches that `losses` receives. The labelled images of the
       primary task are in "train".
     init: (key, batch of the first stream) -> (params, stats, extra). Heads have
@@ -63,6 +65,7 @@ class TaskSet(NamedTuple):
   advance: Callable[[Tree, Tree], Tree] = lambda extra, params: extra
   attributes: Callable[[Tree, Tree, Array], Array] | None = None
   shifts: tuple[float, ...] = ()
+  loss_scale: float = 1.0
 
 
 def predictor(

@@ -40,6 +40,21 @@ def test_semi_supervised_is_the_paper_recipe(name):
   )
 
 
+def test_validation_images_of_the_papers():
+  """As many are left without a label as in the code."""
+  for name, left in (("arml_cifar10", 41_000), ("arml_svhn", 73_257 - 8_320)):
+    config = load_config(name, "")
+    held_out = config.meta_per_class
+    assert 10 * held_out == {"arml_cifar10": 5000, "arml_svhn": 7320}[name]
+    train = {"arml_cifar10": 50_000, "arml_svhn": 73_257}[name]
+    assert train - 10 * (config.labels_per_class + held_out) == left
+    assert load_config(name, "runlocal").meta_per_class == 0
+    small = load_config(name, "runlocal,validation=200")
+    assert small.meta_per_class == 20
+  with pytest.raises(UserError, match="validation=15 cannot be divided"):
+    load_config("arml_svhn", "validation=15")
+
+
 def test_single_task_training_sees_as_many_images():
   for arg, size in (("", 256), ("labels=100,", 100), ("runlocal,", 64)):
     config = load_config("arml_cifar10", f"{arg}method=single")
@@ -61,6 +76,8 @@ def test_preset_of_the_official_code():
   assert config.weighting.skip_step
   assert config.semi_supervised.flip_after_rotation
   assert config.weighting.gamma == 1
+  options = config.weighting.options
+  assert options.as_code and not options.detach_target
   assert (config.model.norm_momentum, config.model.norm_epsilon) == (0.9, 1e-5)
   config = load_config("arml_cifar10", "weighting=cosine_similarity")
   assert config.weighting.until == 0.25

@@ -17,7 +17,7 @@ _VALIDATION_SHARE = 0.1
 # Keys of other divisions and tasks, which have no place in this one.
 _UNUSED = (
   *("aux", "within", "psi", "attributes"),
-  *("label_fraction", "meta_fraction"),
+  *("label_fraction", "meta_fraction", "meta_per_class"),
 )
 
 

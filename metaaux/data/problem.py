@@ -25,7 +25,7 @@ class Problem(NamedTuple):
     test: the same for the test split.
     train: int32 [S, n_train], positions in the pool; a row a seed.
     meta: int32 [S, n_meta], likewise; the rows of `train` again where
-      `meta_fraction` is 0.
+      `meta_fraction` and `meta_per_class` are 0.
     all: int32 [S, n], every position of the pool, the same for each seed; for
       what learns from images without labels.
     spec: what methods are told.
@@ -106,8 +106,8 @@ def build(config: Any) -> Problem:
   Args:
     config: has the attributes dataset, hierarchy, select, shrink, image_side,
       train_split, test_split, target_domain, primary, aux, within, psi,
-      attributes, labels_per_class, label_fraction, meta_fraction, seed,
-      num_seeds and batch_size.
+      attributes, labels_per_class, label_fraction, meta_fraction,
+      meta_per_class, seed, num_seeds and batch_size.
 
   Raises:
     UserError: the data or one of these is wrong; the message names it.
@@ -266,6 +266,7 @@ def _divide(
       labels_per_class=config.labels_per_class,
       label_fraction=config.label_fraction,
       meta_fraction=config.meta_fraction,
+      meta_per_class=getattr(config, "meta_per_class", 0),
       seed=config.seed + i,
       names=pool.names[primary],
     )

@@ -38,6 +38,7 @@ def train_meta(
   labels_per_class: int,
   label_fraction: float = 0.0,
   meta_fraction: float,
+  meta_per_class: int = 0,
   seed: int,
   names: Sequence[str] = (),
   advice: str = "lower labels_per_class, or 0 for all",
@@ -55,22 +56,32 @@ def train_meta(
       share; 0 keeps all. Excludes `labels_per_class`.
     meta_fraction: share of the kept examples that becomes the meta split,
       stratified by primary and finest class; 0: both splits are all of them.
+    meta_per_class: examples of each primary class that are the meta split
+      besides those of `labels_per_class`, which are the same without them.
+      Excludes `meta_fraction`.
     seed: of the draw; not negative.
     names: of the primary classes, for messages.
     advice: what to do where a class has fewer, for the message.
 
   Returns:
-    Sorted int32 positions (train, meta); disjoint unless `meta_fraction` is 0.
+    Sorted int32 positions (train, meta); disjoint unless `meta_fraction` and
+    `meta_per_class` are 0.
 
   Raises:
     UserError: a primary class has fewer examples than asked for; a split would
       be empty; an argument is out of range.
   """
   _check(labels_per_class, label_fraction, meta_fraction, seed)
+  if meta_per_class:
+    _check_meta_per_class(labels_per_class, meta_fraction, meta_per_class)
   rng = np.random.default_rng(seed)
   kept = np.arange(len(primary), dtype=np.int32)
   if labels_per_class:
-    kept = _few_labels(finest, primary, labels_per_class, rng, names, advice)
+    kept = _few_labels(
+      finest, primary, labels_per_class, rng, names, advice=advice
+    )
+  if meta_per_class:
+    return kept, _besides(kept, finest, primary, meta_per_class, rng, names)
   if label_fraction:
     kept = _share(primary, label_fraction, rng, names)
   if not meta_fraction:
@@ -127,23 +138,69 @@ def _check(
     raise UserError(f"seed={seed}; use 0 or a positive number")
 
 
+def _check_meta_per_class(
+  labels_per_class: int, meta_fraction: float, meta_per_class: int
+) -> None:
+  if meta_fraction:
+    raise UserError(
+      f"meta_per_class={meta_per_class} and meta_fraction={meta_fraction} are "
+      "two ways to hold labelled images out; set one to 0"
+    )
+  if not labels_per_class:
+    raise UserError(
+      f"meta_per_class={meta_per_class} holds images out besides those of "
+      "labels_per_class, and labels_per_class=0 takes all; set it, or "
+      "meta_fraction in place of meta_per_class"
+    )
+
+
+def _besides(
+  kept: np.ndarray,
+  finest: np.ndarray,
+  primary: np.ndarray,
+  count: int,
+  rng: np.random.Generator,
+  names: Sequence[str],
+) -> np.ndarray:
+  """`count` examples of each primary class that are not in `kept`, sorted."""
+  rest = np.setdiff1d(np.arange(len(primary), dtype=np.int32), kept)
+  drawn = _few_labels(
+    finest[rest],
+    primary[rest],
+    count,
+    rng,
+    names,
+    key="meta_per_class",
+    left=" besides those of labels_per_class",
+    advice="lower meta_per_class, or 0 for none",
+  )
+  return rest[drawn]
+
+
 def _few_labels(
   finest: np.ndarray,
   primary: np.ndarray,
   count: int,
   rng: np.random.Generator,
   names: Sequence[str],
-  advice: str,
+  *,
+  key: str = "labels_per_class",
+  left: str = "",
+  advice: str = "lower labels_per_class, or 0 for all",
 ) -> np.ndarray:
-  """`count` examples of each primary class, evenly over its finest classes."""
+  """`count` examples of each primary class, evenly over its finest classes.
+
+  `key`, `left` and `advice` are for the message: what asks for them, what the
+  examples are that there are, and what to do.
+  """
   classes = range(len(names) or int(primary.max()) + 1)
   sizes = np.bincount(primary, minlength=len(classes))
   for c in classes:
     if sizes[c] < count:
       name = f" ('{names[c]}')" if names else ""
       raise UserError(
-        f"labels_per_class={count}, but primary class {c}{name} has "
-        f"{sizes[c]} examples; {advice}"
+        f"{key}={count}, but primary class {c}{name} has {sizes[c]} examples"
+        f"{left}; {advice}"
       )
   parts = []
   for c in classes:

@@ -5,8 +5,8 @@ Shi et al. 2020, "Auxiliary Task Reweighting for Minimum-data Learning"
 and heads phi (arml, section 3):
 
   Algorithm 2 (merged, the default)        Algorithm 1 (two stages)
-    every M-th step:                         stage "weights", a quarter:
-      a <- weighting of the gradients          every M-th step: a as on the left
+    at steps M - 1, 2 M - 1 ...:             stage "weights", a quarter:
+      a <- weighting of the gradients          a at the same steps, as there
           at theta, this batch                 theta <- theta - e dU + noise
     theta, phi <- optimiser step on U          phi <- phi - e dU
                                              stage "train": a stays, its mean
@@ -131,13 +131,32 @@ def update(
   step: Array,
   *,
   due: bool,
+  skipped: bool | None = None,
 ) -> tuple[ArmlState, Metrics]:
-  """One step of algorithm 2."""
+  """One step of algorithm 2.
+
+  A skipped step moves no parameter. As in the code of ARML the running
+  statistics are those after its pass, and the teacher averages the parameters
+  once more.
+
+  Args:
+    problem: what does not change.
+    state: before the step.
+    batches: of the streams.
+    key: of this step.
+    step: int32 scalar.
+    due: whether weights move.
+    skipped: whether the step is; None: if they do and `weighting.skip_step`.
+  """
   weighed, new, metrics = step_on_losses(
     problem, problem.optimizer, state, batches, key, step, due=due
   )
-  skipped = due and problem.config.weighting.skip_step
-  return weighed if skipped else new, metrics
+  if skipped is None:
+    skipped = due and problem.config.weighting.skip_step
+  if skipped:
+    extra = problem.tasks.advance(state.extra, state.params)
+    new = weighed._replace(stats=new.stats, extra=extra)
+  return new, metrics
 
 
 def langevin_update(
@@ -235,6 +254,10 @@ def make(
 ) -> tuple[Stage, ...]:
   """The stage of algorithm 2, or both of algorithm 1.
 
+  With M = `weighting.every` weights move first at step M - 1, after as many
+  steps on those that the rule starts from, then at 2 M - 1 and so on: the
+  iterations M, 2 M ... of the published code, which counts from 1.
+
   Args:
     config: `setting` and what it reads; `weighting`, `primary_weight`,
       `optimizer`, `num_steps`.
@@ -247,9 +270,11 @@ def make(
   problem = assemble(config, spec, axis_name=axis_name)
   if config.weighting.algorithm == "merged":
     until = round(config.weighting.until * config.num_steps)
+    if config.weighting.until == 1:
+      until += 1  # the last step counts
     return (_stage(problem, "train", update, init_state, until),)
   steps = num_weight_steps(config)
-  first = _stage(problem, "weights", langevin_update, init_state, steps)
+  first = _stage(problem, "weights", langevin_update, init_state, steps + 1)
   second = _stage(problem, "train", update, frozen_state, 0)
   rest = config.num_steps - steps
   return first._replace(num_steps=steps), second._replace(num_steps=rest)
@@ -262,12 +287,30 @@ def _stage(
   init: Callable[..., ArmlState],
   until: int,
 ) -> Stage:
-  """A stage whose weights move at every M-th step before `until`."""
+  """A stage whose weights move at each M-th iteration before `until`.
+
+  Iterations count from 1, as in the code: it is at iteration step + 1.
+  """
   tasks, every = problem.tasks, problem.rule.every
+  # The code has one stage.
+  skip_every = problem.rule.skip_every if name == "train" else 0
 
   def phase(step: int) -> str:
-    due = every > 0 and step < until and step % every == 0
-    return "reweigh" if due else "update"
+    iteration = step + 1
+    due = every > 0 and iteration < until and iteration % every == 0
+    skipped = skip_every > 0 and iteration % skip_every == 0
+    return ("reweigh" if due else "update") + ("_skipped" if skipped else "")
+
+  updates = {
+    "update": partial(update, problem, due=False),
+    "reweigh": partial(update, problem, due=True),
+  }
+  if skip_every:
+    updates = {phase: partial(f, skipped=False) for phase, f in updates.items()}
+    updates |= {
+      f"{phase}_skipped": partial(f, skipped=True)
+      for phase, f in updates.items()
+    }
 
   streams = dict(tasks.streams)
   if problem.rule.held_out:
@@ -278,10 +321,7 @@ def _stage(
     num_steps=problem.config.num_steps,
     streams=streams,
     init=partial(init, problem),
-    updates={
-      "update": partial(update, problem, due=False),
-      "reweigh": partial(update, problem, due=True),
-    },
+    updates=updates,
     predict=lambda state, images: tasks.predict(
       state.params, state.stats, images
     ),

@@ -5,8 +5,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import optax
 
 from metaaux import own_code
+from metaaux.config_rules import WEIGHTING_OPTIONS
 from metaaux.errors import UserError
 from metaaux.methods import own_weighting
 from metaaux.methods.reweighting import WEIGHTINGS, Tasks, Weighting
@@ -27,6 +29,11 @@ _SELDOM = (
 )
 _SELDOM_EVERY = 20
 _NEVER = ("uniform", "fixed")
+# Rules of logarithms or ratios of losses, which have to be positive.
+_SHIFTED = ("gradnorm", "adaloss", "uncertainty", "dwa")
+# ARML's code moves all weights at 0.05, on losses that it halves. Products of
+# two gradients are then a quarter of ours, norms of one a half.
+_PUBLISHED_RATES = {"ol_aux": 0.0125, "gradnorm": 0.025}
 
 
 class Rule(NamedTuple):
@@ -34,13 +41,17 @@ class Rule(NamedTuple):
 
   Attributes:
     weighting: the rule.
-    every: it is applied at steps 0, every, 2 every ...; 0: never.
+    every: it is applied at steps every - 1, 2 every - 1 ...; 0: never. The
+      first steps of the network are on the weights that a rule starts from.
+    skip_every: the network takes no step at steps skip_every - 1 ...; 0: it
+      takes all.
     last_layer: whether it looks at the last shared layer alone.
     held_out: whether it needs a second batch of the primary task.
   """
 
   weighting: Weighting
   every: int
+  skip_every: int
   last_layer: bool
   held_out: bool
 
@@ -66,28 +77,15 @@ def from_config(config: Any, tasks: TaskSet) -> Rule:
       len(tasks.names),
     )
     last_layer = options.layer == "last"
-    return Rule(weighting, options.every or 1, last_layer, held_out=False)
-  shift = tasks.shifts or 0.0
-  arguments: Mapping[str, Mapping[str, Any]] = {
-    "fixed": {"values": options["values"]},
-    "arml": {
-      "eta": options.eta,
-      "eta_mode": options.eta_mode,
-      "projection": options.projection,
-    },
-    "gradnorm": {
-      "learning_rate": options.learning_rate,
-      "gamma": options.gamma,
-      "shift": shift,
-    },
-    "ol_aux": {"learning_rate": options.learning_rate},
-    "adaloss": {"shift": shift},
-    "uncertainty": {"shift": shift},
-    "dwa": {"updates_per_epoch": options.epoch, "shift": shift},
-    "auto_lambda": {"inner_lr": config.optimizer.learning_rate},
-  }
+    return Rule(
+      weighting,
+      options.every or 1,
+      _skip_every(options),
+      last_layer,
+      held_out=False,
+    )
   try:
-    weighting = WEIGHTINGS[name](**arguments.get(name, {}))
+    weighting = WEIGHTINGS[name](**_arguments(config, tasks))
     jax.eval_shape(lambda: weighting.init(len(tasks.names)))
   except ValueError as error:
     raise UserError(f"weighting.name={name!r}: {error}") from error
@@ -96,9 +94,53 @@ def from_config(config: Any, tasks: TaskSet) -> Rule:
   return Rule(
     weighting,
     0 if name in _NEVER else options.every or every,
+    _skip_every(options),
     last_layer=(options.layer if options.layer != "auto" else layer) == "last",
     held_out=name == "auto_lambda",
   )
+
+
+def _arguments(config: Any, tasks: TaskSet) -> dict[str, Any]:
+  """What the constructor of the rule is called with."""
+  options, name = config.weighting, config.weighting.name
+  rate = options.learning_rate or _PUBLISHED_RATES.get(name)
+  of_rules: Mapping[str, Mapping[str, Any]] = {
+    "fixed": {"values": options["values"]},
+    "arml": {
+      "eta": options.eta,
+      "eta_mode": options.eta_mode,
+      "projection": options.projection,
+    },
+    "gradnorm": {"learning_rate": rate, "gamma": options.gamma},
+    "ol_aux": {"learning_rate": rate},
+    "adaloss": {"loss_scale": tasks.loss_scale},
+    "uncertainty": {"optimizer": optax.sgd(rate) if rate else None},
+    "dwa": {"updates_per_epoch": options.epoch},
+    "auto_lambda": {
+      "inner_lr": config.optimizer.learning_rate,
+      "optimizer": optax.adam(rate) if rate else None,
+    },
+  }
+  found = dict(of_rules.get(name, {}))
+  if name in _SHIFTED:
+    found["shift"] = tasks.shifts or 0.0
+  for key, rules in WEIGHTING_OPTIONS.items():
+    # 0 is the rule's own bound.
+    if name in rules and (key != "smallest" or options.options.smallest):
+      found[key] = options.options[key]
+  return found
+
+
+def _skip_every(options: Any) -> int:
+  """Each 20th step, whatever the rule, as the code of ARML has it."""
+  if not options.skip_step:
+    return 0
+  if options.every == 1:
+    raise UserError(
+      "weighting.skip_step=True with weighting.every=1 skips every step of the "
+      "network; set weighting.every to 2 or more, or 0 for 20"
+    )
+  return options.every or _SELDOM_EVERY
 
 
 def tasks_at(

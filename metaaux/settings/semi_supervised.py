@@ -20,6 +20,9 @@ from metaaux.tasks import Losses, TaskSet, predictor
 Tree = Any
 
 _HIGHEST_DECAY = 0.95
+# The code of ARML takes the labelled mean over both halves of a batch, and half
+# of each auxiliary loss (section 5.3).
+_LOSS_SCALE = 0.5
 
 
 class Extra(NamedTuple):
@@ -76,6 +79,7 @@ def make(config: Any, spec: Spec, *, axis_name: str | None = None) -> TaskSet:
     names=tuple(names),
     # A cosine is negative.
     shifts=tuple(float(name == "exemplar") for name in names),
+    loss_scale=_LOSS_SCALE,
     streams={
       "train": StreamSpec(split="train", augment=True),
       "pool": StreamSpec(split=config.semi_supervised.pool, augment=True),

@@ -154,3 +154,35 @@ def test_stratified_takes_all_or_nothing():
 def test_mistakes(changes, message):
   with pytest.raises(UserError, match=message):
     _split(**changes)
+
+
+def test_images_held_out_besides_the_labelled_ones():
+  """The training images are those that train without any held out."""
+  for seed in range(5):
+    train, meta = _split(17, 0.0, seed, meta_per_class=9)
+    np.testing.assert_array_equal(train, _split(17, 0.0, seed)[0])
+    np.testing.assert_array_equal(_counts(PRIMARY, meta), [9, 9, 9])
+    assert not np.intersect1d(train, meta).size
+    np.testing.assert_array_equal(meta, np.sort(meta))
+    assert meta.dtype == np.int32
+  assert not np.array_equal(meta, _split(17, 0.0, 0, meta_per_class=9)[1])
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    (
+      {"labels_per_class": 40, "meta_per_class": 11, "names": tuple("abc")},
+      r"meta_per_class=11, but primary class 1 \('b'\) has 10 examples besides "
+      "those of labels_per_class; lower meta_per_class, or 0 for none",
+    ),
+    ({"meta_per_class": 5}, "labels_per_class=0 takes all"),
+    (
+      {"labels_per_class": 5, "meta_per_class": 5, "meta_fraction": 0.1},
+      "two ways to hold labelled images out; set one to 0",
+    ),
+  ],
+)
+def test_mistakes_about_images_held_out(changes, message):
+  with pytest.raises(UserError, match=message):
+    _split(**{"meta_fraction": 0.0, **changes})

@@ -155,15 +155,51 @@ def _phases(**changes):
 @pytest.mark.parametrize(
   ("changes", "due"),
   [
-    ({"weighting.every": 0}, list(range(0, 100, 20))),
-    ({"weighting.every": 30}, [0, 30, 60, 90]),
-    ({"weighting.every": 20, "weighting.until": 0.5}, [0, 20, 40]),
+    ({"weighting.every": 0}, [19, 39, 59, 79, 99]),
+    ({"weighting.every": 30}, [29, 59, 89]),
+    ({"weighting.every": 20, "weighting.until": 0.5}, [19, 39]),
+    # The code's bound is strict: iteration < 50,000.
+    ({"weighting.every": 20, "weighting.until": 0.4}, [19]),
     ({"weighting.every": 0, "weighting.name": "adaloss"}, list(range(100))),
     ({"weighting.every": 1, "weighting.name": "uniform"}, []),
   ],
 )
 def test_timetable(changes, due):
   assert _phases(**changes) == due
+
+
+def test_gradnorm_compares_with_the_losses_of_the_first_update():
+  """L(0) is that of iteration 20, not of the initial network."""
+  changes = {"weighting.name": "gradnorm", "weighting.every": 3}
+  config = tiny.config(method="arml", num_steps=5, **changes)
+  states, metrics, *_ = tiny.run_steps(config, 5)
+  first = [metrics[2][f"loss_{task}"][0] for task in THREE]
+  shifts = np.array([0, 1, 0])  # of exemplar, a cosine
+  np.testing.assert_allclose(
+    states[0].weighting.first_loss_K, first + shifts, rtol=1e-5
+  )
+
+
+def test_adaloss_is_in_the_units_of_the_code():
+  """The code logs half of each loss, and 1 more than half a cosine."""
+  problem, state, batches = assembled(**{"weighting.name": "adaloss"})
+  new, metrics = update(problem, state, batches, jax.random.key(3), 0, due=True)
+  losses = np.array([metrics[f"loss_{task}"] for task in THREE])
+  np.testing.assert_allclose(
+    new.weighting.weight_K, 2 / (losses + np.array([0, 2, 0])), rtol=1e-5
+  )
+
+
+def test_task_weights_scale_the_heads_too():
+  """A weight is of a loss, and not of the shared gradient alone."""
+  problem, state, batches = assembled()
+  key = jax.random.key(3)
+  plain = gradient(problem, state, batches, key)["head_rotation"]
+  doubled = state.weighting._replace(weight_K=2 * state.weighting.weight_K)
+  twice = gradient(problem, state._replace(weighting=doubled), batches, key)
+  chex.assert_trees_all_close(
+    twice["head_rotation"], jax.tree.map(lambda x: 2 * x, plain), rtol=1e-5
+  )
 
 
 def test_skipped_step_moves_the_weights_alone():
@@ -174,6 +210,45 @@ def test_skipped_step_moves_the_weights_alone():
   assert (due.weighting.weight_K != state.weighting.weight_K).any()
   other, _ = update(problem, state, batches, key, 1, due=False)
   assert (other.params["head_primary"]["Dense_0"]["bias"] != 0).any()
+
+
+def test_skipped_step_goes_on_averaging():
+  """The code updates running statistics and the teacher there, too."""
+  problem, state, batches = assembled(
+    **{"weighting.skip_step": True, "model.batch_norm": True}
+  )
+  teacher = state.extra.teacher
+  empty = teacher._replace(params=jax.tree.map(jnp.zeros_like, teacher.params))
+  state = state._replace(extra=state.extra._replace(teacher=empty))
+  skipped, _ = update(problem, state, batches, jax.random.key(3), 0, due=True)
+  chex.assert_trees_all_close(
+    skipped.extra.teacher.params, jax.tree.map(lambda x: x / 2, state.params)
+  )
+  for before, after in zip(
+    jax.tree.leaves(state.stats), jax.tree.leaves(skipped.stats), strict=True
+  ):
+    assert (before != after).any()
+  chex.assert_trees_all_equal(skipped.optimizer, state.optimizer)
+
+
+@pytest.mark.parametrize(
+  ("name", "first"),
+  [
+    ("uniform", "update_skipped"),
+    ("adaloss", "reweigh_skipped"),
+    ("arml", "reweigh_skipped"),
+  ],
+)
+def test_each_20th_step_is_skipped_whatever_the_rule(name, first):
+  changes = {"weighting.every": 0, "weighting.skip_step": True}
+  config = tiny.config(
+    method="arml", num_steps=60, **changes, **{"weighting.name": name}
+  )
+  (stage,) = methods.make(config, feed.open_run(config).problem.spec)
+  phases = [stage.phase(step) for step in range(60)]
+  skipped = [n for n, phase in enumerate(phases) if phase.endswith("_skipped")]
+  assert skipped == [19, 39, 59] and phases[19] == first
+  assert set(phases) <= stage.updates.keys()
 
 
 def test_the_primary_task_may_guide_the_weights_alone():
@@ -234,6 +309,10 @@ def test_auto_lambda_holds_a_second_batch_out():
       r"\(1.0, 2.0\) for 3 tasks",
     ),
     ({"weighting.eta_mode": "relative", "weighting.eta": 2.0}, "<= 1"),
+    (
+      {"weighting.skip_step": True, "weighting.every": 1},
+      "skips every step of the network; set weighting.every to 2 or more",
+    ),
   ],
 )
 def test_wrong_options(changes, match):

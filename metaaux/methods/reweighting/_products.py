@@ -38,20 +38,26 @@ def cosines(products_TxT: Array) -> tuple[Array, Array, Array]:
   return cosine_TxT, inverse_T, 1 - zero_T.astype(square_T.dtype)
 
 
-def relative_to_primary(weight_T: Array, old_K: Array) -> Array:
+def relative_to_primary(
+  weight_T: Array, old_K: Array, smallest: float = 0.0
+) -> Array:
   """Weights of the auxiliary tasks where that of the primary task is 1.
 
   Args:
     weight_T: of all tasks, the primary one first.
     old_K: what is kept if the primary weight is no positive part (1e-6) of the
       sum of absolute weights: no scale of the others makes it 1.
+    smallest: share of that sum which a smaller primary weight counts as, so
+      that the absolute weights of the others sum to 1 / smallest at most; the
+      direction is then another one. 0: no bound.
 
   Returns:
     weight_T[1:] / weight_T[0], [K].
   """
-  primary = weight_T[0]
+  primary, total = weight_T[0], jnp.sum(jnp.abs(weight_T))
   # False for a NaN, which has to show.
-  useless = primary <= 1e-6 * jnp.sum(jnp.abs(weight_T))
+  useless = primary <= 1e-6 * total
+  primary = jnp.maximum(primary, smallest * total)
   return jnp.where(
     useless, old_K, weight_T[1:] / jnp.where(useless, 1, primary)
   )

@@ -20,7 +20,7 @@ from metaaux.methods.reweighting._products import cosines, relative_to_primary
 _SINGULAR = 1e-5
 
 
-def make() -> Weighting:
+def make(*, smallest: float = 0.0) -> Weighting:
   """Weights a with <sum a_i g_i, g_j / ||g_j||> equal for all j, over a_m.
 
   Liu et al. 2021, "Towards Impartial Multi-task Learning" (arml, section 4.2),
@@ -29,16 +29,27 @@ def make() -> Weighting:
   Note: solved for b_i = a_i ||g_i|| by least squares, which finds one of many
   solutions, all of one direction, where gradients are parallel and the
   published formula is singular; a task without gradient gets 0. Weights can be
-  negative; where the primary one is not positive, they stay as they are.
+  negative; where the primary one is not positive, they stay as they are. A task
+  of small gradients gets a large weight, with no limit by itself.
+
+  Args:
+    smallest: share of all weights which the primary one counts as at least, so
+      that the others sum to 1 / smallest at most; 0: as published, no bound.
 
   Returns:
     The weighting; weights of either sign, no fixed sum.
+
+  Raises:
+    ValueError: smallest is not in [0, 1).
   """
+  if not 0 <= smallest < 1:
+    raise ValueError(f"smallest={smallest!r} must be in [0, 1).")
 
   def step(state: Weights, tasks: Tasks, key: Key) -> tuple[Weights, Metrics]:
     del key
     weight_T = equal_projections(gradients.gram(tasks).of_all)
-    return Weights(relative_to_primary(weight_T, state.weight_K)), {}
+    weight_K = relative_to_primary(weight_T, state.weight_K, smallest)
+    return Weights(weight_K), {}
 
   return weighting(equal_weights, step)
 

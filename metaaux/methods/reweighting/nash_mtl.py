@@ -25,7 +25,7 @@ _RIDGE = 1e-5
 _STEPS = 60
 
 
-def make() -> Weighting:
+def make(*, smallest: float = 0.0) -> Weighting:
   """Weights a > 0 with (G^T G) a = 1 / a over all tasks, divided by a_m.
 
   Navon et al. 2022 (arXiv:2202.01017), eq. 3. K + 1 reverse and K + 1 forward
@@ -34,16 +34,27 @@ def make() -> Weighting:
   Note: the paper approximates by a sequence of convex problems; here Newton's
   method minimises b^T C b / 2 - sum log b_i, whose stationary point is the
   answer, with C the cosines and b_i = a_i ||g_i||. A task without gradient
-  gets 0; if that is the primary task, the weights stay as they are.
+  gets 0; if that is the primary task, the weights stay as they are. A task of
+  small gradients gets a large weight, with no limit by itself.
+
+  Args:
+    smallest: share of all weights which the primary one counts as at least, so
+      that the others sum to 1 / smallest at most; 0: as published, no bound.
 
   Returns:
     The weighting; weights >= 0, no fixed sum.
+
+  Raises:
+    ValueError: smallest is not in [0, 1).
   """
+  if not 0 <= smallest < 1:
+    raise ValueError(f"smallest={smallest!r} must be in [0, 1).")
 
   def step(state: Weights, tasks: Tasks, key: Key) -> tuple[Weights, Metrics]:
     del key
     weight_T = bargain(gradients.gram(tasks).of_all)
-    return Weights(relative_to_primary(weight_T, state.weight_K)), {}
+    weight_K = relative_to_primary(weight_T, state.weight_K, smallest)
+    return Weights(weight_K), {}
 
   return weighting(equal_weights, step)
 

@@ -33,7 +33,8 @@ def make(
   Lin et al. 2019 (arml, section 4.1). One reverse and one forward pass.
 
   Args:
-    learning_rate: of the weights.
+    learning_rate: of the weights. The code of ARML takes 0.05 on losses that
+      are scaled by a half, which is 0.0125 on losses that are not.
     horizon: how many updates are summed before the weights move, >= 1.
     project: whether the weights are projected on the simplex of sum K; without
       that they can grow without limit.
