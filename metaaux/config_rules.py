@@ -23,6 +23,7 @@ METHODS = (
   "joint",
   "uniform",
   "random",
+  "frozen",
   "kmeans",
   "prototypical",
   "human",

@@ -28,6 +28,8 @@ from metaaux.methods.maxl_losses import (
   MaxlState,
   entropy_loss,
   generate,
+  initial_generator,
+  label_generator,
   primary_loss,
   through_labels,
   train_loss,
@@ -177,8 +179,9 @@ def init_state(
   del previous
   # The evaluator starts where the baselines' network starts with this seed.
   params, stats = maxl.evaluator.init(key, batch["image"])
-  meta_key = jax.random.fold_in(key, 1)
-  meta_params, meta_stats = maxl.generator.init(meta_key, batch["image"])
+  meta_params, meta_stats = initial_generator(
+    maxl.generator, key, batch["image"]
+  )
   num_labels = sum(maxl.psi)
   return MaxlState(
     params=params,
@@ -222,12 +225,7 @@ def assemble(
     psi=spec.psi,
     entropy_weight=config.maxl.entropy_weight if entropy else 0.0,
     evaluator=models.make(config.model, heads, axis_name=sync_axis),
-    generator=models.make(
-      config.model,
-      {"auxiliary": spec.num_auxiliary},
-      kernel_init="glorot_normal",
-      axis_name=sync_axis,
-    ),
+    generator=label_generator(config, spec, sync_axis),
     optimizer=optim.make(config.optimizer, config.num_steps),
     meta_optimizer=optim.make(config.generator.optimizer, config.num_steps),
     axis_name=axis_name,
