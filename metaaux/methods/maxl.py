@@ -172,6 +172,35 @@ def hypergradient(
   return estimate(state.params, state.meta_params, repeated, outer)
 
 
+def hypergradient_norms(
+  maxl: Maxl, state: MaxlState, inner: Batch, outer: Batch, step: Array
+) -> Metrics:
+  """Norms of the hypergradient and of its two parts, which may cancel.
+
+  The entropy term depends on theta2 directly; the part of the primary loss is
+  what goes through the virtual step. Arguments as of `hypergradient`.
+
+  Returns:
+    `hypergradient_norm`, `hypergradient_primary_norm` and
+    `hypergradient_entropy_norm`.
+  """
+
+  def entropy(meta_params: Tree) -> Array:
+    labels_BxK = generate(maxl, state, meta_params, outer)
+    return entropy_loss(maxl, labels_BxK, state.mean_label_K)
+
+  _, total = hypergradient(maxl, state, inner, outer, step)
+  direct = jax.grad(entropy)(state.meta_params)
+  direct = parallel.pmean(direct, maxl.axis_name)
+  return {
+    "hypergradient_norm": optax.tree.norm(total),
+    "hypergradient_primary_norm": optax.tree.norm(
+      optax.tree.sub(total, direct)
+    ),
+    "hypergradient_entropy_norm": optax.tree.norm(direct),
+  }
+
+
 def init_state(
   maxl: Maxl, key: Key, batch: Batch, previous: State | None
 ) -> MaxlState:
@@ -209,8 +238,10 @@ def probe(
     weight=maxl.config.auxiliary_weight,
     axis_name=maxl.axis_name,
   )
+  inner = batches[maxl.config.maxl.inner_batch]
+  norms = hypergradient_norms(maxl, state, inner, batch, step)
   moved = maxl_probe.relative_distance(state.meta_params, state.meta_initial)
-  return {**metrics, "generator_moved": moved}
+  return {**metrics, **norms, "generator_moved": moved}
 
 
 def assemble(

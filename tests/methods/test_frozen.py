@@ -41,7 +41,9 @@ def test_labels_are_those_that_maxl_starts_from_and_never_change():
 def test_trains_the_evaluator_like_a_generator_at_rest():
   (_, frozen), logs, _ = after("frozen")
   (_, resting), other, _ = after("maxl")
-  chex.assert_trees_all_close(frozen.params, resting.params, rtol=1e-5, atol=1e-6)
+  chex.assert_trees_all_close(
+    frozen.params, resting.params, rtol=1e-5, atol=1e-6
+  )
   chex.assert_trees_all_close(frozen.stats, resting.stats, rtol=1e-5, atol=1e-6)
   for row, known in zip(logs, other, strict=True):
     assert row.keys() < known.keys()
