@@ -186,6 +186,7 @@ _RANGES: Mapping[str, tuple[float, float | None]] = {
   "partition.num_tasks": (1, 1000),
   "partition.num_classes": (0, None),
   "partition.restarts": (1, 1000),
+  "meta_mtl.tasks_per_step": (1, 1000),
   "meta_mtl.decoder_learning_rate": (0.0, None),
   "meta_mtl.code_momentum": (0.0, 1.0),
   "meta_mtl.code_weight_decay": (0.0, None),

@@ -297,6 +297,18 @@ def test_running_mean_decides_the_slope_of_the_entropy(x64):
   )
 
 
+def test_running_mean_label_follows_slowly():
+  settings = tiny.config(**{"maxl.entropy_mean": "running"})
+  problem, state, batch = tiny.maxl_problem(settings, float64=False)
+  before = jnp.arange(10.0) / 45
+  state = state._replace(mean_label_K=before)
+  labels = maxl.generate(problem, state, state.meta_params, batch)
+  batches = {"train": batch, "meta": batch}
+  new, _ = meta_step(problem, state, batches, jax.random.key(1), STEP)
+  moved = (new.mean_label_K - before) / (labels.mean(0) - before)
+  np.testing.assert_allclose(moved, 0.02, rtol=1e-3)
+
+
 @pytest.mark.parametrize(
   ("changes", "message"),
   [
