@@ -164,6 +164,7 @@ def _clusters() -> dict[str, Any]:
     },
     "meta_mtl": {
       "variant": "paper_second_order",
+      "tasks_per_step": 1,  # episodes, by whose mean gradient F moves
       "always_main": False,
       "decoder_learning_rate": 0.0,  # 0: inner.learning_rate
       # code_torch1 and code_torch2: of all their updates but the last, which

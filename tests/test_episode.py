@@ -77,7 +77,7 @@ def test_quadratics_fixed_point(x64, variant, num_steps):
   )
 
 
-def _bilinear(variant, drawn):
+def _bilinear(variant, drawn, decoder_rate=RATE):
   """Toy B: prediction d w x; the target of the main task is 2, or 4 at t=0."""
   y = {"main": 4.0 if drawn == 0 else 2.0, "auxiliary": -1.0}
 
@@ -89,7 +89,7 @@ def _bilinear(variant, drawn):
   def main_loss(w, d):
     return 0.5 * (d * w - y["main"]) ** 2, ()
 
-  rule = Rule(variant, RATE, RATE)
+  rule = Rule(variant, RATE, decoder_rate)
   params = Params(*(jnp.asarray(x) for x in (1.0, 1.0, [0.5])))
   found, w = _take(task_loss, main_loss, params, drawn, rule)
   return w, found
@@ -121,6 +121,19 @@ def test_bilinear_main_drawn(x64, variant, want):
   np.testing.assert_allclose(w, want, rtol=1e-12)
   np.testing.assert_allclose(found.params.main, 1.3, rtol=1e-12)
   np.testing.assert_allclose(found.ahead, 1.3, rtol=1e-12)
+
+
+@pytest.mark.parametrize("variant", episode_lib.VARIANTS)
+@pytest.mark.parametrize("rate", [0.0, 0.3])
+def test_decoders_have_a_rate_of_their_own(x64, variant, rate):
+  """It moves D_t, and nothing but D_t."""
+  _, found = _bilinear(variant, 1, rate)
+  # The gradient of D_1 is w (d_1 w - y_1) = 1.5, that of w is 0.75.
+  np.testing.assert_allclose(found.params.auxiliary, [0.5 - rate * 1.5])
+  np.testing.assert_allclose(found.ahead, 0.925, rtol=1e-12)
+  slope = found.ahead * (found.ahead - 2)  # of D_0 in the main loss, at F*
+  moved = 1 - rate * slope if variant == "alternating" else 1
+  np.testing.assert_allclose(found.params.main, moved, rtol=1e-12)
 
 
 def _smooth_problem():

@@ -76,6 +76,9 @@ def test_run_directory(tmp_path):
     "human_agreement",
     "meta_gain",
     "gradient_cosine",
+    "hypergradient_norm",
+    "hypergradient_primary_norm",
+    "hypergradient_entropy_norm",
     "generator_moved",
   }
   assert wanted <= meta.keys() and wanted <= result["meta_split"].keys()

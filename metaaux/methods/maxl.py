@@ -28,6 +28,8 @@ from metaaux.methods.maxl_losses import (
   MaxlState,
   entropy_loss,
   generate,
+  initial_generator,
+  label_generator,
   primary_loss,
   through_labels,
   train_loss,
@@ -170,6 +172,35 @@ def hypergradient(
   return estimate(state.params, state.meta_params, repeated, outer)
 
 
+def hypergradient_norms(
+  maxl: Maxl, state: MaxlState, inner: Batch, outer: Batch, step: Array
+) -> Metrics:
+  """Norms of the hypergradient and of its two parts, which may cancel.
+
+  The entropy term depends on theta2 directly; the part of the primary loss is
+  what goes through the virtual step. Arguments as of `hypergradient`.
+
+  Returns:
+    `hypergradient_norm`, `hypergradient_primary_norm` and
+    `hypergradient_entropy_norm`.
+  """
+
+  def entropy(meta_params: Tree) -> Array:
+    labels_BxK = generate(maxl, state, meta_params, outer)
+    return entropy_loss(maxl, labels_BxK, state.mean_label_K)
+
+  _, total = hypergradient(maxl, state, inner, outer, step)
+  direct = jax.grad(entropy)(state.meta_params)
+  direct = parallel.pmean(direct, maxl.axis_name)
+  return {
+    "hypergradient_norm": optax.tree.norm(total),
+    "hypergradient_primary_norm": optax.tree.norm(
+      optax.tree.sub(total, direct)
+    ),
+    "hypergradient_entropy_norm": optax.tree.norm(direct),
+  }
+
+
 def init_state(
   maxl: Maxl, key: Key, batch: Batch, previous: State | None
 ) -> MaxlState:
@@ -177,8 +208,9 @@ def init_state(
   del previous
   # The evaluator starts where the baselines' network starts with this seed.
   params, stats = maxl.evaluator.init(key, batch["image"])
-  meta_key = jax.random.fold_in(key, 1)
-  meta_params, meta_stats = maxl.generator.init(meta_key, batch["image"])
+  meta_params, meta_stats = initial_generator(
+    maxl.generator, key, batch["image"]
+  )
   num_labels = sum(maxl.psi)
   return MaxlState(
     params=params,
@@ -206,8 +238,10 @@ def probe(
     weight=maxl.config.auxiliary_weight,
     axis_name=maxl.axis_name,
   )
+  inner = batches[maxl.config.maxl.inner_batch]
+  norms = hypergradient_norms(maxl, state, inner, batch, step)
   moved = maxl_probe.relative_distance(state.meta_params, state.meta_initial)
-  return {**metrics, "generator_moved": moved}
+  return {**metrics, **norms, "generator_moved": moved}
 
 
 def assemble(
@@ -222,12 +256,7 @@ def assemble(
     psi=spec.psi,
     entropy_weight=config.maxl.entropy_weight if entropy else 0.0,
     evaluator=models.make(config.model, heads, axis_name=sync_axis),
-    generator=models.make(
-      config.model,
-      {"auxiliary": spec.num_auxiliary},
-      kernel_init="glorot_normal",
-      axis_name=sync_axis,
-    ),
+    generator=label_generator(config, spec, sync_axis),
     optimizer=optim.make(config.optimizer, config.num_steps),
     meta_optimizer=optim.make(config.generator.optimizer, config.num_steps),
     axis_name=axis_name,

@@ -6,11 +6,12 @@ generator (`meta_params`); they share nothing.
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from metaaux import joint, losses, models, optim, parallel
 from metaaux.methods import maxl_labels
-from metaaux.stage import Array, Batch, Metrics
+from metaaux.stage import Array, Batch, Key, Metrics, Spec
 
 Tree = Any
 
@@ -45,19 +46,49 @@ class MaxlState(NamedTuple):
   mean_label_K: Array
 
 
-def generate(
-  maxl: Maxl, state: MaxlState, meta_params: Tree, batch: Batch
+def label_generator(
+  config: Any, spec: Spec, axis_name: str | None
+) -> models.Network:
+  """The generator's network; arguments as of `models.make`."""
+  return models.make(
+    config.model,
+    {"auxiliary": spec.num_auxiliary},
+    kernel_init="glorot_normal",
+    axis_name=axis_name,
+  )
+
+
+def initial_generator(
+  generator: models.Network, key: Key, images: Array
+) -> tuple[Tree, Tree]:
+  """Its parameters and statistics; `key` is the one of the evaluator."""
+  return generator.init(jax.random.fold_in(key, 1), images)
+
+
+def labels(
+  generator: models.Network,
+  psi: tuple[int, ...],
+  meta_params: Tree,
+  meta_stats: Tree,
+  batch: Batch,
 ) -> Array:
   """Soft auxiliary labels [B, K], zero outside the block of the primary class.
 
   The generator always normalises by the batch's statistics, as the official
   code does.
   """
-  logits, _ = maxl.generator.apply(
-    meta_params, state.meta_stats, batch["image"], train=True
+  logits, _ = generator.apply(
+    meta_params, meta_stats, batch["image"], train=True
   )
-  mask_BxK = losses.class_mask(batch["primary"], maxl.psi)
+  mask_BxK = losses.class_mask(batch["primary"], psi)
   return losses.masked_softmax(logits["auxiliary"], mask_BxK)
+
+
+def generate(
+  maxl: Maxl, state: MaxlState, meta_params: Tree, batch: Batch
+) -> Array:
+  """The `labels` of a state's batch, as a function of theta2."""
+  return labels(maxl.generator, maxl.psi, meta_params, state.meta_stats, batch)
 
 
 def train_loss(

@@ -11,6 +11,7 @@ which is (I - alpha H_t) grad L_0(F*) with the Hessian H_t of L_t. Variants of
 this are in `episode`, those of the official code in `episode_code`.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -35,6 +36,9 @@ from metaaux.stage import (
 )
 
 Tree = Any
+
+# Outer batches, and those of task 0 and of the others.
+_STREAMS = ("train", "inner", "pool")
 
 
 class MetaMTLState(NamedTuple):
@@ -98,24 +102,22 @@ def update(
   key: Key,
   step: Array,
 ) -> tuple[MetaMTLState, Metrics]:
-  """One episode; with `always_main` one for task 0 and one for another."""
-  rule = problem.rule
-  task_key, *keys = jax.random.split(key, 3)
-  always_main = problem.config.meta_mtl.always_main
-  # Alternating trains D_0 in every step, so that drawing 0 would be idle.
-  lowest = 1 if always_main or rule.variant == "alternating" else 0
-  drawn = jax.random.randint(task_key, (), lowest, problem.net.num_tasks + 1)
-  tasks = [jnp.int32(0), drawn] if always_main else [drawn]
-  episodes = []
-  for t, one_key in zip(tasks, keys, strict=False):
-    found, state = run_episode(problem, state, t, batches, one_key)
-    episodes.append(found)
+  """A batch of episodes (algorithm 1), then F by the mean of their gradients.
 
-  def mean(*trees: Tree) -> Tree:
+  `meta_mtl.tasks_per_step` tasks are drawn, each with batches of its own; with
+  `always_main` one of task 0 goes before them, on those of the first. All start
+  from the same F; decoders go from one episode to the next.
+  """
+  rule, episodes = problem.rule, []
+  for t, own, one_key in _drawn(problem, batches, key):
+    found, state = run_episode(problem, state, t, own, one_key)
+    episodes.append((t, found))
+
+  def mean(of: Callable[[Episode], Tree]) -> Tree:
+    trees = [of(found) for _, found in episodes]
     return jax.tree.map(lambda *x: sum(x) / len(x), *trees)
 
-  outer = mean(*[e.outer for e in episodes])
-  inner = mean(*[e.inner for e in episodes])
+  outer, inner = mean(lambda e: e.outer), mean(lambda e: e.inner)
   shared, code = state.params.shared, state.code
   if code is None:
     shared = before_outer_step(shared, inner, rule)
@@ -127,13 +129,44 @@ def update(
     outer, state.optimizer, shared, step
   )
   metrics = {
-    "loss": mean(*[e.value for e in episodes]),
-    "accuracy": mean(*[e.extra for e in episodes]),
+    "loss": mean(lambda e: e.value),
+    "accuracy": mean(lambda e: e.extra),
     "gradient_norm": optax.tree.norm(outer),
-    "main_drawn": jnp.mean(jnp.stack([t == 0 for t in tasks])),
+    "main_drawn": jnp.mean(jnp.stack([t == 0 for t, _ in episodes])),
   }
   params = state.params._replace(shared=shared)
   return MetaMTLState(params, optimizer, state.labels, code), metrics
+
+
+def _drawn(
+  problem: Problem, batches: Batches, key: Key
+) -> list[tuple[Array, Batches, Key]]:
+  """Task, batches and key of each episode of a step."""
+  options = problem.config.meta_mtl
+  number = options.tasks_per_step
+  first = [jnp.int32(0)] if options.always_main else []
+  task_key, *keys = jax.random.split(key, max(3, number + len(first) + 1))
+  # Alternating trains D_0 in every step, so that drawing 0 would be idle.
+  lowest = 1 if first or problem.rule.variant == "alternating" else 0
+  drawn = jax.random.randint(
+    task_key,
+    () if number == 1 else (number,),
+    lowest,
+    problem.net.num_tasks + 1,
+  )
+  own = [
+    {name: batches[_stream(name, i)] for name in _STREAMS}
+    for i in range(number)
+  ]
+  tasks = [drawn] if number == 1 else list(drawn)
+  return list(
+    zip([*first, *tasks], [*own[: len(first)], *own], keys, strict=False)
+  )
+
+
+def _stream(name: str, i: int) -> str:
+  """Name of a stream of the i-th task of a step."""
+  return f"{name}/{i}" if i else name
 
 
 def probe(
@@ -226,6 +259,12 @@ def _check(config: Any) -> None:
       "meta_mtl.always_main=True and variant='alternating' exclude each other: "
       "alternating trains the main decoder in every step already"
     )
+  if options.tasks_per_step > 1 and options.variant == "alternating":
+    raise UserError(
+      f"meta_mtl.tasks_per_step={options.tasks_per_step} and variant="
+      "'alternating' exclude each other: alternating is a step on one task, "
+      "then one on the main task; set tasks_per_step to 1"
+    )
   if config.inner.learning_rate <= 0:
     raise UserError(
       f"inner.learning_rate={config.inner.learning_rate}: method 'meta_mtl' "
@@ -275,9 +314,11 @@ def make(
     name="train",
     num_steps=config.num_steps,
     streams={
-      "train": StreamSpec(split="train", augment=True),
-      "inner": StreamSpec(split="train", augment=True),
-      "pool": StreamSpec(split=pool, augment=True),
+      _stream(name, i): StreamSpec(
+        split=pool if name == "pool" else "train", augment=True
+      )
+      for i in range(config.meta_mtl.tasks_per_step)
+      for name in _STREAMS
     },
     init=partial(init_state, problem),
     updates={"update": partial(update, problem)},

@@ -14,6 +14,16 @@ CASES = [pytest.param(method, {}, id=method) for method in METHODS] + [
   for variant in episode_code.VARIANTS
 ]
 CASES += [
+  pytest.param(
+    "maxl",
+    {
+      "maxl.centre_hypergradient": True,
+      "maxl.entropy_mean": "running",
+      "maxl.meta_updates_statistics": True,
+      "generator.optimizer.learning_rate": 1.0,
+    },
+    id="maxl_options",
+  ),
   pytest.param("arml", {"weighting.algorithm": "two_stage"}, id="two_stage"),
   pytest.param(
     "damtl",

@@ -78,6 +78,35 @@ def test_hypergradient_equals_central_differences(x64):
   np.testing.assert_allclose(numeric, exact, rtol=1e-6)
 
 
+@pytest.mark.parametrize("centred", [False, True])
+def test_norms_of_the_two_parts_of_the_hypergradient(x64, centred):
+  """Each part is the whole hypergradient of a config that has it alone."""
+  changes = {
+    "model.batch_norm": True,
+    "maxl.centre_hypergradient": centred,
+    "maxl.inner_batch": "train",
+  }
+  problem, state, batch = tiny.maxl_problem(tiny.config(**changes))
+  other = jax.tree.map(lambda x: x[::-1], batch)
+  other["image"] = 1 - other["image"]
+  batches = {"train": other, "meta": batch}
+  found = jax.jit(partial(maxl.probe, problem))(state, batches, STEP)
+  still = {"inner.learning_rate": 1e-30}  # no virtual step: entropy is left
+  for name, more in (
+    ("hypergradient_norm", {}),
+    ("hypergradient_primary_norm", {"maxl.entropy_weight": 0.0}),
+    ("hypergradient_entropy_norm", still),
+  ):
+    alone = tiny.maxl_problem(tiny.config(**changes, **more))[0]
+    _, grads = hypergradient(alone, state, other, batch, STEP)
+    flat = jax.flatten_util.ravel_pytree(grads)[0]
+    np.testing.assert_allclose(
+      found[name], jnp.linalg.norm(flat), rtol=1e-9, err_msg=name
+    )
+  parts = [found[f"hypergradient_{n}_norm"] for n in ("primary", "entropy")]
+  assert max(parts) - min(parts) < found["hypergradient_norm"] < sum(parts)
+
+
 @pytest.mark.parametrize(
   ("estimator", "num_steps", "tolerance"),
   [
@@ -266,6 +295,18 @@ def test_running_mean_decides_the_slope_of_the_entropy(x64):
   np.testing.assert_allclose(
     value, maxl.entropy_loss(plain, labels, mean), rtol=1e-12
   )
+
+
+def test_running_mean_label_follows_slowly():
+  settings = tiny.config(**{"maxl.entropy_mean": "running"})
+  problem, state, batch = tiny.maxl_problem(settings, float64=False)
+  before = jnp.arange(10.0) / 45
+  state = state._replace(mean_label_K=before)
+  labels = maxl.generate(problem, state, state.meta_params, batch)
+  batches = {"train": batch, "meta": batch}
+  new, _ = meta_step(problem, state, batches, jax.random.key(1), STEP)
+  moved = (new.mean_label_K - before) / (labels.mean(0) - before)
+  np.testing.assert_allclose(moved, 0.02, rtol=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Meta-MTL on a real network: reductions to simpler methods, derivatives."""
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -7,7 +9,7 @@ import numpy as np
 import pytest
 import tiny
 
-from metaaux import decoders
+from metaaux import decoders, feed
 from metaaux import episode as episode_lib
 from metaaux.errors import UserError
 from metaaux.methods import meta_mtl
@@ -131,6 +133,108 @@ def test_how_often_the_main_task_is_drawn(always_main):
     assert 0.1 < share < 0.45  # one of four tasks; binomial, 60 draws
 
 
+def run_episode(problem):
+  """Compiled."""
+  return jax.jit(functools.partial(meta_mtl.run_episode, problem))
+
+
+def update(problem):
+  """Compiled."""
+  return jax.jit(functools.partial(meta_mtl.update, problem))
+
+
+def _keys(seed, number):
+  """As an update splits its key: of the draw, then of each episode."""
+  return jax.random.split(jax.random.key(seed), max(3, 1 + number))
+
+
+def _stepped(problem, state, episodes):
+  """F after the outer step by the mean of the episodes' gradients."""
+  mean = jax.tree.map(lambda *x: jnp.stack(x).mean(0), *episodes)
+  return jax.tree.map(
+    lambda p, g: p - problem.config.optimizer.learning_rate * g,
+    state.params.shared,
+    mean,
+  )
+
+
+def test_always_main_is_the_mean_of_two_episodes(x64):
+  problem, state, batches = tiny.meta_mtl_problem(
+    **{"meta_mtl.always_main": True}
+  )
+  new, metrics = update(problem)(
+    state, batches, jax.random.key(5), jnp.int32(0)
+  )
+  task_key, *keys = _keys(5, 2)
+  tasks = [0, jax.random.randint(task_key, (), 1, 4)]
+  found, after, episode = [], state, run_episode(problem)
+  for t, one_key in zip(tasks, keys, strict=True):
+    one, after = episode(after, jnp.int32(t), batches, one_key)
+    found.append(one)
+  want = _stepped(problem, state, [e.outer for e in found])
+  chex.assert_trees_all_close(new.params.shared, want, rtol=1e-7, atol=1e-9)
+  chex.assert_trees_all_close(new.params.main, after.params.main)
+  np.testing.assert_allclose(metrics["loss"], np.mean([e.value for e in found]))
+
+
+def test_tasks_of_a_step_are_the_mean_of_one_task_episodes(x64):
+  """Algorithm 1: each task has its own batches, and all start from one F."""
+  problem, state, batches = tiny.meta_mtl_problem(
+    **{"meta_mtl.tasks_per_step": 3}
+  )
+  sets = [
+    {
+      name: jax.tree.map(lambda x, i=i: jnp.roll(x, 3 * i, 0), batch)
+      for name, batch in batches.items()
+    }
+    for i in range(3)
+  ]
+  for own in sets:
+    own["train"] = {**own["train"], "image": own["train"]["image"] * 0.9}
+  flat = {
+    f"{name}/{i}" if i else name: batch
+    for i, own in enumerate(sets)
+    for name, batch in own.items()
+  }
+  # Tasks 1 to 3 in some order: then no episode can tell that of another.
+  for seed in range(1000):
+    task_key, *keys = _keys(seed, 3)
+    tasks = jax.random.randint(task_key, (3,), 0, 4).tolist()
+    if sorted(tasks) == [1, 2, 3]:
+      break
+  new, metrics = update(problem)(
+    state, flat, jax.random.key(seed), jnp.int32(0)
+  )
+  episode = run_episode(problem)
+  alone = [
+    episode(state, jnp.int32(t), own, one_key)[0]
+    for t, own, one_key in zip(tasks, sets, keys, strict=True)
+  ]
+  want = _stepped(problem, state, [e.outer for e in alone])
+  chex.assert_trees_all_close(new.params.shared, want, rtol=1e-7, atol=1e-9)
+  for t, one in zip(tasks, alone, strict=True):
+    chex.assert_trees_all_close(
+      jax.tree.map(lambda x, t=t: x[t - 1], new.params.auxiliary),
+      jax.tree.map(lambda x, t=t: x[t - 1], one.params.auxiliary),
+    )
+  np.testing.assert_allclose(metrics["loss"], np.mean([e.value for e in alone]))
+  assert metrics["main_drawn"] == 0
+
+
+def test_tasks_of_a_step_have_batches_of_their_own():
+  settings = tiny.config(method="meta_mtl", **{"meta_mtl.tasks_per_step": 2})
+  _, metrics, run, stage = tiny.run_steps(settings, 30)
+  assert set(stage.streams) == {
+    *("train", "inner", "pool", "train/1", "inner/1", "pool/1")
+  }
+  (inputs,) = feed.inputs_at(run, stage, 0, None).value
+  for name in ("train", "inner", "pool"):
+    orders = inputs["orders"][name], inputs["orders"][f"{name}/1"]
+    assert not np.array_equal(*orders)
+  share = np.mean([row["main_drawn"] for row in metrics])
+  assert 0.1 < share < 0.45  # one of four tasks; binomial, 60 draws
+
+
 @pytest.mark.parametrize("variant", episode_lib.VARIANTS)
 def test_every_variant_learns(variant):
   settings = tiny.config(
@@ -154,6 +258,10 @@ def test_options_that_exclude_each_other():
   with pytest.raises(UserError, match="always_main=True"):
     tiny.meta_mtl_problem(
       **{"meta_mtl.variant": "alternating", "meta_mtl.always_main": True}
+    )
+  with pytest.raises(UserError, match=r"tasks_per_step=2 .*'alternating'"):
+    tiny.meta_mtl_problem(
+      **{"meta_mtl.variant": "alternating", "meta_mtl.tasks_per_step": 2}
     )
   with pytest.raises(UserError, match=r"inner\.learning_rate=0"):
     tiny.meta_mtl_problem(**{"inner.learning_rate": 0.0})

@@ -17,7 +17,7 @@ from metaaux.methods import multi_task
 WITHOUT_BATCH_NORM = ("joint", "meta_mtl", "pta", *tiny.SEVERAL)
 # Their steps are those of `uniform`, `maxl` and `vat`.
 LIKE_ANOTHER = (
-  *("human", "kmeans", "prototypical", "random"),
+  *("frozen", "human", "kmeans", "prototypical", "random"),
   *("no_entropy", "vat_entmin"),
 )
 
@@ -120,10 +120,11 @@ def test_a_mesh_trains_like_one_device(method):
 
 # What has no dropout of a kind refuses it, rather than do nothing.
 WITHOUT_DROPOUT = [
-  ("dropout", "maxl"),
-  ("dropout", "no_entropy"),
-  ("block_dropout", "maxl"),
-  ("block_dropout", "no_entropy"),
+  *(
+    (kind, method)
+    for kind in ("dropout", "block_dropout")
+    for method in ("frozen", "maxl", "no_entropy")
+  ),
   ("block_dropout", "fine_tune"),
   *(
     (kind, method)
@@ -205,7 +206,8 @@ def _parameters(state):
 
 
 @pytest.mark.parametrize(
-  "method", ["uniform", "random", "kmeans", "prototypical", "human", "maxl"]
+  "method",
+  ["uniform", "random", "frozen", "kmeans", "prototypical", "human", "maxl"],
 )
 def test_zero_auxiliary_weight_is_the_single_task(method, x64):
   (single,), *_ = tiny.run_steps(tiny.config(method="single"), 3)
