@@ -215,6 +215,14 @@ def test_a_checkpoint_that_fails_midway_leaves_no_folder(tmp_path, monkeypatch):
     assert sorted(os.listdir(tmp_path)) == ["1", "2"]
 
 
+def test_the_folder_is_made_by_who_writes_alone(tmp_path):
+  for keep in (None, 2):
+    folder = tmp_path / "run" / "checkpoints"
+    with checkpoint.open_manager(folder, keep) as manager:
+      assert checkpoint.all_steps(manager) == []
+      assert folder.exists() == (keep is not None)
+
+
 ASK = """
 import sys
 from metaaux import lock

@@ -214,3 +214,22 @@ def test_summary():
   assert (found["steps"], found["seconds"], found["seeds"]) == (20, 3.5, [0, 1])
   assert found["config_sha256"] == config_lib.digest(settings)
   json.dumps(found, allow_nan=False)
+
+
+def test_the_result_is_of_the_last_stage_alone():
+  """Also where it has fewer evaluations than are averaged."""
+  settings = tiny.config(num_seeds=2, average_last=5)
+  run = feed.open_run(settings)
+  before = {"stage": "before", "label_usage": 0.5}
+  rows = [
+    *rows_of([[0.9, 0.95]] * 4, **before),
+    *rows_of([[0.1, 0.1]], split="meta", **before),
+    *rows_of([[0.3, 0.5], [0.4, 0.7]]),
+    *rows_of([[0.2, 0.3]], split="meta"),
+  ]
+  found = evaluate.summarise(run, 20, rows, 3.5)
+  assert found["per_seed"] == pytest.approx([0.35, 0.6])
+  assert found["best_per_seed"] == [0.4, 0.7]
+  assert found["final_per_seed"] == [0.4, 0.7]
+  assert found["averaged_evaluations"] == 2
+  assert found["meta_split"] == {"accuracy": [0.2, 0.3]}

@@ -197,3 +197,9 @@ def test_progress_is_a_bar_where_lines_move(monkeypatch, capsys, stream):
   assert "loss 0.5" in bars[-1]
   assert terminal.getvalue().endswith("\n")
   assert capsys.readouterr().out == ""
+
+
+def test_rows_of_the_first_step_may_be_missing_too(tmp_path):
+  path = rows_file(tmp_path, "")
+  with pytest.raises(UserError, match="ends at step 0, the checkpoint is of s"):
+    metrics.resume_rows(str(path), 1)

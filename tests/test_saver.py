@@ -1,6 +1,7 @@
 """Checkpoints that are written beside the steps."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -89,3 +90,26 @@ def test_a_state_is_not_written_before_its_rows(saver, capsys):
   rows.append([{"total_step": 2}])
   saver.save(2, {"x": np.zeros(3)})
   saver.finish(2)
+
+
+def writers():
+  return [t for t in threading.enumerate() if t.name.startswith("checkpoint")]
+
+
+def test_closing_ends_the_thread_after_what_it_writes(tmp_path, monkeypatch):
+  before, written = writers(), []
+
+  def slowly(manager, step, state):
+    time.sleep(0.2)
+    written.append(step)
+
+  monkeypatch.setattr(checkpoint, "save", slowly)
+  with (
+    checkpoint.open_manager(tmp_path / "checkpoints", 2) as manager,
+    open(tmp_path / "metrics.jsonl", "ab", buffering=0) as file,
+  ):
+    saver = Saver(manager, metrics.RowFile(file))
+    saver.save(1, {"x": np.zeros(3)})
+    assert len(writers()) == len(before) + 1
+    saver.close()
+  assert written == [1] and writers() == before

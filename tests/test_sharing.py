@@ -77,3 +77,25 @@ def test_wrong_shapes():
     sharing.cross_stitch(towers(), jnp.eye(2))
   with pytest.raises(ValueError, match=r"expected \[3, 12, 4\]"):
     sharing.nddr(towers(), jnp.ones((3, 4, 4)), jnp.zeros((3, 4)))
+
+
+def test_running_statistics_move_by_a_tenth(x64):
+  """PyTorch's momentum of 0.1, which is the share of the batch."""
+  rng = np.random.default_rng(0)
+  x = jnp.asarray(rng.normal(2.0, 3.0, size=(2, 6, 3, 3, 2, 4)))
+  old = {
+    name: jnp.asarray(rng.uniform(5, 6, size=(2, 2, 4)))
+    for name in ("mean", "var")
+  }
+  scale, shift = jnp.ones((2, 4)), jnp.zeros((2, 4))
+  _, new = sharing.batch_norm(x, scale, shift, old, train=True)
+  batch = {"mean": x.mean((1, 2, 3)), "var": x.var((1, 2, 3))}
+  for name in old:
+    wanted = 0.9 * old[name] + 0.1 * batch[name]
+    np.testing.assert_allclose(new[name], wanted, rtol=1e-10)
+  # Evaluation uses them, and leaves them.
+  found, same = sharing.batch_norm(x, scale, shift, old, train=False)
+  wide = old["mean"][:, None, None, None], old["var"][:, None, None, None]
+  wanted = (x - wide[0]) / jnp.sqrt(wide[1] + 1e-5)
+  np.testing.assert_allclose(found, wanted, rtol=1e-10)
+  assert same is old

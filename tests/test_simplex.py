@@ -196,3 +196,10 @@ def test_dtypes(function, given, widened, x64):
 def test_wrong_arguments(function, v, total, message):
   with pytest.raises(ValueError, match=message):
     function(v, total)
+
+
+def test_the_sum_is_one_unless_another_is_given():
+  v = jnp.array([0.5, 2.0, -1.0])
+  for function in (simplex.project, simplex.shift_clamp):
+    np.testing.assert_array_equal(function(v), function(v, 1.0))
+  assert simplex.project(v).sum() == 1

@@ -208,3 +208,25 @@ def test_methods_of_one_task_refuse_several():
   settings = tiny.config(**{**tiny.of_several_tasks(), "method": "maxl"})
   with pytest.raises(UserError, match="knows one; use single, separate"):
     tiny.run_steps(settings, 0)
+
+
+@pytest.mark.parametrize(
+  ("start", "align", "needed"),
+  [
+    ("random", "none", False),
+    ("random", "linear", True),
+    ("auxiliary", "none", True),
+    ("convolutions", "none", True),
+  ],
+)
+def test_the_big_task_is_trained_where_something_reads_its_network(
+  start, align, needed
+):
+  """Starts from it, or is aligned with it; and then it is watched."""
+  settings = tiny.config(
+    method="damtl", **{"damtl.start": start, "damtl.align": align}
+  )
+  spec = feed.open_run(settings).problem.spec
+  *before, stage = methods.make(settings, spec)
+  assert [each.name for each in before] == ["auxiliary"] * needed
+  assert (stage.probe is not None) == needed

@@ -147,3 +147,24 @@ def test_hard_sharing_has_one_trunk():
     new.params["trunk"]["conv_0"]["kernel"]
     != again.params["trunk"]["conv_0"]["kernel"]
   ).any()
+
+
+def test_units_have_a_rate_of_their_own():
+  """A multiple of the towers', which learn as they did."""
+  moved = {}
+  for unit_rate in (1.0, 10.0):
+    changes = {"damtl.unit_rate": unit_rate, "optimizer.momentum": 0.0}
+    stages, state, batches = assembled("cross_stitch", **changes)
+    new, _ = jax.jit(stages[-1].updates["update"])(
+      state, batches, KEY, jnp.int32(0)
+    )
+    moved[unit_rate] = [
+      jax.tree.map(lambda x, y: x - y, getattr(new, name), getattr(state, name))
+      for name in ("units", "params")
+    ]
+  (units, towers), (fast_units, same_towers) = moved.values()
+  chex.assert_trees_all_close(
+    fast_units, jax.tree.map(lambda x: 10 * x, units), rtol=1e-3, atol=1e-6
+  )
+  assert np.abs(jax.tree.leaves(units)[0]).max() > 1e-5
+  chex.assert_trees_all_close(same_towers, towers, rtol=1e-5)

@@ -1,0 +1,289 @@
+"""Which small changes to the code do the tests notice?
+
+  python tests/mutations.py
+  python tests/mutations.py --part=losses --count=20
+  python tests/mutations.py --tests-of=COMMIT --log=before.jsonl
+  python tests/mutations.py --log=now.jsonl --missed-in=before.jsonl
+
+Changes are drawn by `mutants.draw` from the files of each part and made one at
+a time in a copy of the tree, in which the tests that should notice are run,
+quick ones first, until one fails. A part takes minutes; `make test` runs none
+of this. Changes that change nothing are in `mutants_excluded`, each with its
+reason.
+
+Exit status: 0 all changes were noticed, 1 some were not.
+"""
+
+import argparse
+import glob
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import mutants
+from mutants_excluded import EXCLUDED
+
+ROOT = pathlib.Path(__file__).parents[1]
+_SEED = "mutations"
+# A test that runs for so long has noticed: it would not end.
+_TIMEOUT_SECS = 900
+_FLAGS = (
+  *("-x", "-q", "-n", "0", "--tb=no"),
+  *("-p", "no:cacheprovider", "-m", "not slow and not long"),
+)
+
+
+class Part(NamedTuple):
+  """Files, and the tests that should notice changes to them.
+
+  Attributes:
+    files: patterns below the root.
+    tests: arguments of pytest, one process after another.
+  """
+
+  files: tuple[str, ...]
+  tests: tuple[str, ...]
+
+
+PARTS = {
+  "hypergrad": Part(
+    ("metaaux/hypergrad.py", "metaaux/_inner.py"),
+    (
+      "tests/test_inner.py tests/test_hypergrad.py",
+      "tests/test_hypergrad_*.py",
+    ),
+  ),
+  "losses": Part(
+    ("metaaux/losses.py",),
+    ("tests/test_losses*.py", "tests/methods/test_maxl.py"),
+  ),
+  "kmeans": Part(
+    ("metaaux/kmeans.py", "metaaux/_kmeans_*.py"),
+    (
+      "tests/test_kmeans.py tests/test_kmeans_[eps]*.py",
+      "tests/test_kmeans_devices.py tests/test_partitions.py",
+    ),
+  ),
+  "simplex": Part(("metaaux/simplex.py",), ("tests/test_simplex.py",)),
+  "methods": Part(
+    ("metaaux/methods/*.py", "metaaux/methods/reweighting/*.py"),
+    (),  # see `tests_of`
+  ),
+  "feed": Part(
+    ("metaaux/feed.py",),
+    (
+      "tests/test_feed.py tests/test_stages.py tests/data/test_augment.py",
+      "tests/test_train.py tests/test_evaluate.py tests/test_hosts.py",
+    ),
+  ),
+  "checkpoints": Part(
+    ("metaaux/checkpoint.py", "metaaux/saver.py", "metaaux/best.py"),
+    (
+      "tests/test_saver.py tests/test_checkpoint*.py tests/test_best.py "
+      "tests/test_durability.py",
+      "tests/test_resume.py tests/test_stages.py tests/test_faults.py",
+    ),
+  ),
+  "statistics": Part(
+    ("metaaux/metrics.py", "experiments/results.py", "experiments/compare.py"),
+    (
+      "tests/test_metrics.py tests/test_experiments_results.py "
+      "tests/test_paired.py tests/test_durability.py tests/test_table.py "
+      "tests/test_report_summary.py",
+      "tests/test_experiments_p*.py tests/test_report.py",
+      "tests/test_resume.py",
+    ),
+  ),
+}
+
+
+def tests_of(part: str, file: str) -> tuple[str, ...]:
+  """Of a method those that name it, then what holds for every method."""
+  if PARTS[part].tests:
+    return PARTS[part].tests
+  stem = pathlib.PurePath(file).stem
+  if "reweighting" in file:
+    return ("tests/methods/reweighting", "tests/methods/test_arml.py")
+  of_method = {
+    "maxl": "tests/methods/test_maxl.py",
+    "arml": "tests/methods/test_arml*.py",
+    "meta_mtl": "tests/methods/test_meta_mtl.py tests/test_episode.py",
+    "damtl": "tests/methods/test_damtl*.py",
+    "pta": "tests/methods/test_joint_and_pta.py",
+    "joint_tasks": "tests/methods/test_joint_and_pta.py",
+    "cluster_labels": "tests/methods/test_cluster_labels.py",
+    "self_training": "tests/test_pseudo_labels.py tests/test_stages.py",
+    "co_training": "tests/test_pseudo_labels.py tests/test_stages.py",
+    "fine_tune": "tests/test_stages.py",
+    "stitched": "tests/methods/test_stitched.py",
+    "hard_sharing": "tests/methods/test_stitched.py",
+  }
+  first = of_method.get(stem) or of_method.get(stem.partition("_")[0])
+  return (
+    first or "tests/methods/test_consistency.py tests/methods/test_vat.py",
+    "tests/methods/test_predictions.py tests/methods/test_methods.py",
+    "tests/methods/test_seeds.py tests/test_train.py "
+    "tests/methods/test_batch_sizes.py",
+  )
+
+
+def copy_tree(folder: pathlib.Path, tests_of: str) -> None:
+  """What git knows and does not ignore, with the tests of a commit.
+
+  Args:
+    folder: that is made.
+    tests_of: a commit, or "" for the tests as they are.
+  """
+  command = "git ls-files -z --cached --others --exclude-standard"
+  listed = subprocess.check_output(command.split(), cwd=ROOT, text=True)
+  for name in filter(None, listed.split("\0")):
+    source, target = ROOT / name, folder / name
+    if source.is_file():
+      target.parent.mkdir(parents=True, exist_ok=True)
+      shutil.copy2(source, target)
+  if tests_of:
+    shutil.rmtree(folder / "tests")
+    archive = subprocess.check_output(
+      ["git", "archive", tests_of, "tests"], cwd=ROOT
+    )
+    subprocess.run(["tar", "-x"], cwd=folder, input=archive, check=True)
+  if (ROOT / ".cache").exists():
+    (folder / ".cache").symlink_to((ROOT / ".cache").resolve())
+
+
+def run_tests(
+  folder: pathlib.Path, tests: Sequence[str], through: Sequence[str]
+) -> str:
+  """The first test that fails; "" if none does.
+
+  Args:
+    folder: the copy of the tree.
+    tests: of `Part`.
+    through: begins each command.
+  """
+  for process in tests:
+    found = [
+      str(pathlib.Path(path).relative_to(folder))
+      for pattern in process.split()
+      for path in sorted(glob.glob(str(folder / pattern)))
+    ]
+    if not found:
+      continue
+    command = [*through, sys.executable, "-m", "pytest", *_FLAGS, *found]
+    try:
+      done = subprocess.run(
+        command,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=_TIMEOUT_SECS,
+      )
+    except subprocess.TimeoutExpired:
+      return f"{found[0]}: no end"
+    if done.returncode:
+      lines = done.stdout.splitlines()
+      named = [x for x in lines if x.startswith(("FAILED", "ERROR"))]
+      last = named or lines[-1:] or done.stderr.splitlines()[-1:] or ["?"]
+      return last[0][:160]
+  return ""
+
+
+def drawn(part: str, count: int) -> list[mutants.Mutant]:
+  """The changes of a part, without those that change nothing."""
+  found = [
+    mutant
+    for pattern in PARTS[part].files
+    for path in sorted(ROOT.glob(pattern))
+    for mutant in mutants.of_file(
+      str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")
+    )
+  ]
+  return mutants.draw(found, count, f"{_SEED} {part}", EXCLUDED)
+
+
+def _read(path: str) -> dict[str, str]:
+  """Of earlier runs: change -> what noticed it."""
+  if not path or not os.path.exists(path):
+    return {}
+  with open(path, encoding="utf-8") as file:
+    rows = map(json.loads, file)
+    return {row["change"]: row["noticed"] for row in rows}
+
+
+def _try(
+  folder: pathlib.Path,
+  part: str,
+  mutant: mutants.Mutant,
+  through: Sequence[str],
+) -> str:
+  path = folder / mutant.file
+  text = path.read_text(encoding="utf-8")
+  path.write_text(mutant.apply(text), encoding="utf-8")
+  try:
+    return run_tests(folder, tests_of(part, mutant.file), through)
+  finally:
+    path.write_text(text, encoding="utf-8")
+
+
+def main(argv: Sequence[str]) -> int:
+  """Runs the command; returns its exit status."""
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
+  parser.add_argument("--part", choices=PARTS, action="append")
+  parser.add_argument("--count", type=int, default=9, help="of a part")
+  parser.add_argument("--list", action="store_true", help="and run no test")
+  parser.add_argument(
+    "--through", metavar="COMMAND", default="nice", help="starts the tests"
+  )
+  parser.add_argument("--tests-of", metavar="COMMIT", default="")
+  parser.add_argument("--log", metavar="FILE", default="", help="goes on there")
+  parser.add_argument("--missed-in", metavar="FILE", default="")
+  flags = parser.parse_args(argv)
+  parts = flags.part or list(PARTS)
+  todo = [(part, each) for part in parts for each in drawn(part, flags.count)]
+  if flags.list:
+    for part, mutant in todo:
+      print(f"{part}: {mutant.line} {mutant}")
+    return 0
+  known = _read(flags.log)
+  known |= {k: v for k, v in _read(flags.missed_in).items() if v}
+  with tempfile.TemporaryDirectory(prefix="mutations-") as name:
+    folder = pathlib.Path(name)
+    copy_tree(folder, flags.tests_of)
+    for part, mutant in todo:
+      if str(mutant) in known:
+        continue
+      began = time.time()
+      noticed = _try(folder, part, mutant, flags.through.split())
+      known[str(mutant)] = noticed
+      seconds = round(time.time() - began)
+      print(f"{part} {seconds}s {mutant}\n  {noticed or 'MISSED'}", flush=True)
+      if flags.log:
+        row = {"part": part, "change": str(mutant), "noticed": noticed}
+        with open(flags.log, "a", encoding="utf-8") as file:
+          file.write(json.dumps({**row, "seconds": seconds}) + "\n")
+  return _report(todo, known)
+
+
+def _report(
+  todo: Sequence[tuple[str, mutants.Mutant]], known: dict[str, str]
+) -> int:
+  missed = 0
+  for part in dict.fromkeys(part for part, _ in todo):
+    noticed = [bool(known[str(m)]) for p, m in todo if p == part]
+    missed += noticed.count(False)
+    print(f"{part:12s} {sum(noticed):3d} of {len(noticed):3d} noticed")
+  print(f"{'all':12s} {len(todo) - missed:3d} of {len(todo):3d} noticed")
+  return 1 if missed else 0
+
+
+if __name__ == "__main__":
+  sys.exit(main(sys.argv[1:]))
