@@ -58,6 +58,10 @@ def make(stage: Stage, run: Run) -> Callable[[Seeded, int], Rows]:
   limit = run.config.eval_examples
   problem = run.problem
 
+  def part(positions: np.ndarray) -> np.ndarray:
+    whole = positions.shape[1] <= limit
+    return positions if whole else scoring.some(positions, limit)
+
   def on_split(
     states: Seeded, examples: Any, positions: np.ndarray, labels: np.ndarray
   ) -> list[dict[str, float]]:
@@ -70,7 +74,7 @@ def make(stage: Stage, run: Run) -> Callable[[Seeded, int], Rows]:
   def evaluate(states: Seeded, step: int) -> Rows:
     found: dict[str, Sequence[dict[str, float]]] = {}
     labels = problem.pool["primary"]
-    train, meta = problem.train[:, :limit], problem.meta[:, :limit]
+    train, meta = part(problem.train), part(problem.meta)
     found["train"] = on_split(states, run.pool, train, labels)
     found["meta"] = (
       [dict(row) for row in found["train"]]

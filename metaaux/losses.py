@@ -220,8 +220,9 @@ def label_statistics(
     minus sample entropy minus the entropy of the primary classes (all in nats,
     0 for collapsed and for uniform labels alike); `information_fraction`, the
     same divided by its maximum sum_c pi_c log psi_c (0 where that is 0);
-    `label_usage`, the share of the K columns that are the likeliest label of
-    more than a tenth of their fair share pi_c / psi_c of the examples.
+    `uniform_entropy`, that maximum, which is also the sample entropy of uniform
+    labels; `label_usage`, the share of the K columns that are the likeliest
+    label of more than a tenth of their fair share pi_c / psi_c of the examples.
 
   Raises:
     ValueError: shapes, dtypes, psi or a primary class do not fit.
@@ -250,6 +251,7 @@ def label_statistics(
     "marginal_entropy": float(marginal),
     "information": float(information),
     "information_fraction": float(information / most) if most > 0 else 0.0,
+    "uniform_entropy": float(most),
     "label_usage": float(np.mean(chosen > _USED_SHARE * (pi / sizes)[owner])),
   }
 

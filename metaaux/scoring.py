@@ -15,6 +15,8 @@ Seeded = Any
 _BATCH = 256
 # The probe differentiates twice; a few batches of the meta split are enough.
 _PROBE_BATCHES = 4
+# Of human labels, to see by how much chance agrees with them.
+_PERMUTATIONS = 3
 
 
 def _blocks(positions_SxN: np.ndarray, size: int) -> Iterator[np.ndarray]:
@@ -23,6 +25,16 @@ def _blocks(positions_SxN: np.ndarray, size: int) -> Iterator[np.ndarray]:
     block = positions_SxN[:, start : start + size]
     missing = size - block.shape[1]
     yield np.concatenate([block, block[:, :1].repeat(missing, 1)], 1)
+
+
+def some(positions_SxN: np.ndarray, count: int) -> np.ndarray:
+  """[S, min(count, N)] positions in a random order, which is always the same.
+
+  Data may be stored class by class: the first so many images of a split, and
+  batches of neighbours, are of a few classes alone.
+  """
+  order_N = np.random.default_rng(0).permutation(positions_SxN.shape[1])
+  return positions_SxN[:, order_N[:count]]
 
 
 def make_predictor(
@@ -117,8 +129,8 @@ def make_label_collector(
   """Generated labels of the meta split, in batches of the training size.
 
   Returns:
-    states -> (labels [S, n, K], positions [S, n]); the examples that do not
-    fill a batch are left out, as in training.
+    states -> (labels [S, n, K], positions [S, n]), in a random order; the
+    examples that do not fill a batch are left out, as in training.
   """
 
   def targets(state: Any, index_B: Any, pool: Any, arg: Any) -> tuple:
@@ -129,7 +141,7 @@ def make_label_collector(
   compiled = parallel.compile_step(targets, run.plan)
   size = run.config.batch_size
   limit = min(run.config.eval_examples, run.problem.meta.shape[1])
-  positions = run.problem.meta[:, : max(1, limit // size) * size]
+  positions = some(run.problem.meta, max(1, limit // size) * size)
 
   def collect(states: Seeded) -> tuple[np.ndarray, np.ndarray]:
     parts = []
@@ -162,6 +174,23 @@ def agreement(
   return float(np.mean(per_class))
 
 
+def chance_agreement(
+  labels_NxK: np.ndarray, human_N: np.ndarray, primary_N: np.ndarray
+) -> float:
+  """`agreement` with human labels that have changed places in their class.
+
+  The level of chance, which is far from 0 where images are few and labels many.
+  """
+  rng, found = np.random.default_rng(0), []
+  for _ in range(_PERMUTATIONS):
+    mixed_N = human_N.copy()
+    for c in np.unique(primary_N):
+      own = primary_N == c
+      mixed_N[own] = rng.permutation(human_N[own])
+    found.append(agreement(labels_NxK, mixed_N, primary_N))
+  return float(np.mean(found))
+
+
 def make_label_report(
   stage: Stage, run: Run
 ) -> Callable[[Seeded], list[dict[str, float]]]:
@@ -177,8 +206,9 @@ def make_label_report(
       primary_N = pool["primary"][positions]
       row = dict(losses.label_statistics(labels_NxK, primary_N, spec.psi))
       if spec.has_auxiliary:
-        human_N = pool["auxiliary"][positions]
-        row["human_agreement"] = agreement(labels_NxK, human_N, primary_N)
+        compared = labels_NxK, pool["auxiliary"][positions], primary_N
+        row["human_agreement"] = agreement(*compared)
+        row["human_agreement_chance"] = chance_agreement(*compared)
       found.append(row)
     return found
 
@@ -188,7 +218,10 @@ def make_label_report(
 def make_probe(
   stage: Stage, run: Run
 ) -> Callable[[Seeded, int], list[dict[str, float]]]:
-  """The stage's probe, averaged over batches of its streams, for each seed."""
+  """The stage's probe, averaged over batches of its streams, for each seed.
+
+  The batches are of random examples, and the same at every evaluation.
+  """
   if stage.probe is None:
     return lambda states, step: [{} for _ in run.seeds]
 
@@ -202,12 +235,10 @@ def make_probe(
   compiled = parallel.compile_step(probe, run.plan)
   size = run.config.batch_size
   splits = {
-    name: run.problem.positions(spec.split)
+    name: some(run.problem.positions(spec.split), _PROBE_BATCHES * size)
     for name, spec in stage.streams.items()
   }
-  number = min(
-    _PROBE_BATCHES, *(split.shape[1] // size for split in splits.values())
-  )
+  number = min(split.shape[1] // size for split in splits.values())
 
   def report(states: Seeded, step: int) -> list[dict[str, float]]:
     results = []

@@ -2,12 +2,14 @@ import json
 import os
 import re
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
 
 from metaaux import config as config_lib
-from metaaux import data, evaluate, feed, scoring, train
+from metaaux import data, evaluate, feed, losses, scoring, train
+from metaaux.data import digits, slices
 from metaaux.errors import Stopped
 
 
@@ -181,6 +183,90 @@ def test_agreement_is_within_primary_classes():
   assert scoring.agreement(coarse, human, primary) == pytest.approx(0.0)
   half = np.eye(4)[[1, 1, 0, 0, 2, 2, 2, 2]]
   assert scoring.agreement(half, human, primary) == pytest.approx(0.5)
+
+
+def test_chance_of_agreement():
+  """Noise agrees with anything where there are few images and many labels."""
+  rng = np.random.default_rng(0)
+  primary, human = np.repeat([0, 1], 20), np.arange(40) % 20
+  noise = np.eye(40)[rng.integers(20, size=40) + 20 * primary]
+  chance = scoring.chance_agreement(noise, human, primary)
+  assert chance > 0.6
+  assert scoring.agreement(noise, human, primary) == pytest.approx(
+    chance, abs=0.1
+  )
+  # Labels that say all have the same chance level, and are above it.
+  many = np.tile(human, 50), np.repeat(primary, 50)
+  exact = np.eye(20)[many[0]]
+  assert scoring.agreement(exact, *many) == pytest.approx(1)
+  assert scoring.chance_agreement(exact, *many) < 0.5
+  assert scoring.chance_agreement(exact, *many) == scoring.chance_agreement(
+    exact, *many
+  )
+
+
+def test_a_part_of_a_split_is_of_all_of_it():
+  positions = np.stack([np.arange(100), np.arange(100) + 1000])
+  part = scoring.some(positions, 20)
+  assert part.shape == (2, 20)
+  # In no order that the data may have been stored in, and the same each time.
+  assert (part[0] < 50).sum() in range(4, 17)
+  np.testing.assert_array_equal(part[1] - 1000, part[0])
+  np.testing.assert_array_equal(part, scoring.some(positions, 20))
+  assert len(set(part[0].tolist())) == 20
+  whole = scoring.some(positions, 200)
+  np.testing.assert_array_equal(np.sort(whole), positions)
+
+
+def sorted_by_class(tmp_path):
+  """Digits whose classes are stored one after another, as npz."""
+  source = digits.load("", slices.Slice("train"))
+  labels = source.labels["10"]
+  order = np.argsort(labels, kind="stable")
+  path = str(tmp_path / "sorted.npz")
+  x, y = source.images[order][:1000], labels[order][:1000]
+  np.savez(path, x_train=x, y_train=y, x_test=x[::5], y_test=y[::5])
+  return f"npz:{path}"
+
+
+def test_sorted_data_is_not_judged_by_its_first_classes(tmp_path):
+  settings = tiny.config(
+    dataset=sorted_by_class(tmp_path),
+    labels_per_class=0,
+    psi=(2,),
+    eval_examples=100,
+    **{"model.batch_norm": True},
+  )
+  states, _, run, stage = tiny.run_steps(settings, 1)
+
+  def probe(state, batches, step):
+    del state, step
+    counts = {
+      name: jnp.bincount(batch["primary"], length=10)
+      for name, batch in batches.items()
+    }
+    return {f"{n}{c}": v[c] for n, v in counts.items() for c in range(10)}
+
+  (row,) = scoring.make_probe(stage._replace(probe=probe), run)(states, 0)
+  for name in ("train", "meta"):
+    found = [row[f"{name}{c}"] for c in range(10)]
+    assert sum(found) == pytest.approx(16)
+    assert np.count_nonzero(found) >= 8
+  collected, positions = scoring.make_label_collector(stage, run)(states)
+  primary = run.problem.pool["primary"][positions]
+  assert len(np.unique(primary[:, :16])) > 5
+  # Labels stand beside the images that they are of.
+  inside = losses.class_mask(primary[0], run.problem.spec.psi)
+  np.testing.assert_allclose((collected[0] * inside).sum(-1), 1, rtol=1e-5)
+  rows = evaluate.make(stage, run)(states, 1)
+  losses_of = {row["split"]: row["loss"] for row in rows}
+  # Of a hundred images of all classes, not of the first.
+  whole = scoring.make_predictor(stage, run)(
+    states, run.pool, run.problem.train
+  )
+  labels = run.problem.pool["primary"][run.problem.train]
+  expected = scoring.scores(whole[0], labels[0])["loss"]
+  assert losses_of["train"] == pytest.approx(expected, rel=0.1)
 
 
 def rows_of(accuracies, *, stage="train", split="test", **more):

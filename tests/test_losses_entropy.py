@@ -83,6 +83,7 @@ def test_label_statistics(probs, labels, psi, sample, information, usage):
     "marginal_entropy": sample + information * most - np.sum(pi * np.log(pi)),
     "information": information * most,
     "information_fraction": information,
+    "uniform_entropy": most,
     "label_usage": usage,
   }
   assert got == pytest.approx(want, abs=1e-12)

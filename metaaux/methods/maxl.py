@@ -303,7 +303,7 @@ def make(
     phase=phase,
     targets=lambda s, batch: generate(maxl, s, s.meta_params, batch),
     probe=partial(probe, maxl),
-    alarms=partial(maxl_probe.alarms, psi=spec.psi),
+    alarms=maxl_probe.alarms,
   )
   return (stage,)
 

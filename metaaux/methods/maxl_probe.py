@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from metaaux import models, parallel
 from metaaux.stage import Array, Metrics
@@ -31,9 +30,9 @@ def virtual_step(
     axis_name: devices that share the batch.
 
   Returns:
-    `meta_gain`, the primary loss before minus after the step (nats); and
-    `gradient_cosine` between the gradients of the two losses in the trunk, the
-    layers that both heads share.
+    `meta_primary_loss`, the primary loss before the step (nats); `meta_gain`,
+    by how much the step lowers it; and `gradient_cosine` between the gradients
+    of the two losses in the trunk, the layers that both heads share.
   """
 
   def gradient(name: str) -> tuple[Array, Tree]:
@@ -47,7 +46,11 @@ def virtual_step(
   )
   after = parallel.pmean(terms(adapted)["primary_loss"], axis_name)
   cosine = _cosine(models.trunk(primary), models.trunk(auxiliary))
-  return {"meta_gain": before - after, "gradient_cosine": cosine}
+  return {
+    "meta_primary_loss": before,
+    "meta_gain": before - after,
+    "gradient_cosine": cosine,
+  }
 
 
 def _cosine(a: Tree, b: Tree) -> Array:
@@ -67,45 +70,23 @@ def relative_distance(params: Tree, initial: Tree) -> Array:
   return jnp.sqrt(_dot(difference, difference) / _dot(initial, initial))
 
 
-def alarms(
-  metrics: Mapping[str, float], psi: tuple[int, ...]
-) -> dict[str, str]:
+def alarms(metrics: Mapping[str, float]) -> dict[str, str]:
   """Warnings on the labels and the virtual step of an evaluation.
 
   Args:
     metrics: of `losses.label_statistics` and of the probe.
-    psi: number of auxiliary classes of each primary class.
 
   Returns:
-    Kind -> one line, for each thing that looks wrong.
+    Kind -> one line, for each thing that looks wrong; one on the labels at
+    most.
   """
-  found = {}
-  mean_log = float(np.mean(np.log(psi)))
-  if metrics["sample_entropy"] > 0.98 * mean_log > 0:
-    found["uniform"] = (
-      "the generated labels are almost uniform within their block "
-      f"(entropy {metrics['sample_entropy']:.3f} of {mean_log:.3f}): they say "
-      "nothing that the primary label does not; compare with method=uniform"
-    )
-  of_classes = (
-    metrics["marginal_entropy"]
-    - metrics["sample_entropy"]
-    - metrics["information"]
-  )
-  spread = metrics["marginal_entropy"] - of_classes
-  if mean_log > 0 and spread < 0.05 * mean_log:
-    found["collapsed"] = (
-      "the labels have collapsed: each primary class uses one auxiliary class; "
-      "raise maxl.entropy_weight or lower generator.optimizer.learning_rate"
-    )
-  if metrics["label_usage"] < 0.5:
-    found["usage"] = (
-      f"only {metrics['label_usage']:.0%} of the auxiliary classes are in use"
-    )
-  if not metrics["meta_gain"] > 0:
+  found = _about_labels(metrics)
+  gain, loss = metrics["meta_gain"], metrics["meta_primary_loss"]
+  # Below that it is rounding, or a task that is learned already.
+  if gain < -max(1e-4, 1e-3 * loss):
     found["gain"] = (
-      f"a training step raises the primary loss (gain "
-      f"{metrics['meta_gain']:.2e}); lower optimizer.learning_rate"
+      f"a training step raises the primary loss (from {loss:.3g} by "
+      f"{-gain:.1e}); lower optimizer.learning_rate"
     )
   if metrics["gradient_cosine"] < 0:
     found["cosine"] = (
@@ -113,3 +94,48 @@ def alarms(
       f"{metrics['gradient_cosine']:.2f})"
     )
   return found
+
+
+def _about_labels(metrics: Mapping[str, float]) -> dict[str, str]:
+  """{} or the one thing that is most wrong with the labels."""
+  uniform, sample = metrics["uniform_entropy"], metrics["sample_entropy"]
+  if not uniform > 0:
+    return {}  # one auxiliary class each: there is nothing to say
+  # Of the mean label of each class, on average.
+  spread = sample + metrics["information"]
+  if spread < 0.05 * uniform:
+    return {
+      "collapsed": (
+        "the labels have collapsed: each primary class uses one auxiliary "
+        "class; raise maxl.entropy_weight or lower "
+        "generator.optimizer.learning_rate"
+      )
+    }
+  nothing = (
+    "they say nothing that the primary label does not; compare with "
+    "method=uniform"
+  )
+  # What is likeliest of such labels is noise: their use is not looked at.
+  if sample > 0.98 * uniform:
+    return {
+      "uniform": (
+        "the generated labels are almost uniform within their block (entropy "
+        f"{sample:.3f} of {uniform:.3f}): {nothing}"
+      )
+    }
+  information = metrics["information_fraction"]
+  if information < 0.01:
+    return {
+      "uninformative": (
+        "all images of a class get almost the same label (information "
+        f"{information:.2%}): {nothing}"
+      )
+    }
+  if metrics["label_usage"] < 0.5:
+    return {
+      "usage": (
+        f"few auxiliary classes are in use ({metrics['label_usage']:.0%}): the "
+        "others are the likeliest label of next to no image"
+      )
+    }
+  return {}

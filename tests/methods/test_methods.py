@@ -157,9 +157,18 @@ def test_dropout_has_an_effect(method):
   )
 
 
-def test_replicas_stay_equal():
+@pytest.mark.parametrize(
+  "changes",
+  [
+    {},
+    # Each device has its own statistics, which every update has to average.
+    {"sync_batch_norm": False, "maxl.meta_updates_statistics": True},
+  ],
+  ids=["synchronised", "own"],
+)
+def test_replicas_stay_equal(changes):
   settings = tiny.config(
-    method="maxl", parallel="pmap", **{"model.batch_norm": True}
+    method="maxl", parallel="pmap", **{"model.batch_norm": True, **changes}
   )
   states, *_ = tiny.run_steps(settings, 3)
   for leaf in jax.tree.leaves(states):
