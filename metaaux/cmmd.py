@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from metaaux import distances
+
 Array = jax.Array
 
 KERNELS = ("linear", "rbf")
@@ -93,7 +95,8 @@ def class_distances(
     _features("features_a", features_a),
     _features("features_b", features_b),
   )
-  labels_a, labels_b = jnp.asarray(labels_a), jnp.asarray(labels_b)
+  labels_a = distances.native("labels_a", labels_a)
+  labels_b = distances.native("labels_b", labels_b)
   _check(a, labels_a, "a")
   _check(b, labels_b, "b")
   if a.shape[1] != b.shape[1]:
@@ -115,9 +118,8 @@ def class_distances(
   else:
     pooled = jnp.concatenate([a, b])
     weight_CxN = jnp.concatenate([share_a, -share_b], axis=1)
-    gram_NxN = jnp.exp(
-      -_squared_distances(pooled) / _bandwidth(pooled, bandwidth)
-    )
+    square_NxN = distances.pairwise(pooled, pooled)
+    gram_NxN = jnp.exp(-square_NxN / _bandwidth(square_NxN, bandwidth))
     distance_C = (_matmul(weight_CxN, gram_NxN) * weight_CxN).sum(-1)
   shared_C = (count_a > 0) & (count_b > 0)
   return jnp.where(shared_C, distance_C, 0)
@@ -139,18 +141,10 @@ def _shares(
   return member_CxN / jnp.maximum(count_C, 1)[:, None], count_C
 
 
-def _squared_distances(x: Array) -> Array:
-  square_N = (x**2).sum(-1)
-  distance_NxN = square_N[:, None] + square_N[None] - 2 * _matmul(x, x.T)
-  # Rounding makes small ones negative, and the diagonal not quite 0.
-  off_diagonal = 1 - jnp.eye(len(x), dtype=x.dtype)
-  return jnp.maximum(distance_NxN, 0) * off_diagonal
-
-
-def _bandwidth(x: Array, given: ArrayLike | None) -> Array:
+def _bandwidth(square_NxN: Array, given: ArrayLike | None) -> Array:
   if given is not None:
-    return jnp.asarray(given, x.dtype)
-  distance = jax.lax.stop_gradient(_squared_distances(x))
+    return jnp.asarray(given, square_NxN.dtype)
+  distance = jax.lax.stop_gradient(square_NxN)
   # Off the diagonal, and without duplicates such as dead ReLUs.
   positive = distance > 0
   median = jnp.nanmedian(jnp.where(positive, distance, jnp.nan))
@@ -159,7 +153,7 @@ def _bandwidth(x: Array, given: ArrayLike | None) -> Array:
 
 
 def _features(name: str, x: ArrayLike) -> Array:
-  x = jnp.asarray(x)
+  x = distances.native(name, x)
   if x.ndim != 2 or not jnp.issubdtype(x.dtype, jnp.floating):
     raise ValueError(
       f"{name} are {x.dtype}{list(x.shape)}, expected floats [n, d]."

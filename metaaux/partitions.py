@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from metaaux import distances
 from metaaux import kmeans as kmeans_lib
 from metaaux.errors import UserError
 from metaaux.partition_report import report
@@ -189,8 +190,9 @@ def prototypical(
   are human sub-classes and those of other primary classes are not allowed).
 
   Args:
-    embeddings_NxD: float [n, d].
-    labels_N: int [n]; read at `positions` alone.
+    embeddings_NxD: float [n, d]; half precision is computed in float32.
+    labels_N: int [n]; read at `positions` alone. One outside 0..K-1, such as -1
+      for an image without a label, is of no class.
     positions: int [m], images whose label may be used.
     num_classes: K.
     allowed_NxK: bool, classes that an image may get; None: all.
@@ -198,18 +200,28 @@ def prototypical(
   Returns:
     float [n, K]; rows sum to 1 and are 0 where not allowed and for classes
     without a labelled image. A row without any class left is NaN.
+
+  Raises:
+    ValueError: embeddings are no floats [n, d].
   """
-  known_M = labels_N[positions]
-  sums_KxD = jax.ops.segment_sum(
-    embeddings_NxD[positions], known_M, num_classes
-  )
-  counts_K = jnp.bincount(known_M, length=num_classes)
-  means_KxD = sums_KxD / jnp.maximum(counts_K, 1)[:, None]
-  squares_NxK = (
-    jnp.sum(embeddings_NxD**2, axis=1)[:, None]
-    - 2 * jnp.matmul(embeddings_NxD, means_KxD.T, precision="highest")
-    + jnp.sum(means_KxD**2, axis=1)[None, :]
-  )
+  z_NxD = distances.widened("embeddings", embeddings_NxD)
+  known_M = distances.native("labels", labels_N)[positions]
+  # Beyond the last class, where it is dropped: -1 would count from the end.
+  known_M = jnp.where(known_M < 0, num_classes, known_M)
+  rows_MxD = z_NxD[positions]
+  counts_K = jnp.zeros(num_classes, z_NxD.dtype)
+  counts_K = counts_K.at[known_M].add(1, mode="drop")
+
+  def means(x_MxD: Array) -> Array:
+    sums_KxD = jnp.zeros((num_classes, x_MxD.shape[1]), x_MxD.dtype)
+    sums_KxD = sums_KxD.at[known_M].add(x_MxD, mode="drop")
+    return sums_KxD / jnp.maximum(counts_K, 1)[:, None]
+
+  # The mean of what the first mean leaves, which has lost digits to an offset.
+  first_KxD = means(rows_MxD)
+  nearby_M = jnp.minimum(known_M, num_classes - 1)
+  means_KxD = first_KxD + means(rows_MxD - first_KxD[nearby_M])
+  squares_NxK = distances.pairwise(z_NxD, means_KxD)
   present_NxK = (counts_K > 0)[None, :]
   if allowed_NxK is not None:
     present_NxK = present_NxK & allowed_NxK

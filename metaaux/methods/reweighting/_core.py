@@ -70,9 +70,10 @@ class Weighting(NamedTuple):
       `jit`, `vmap`, `pmap`, `lax.scan`. The key is a typed one, the same on all
       devices; most rules do not use it. The weights are constants under
       differentiation. Metrics are scalars, equal on all devices, with
-      `rejected` among them: 1 if the update was not finite, in which case the
-      state stays as it was. How often to call it is up to the caller: ARML's
-      code does so in every 20th step.
+      `rejected` among them: 1 if the update was not finite, or the minimum
+      that it is was not found, in which case the state stays as it was. How
+      often to call it is up to the caller: ARML's code does so in every 20th
+      step.
   """
 
   init: Callable[[int], State]

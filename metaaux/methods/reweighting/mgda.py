@@ -51,18 +51,17 @@ def make(*, smallest: float = 0.1) -> Weighting:
     square = jnp.sum(weight_T * matmul(products_TxT, weight_T))
     floored_T = weight_T.at[0].max(smallest)
     weight_K = relative_to_primary(floored_T, state.weight_K)
-    return Weights(weight_K), {"smallest_norm": jnp.sqrt(square)}
+    # Rounding makes a square of zero negative.
+    norm = jnp.sqrt(jnp.maximum(square, 0))
+    return Weights(weight_K), {"smallest_norm": norm}
 
   return weighting(equal_weights, step)
 
 
 def shortest(products_TxT: Array) -> Array:
-  """The minimiser [T] of w^T A w over {w >= 0, sum w = 1}."""
-  start_T = jnp.full_like(products_TxT[0], 1 / len(products_TxT))
-  largest = jnp.linalg.eigvalsh(products_TxT)[-1]
-  # Where all gradients are zero, any bound will do.
-  bound = 2 * jnp.where(largest > 0, largest, 1)
-  weight_T, _ = minimise(
-    lambda w: 2 * matmul(products_TxT, w), lambda _: bound, start_T
-  )
-  return weight_T
+  """The minimiser [T] of w^T A w over {w >= 0, sum w = 1}; NaN if not found.
+
+  Among equally short combinations, the one next to equal weights.
+  """
+  equal_T = jnp.full_like(products_TxT[0], 1 / len(products_TxT))
+  return minimise(products_TxT, 0 * equal_T, equal_T).weight_K

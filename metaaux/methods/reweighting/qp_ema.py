@@ -32,16 +32,17 @@ def make(decay: float = 0.95, *, ridge: float = 1e-6) -> Weighting:
 
   a = argmin a^T H a - 2 b^T a + rho |a - 1|^2 over {a >= 0, sum a = K}, with
   H and b exponential moving averages, each divided by 1 - decay^t, and
-  rho = ridge * max(tr H / K, 1e-12), which makes ties the most uniform.
+  rho = ridge * (harmonic mean of the squared gradient norms), which makes ties
+  the most uniform and is small beside the shortest gradient, too.
 
   Note: ours, not of the paper. An update costs K + 1 reverse and K + 1 forward
-  passes and up to 2000 steps of a solver on K numbers. The solver starts from
-  equal weights and not from the last ones: its steps are too short to undo by
-  the ridge alone what an earlier batch did to a tie.
+  passes and some linear systems of K numbers. The solver starts from equal
+  weights and not from the last ones, so that a tie forgets what an earlier
+  batch made of it.
 
   Args:
     decay: of the averages, 0 <= decay < 1; 0 takes each batch by itself.
-    ridge: >= 0, relative to the mean squared gradient norm.
+    ridge: >= 0, relative to the squared gradient norms.
 
   Returns:
     The weighting; weights >= 0, sum K. Metrics: `mismatch`, J on this batch
@@ -93,24 +94,24 @@ def solve(
   Args:
     H: [K, K], positive semidefinite.
     b: [K].
-    start_K: where to start.
-    ridge: rho in terms of the mean of H's diagonal.
+    start_K: where to start, and what is kept of it among equally good weights.
+    ridge: rho in terms of the harmonic mean of the positive ones of H's
+      diagonal.
 
   Returns:
-    a [K], the number of steps and the largest eigenvalue of H.
+    a [K], NaN where no optimum was found; the number of linear systems solved;
+    and the largest eigenvalue of H.
   """
   num_tasks = len(b)
   # In units of the mean squared norm, so that small gradients do not vanish.
   scale = jnp.maximum(jnp.trace(H) / num_tasks, 1e-12)
-  eigenvalue = jnp.linalg.eigvalsh(H / scale)[-1]
-  curvature = 2 * (eigenvalue + ridge)
-
-  def slope(a: Array) -> Array:
-    return 2 * ((matmul(H, a) - b) / scale + ridge * (a - 1))
-
-  def upper_bound(_: Array) -> Array:
-    # All gradients are zero if this is.
-    return jnp.maximum(curvature, 1e-12)
-
-  weight_K, steps = minimise(slope, upper_bound, start_K, num_tasks)
-  return weight_K, steps, eigenvalue * scale
+  H, b = H / scale, b / scale
+  eigenvalue = jnp.linalg.eigvalsh(H)[-1]
+  square_K = jnp.diagonal(H)
+  has_K = square_K > 0
+  inverse = jnp.sum(jnp.where(has_K, 1 / jnp.where(has_K, square_K, 1), 0))
+  # Of the short gradients: of the mean's size it would outweigh them.
+  rho = ridge * jnp.sum(has_K) / jnp.where(inverse > 0, inverse, 1)
+  identity = jnp.eye(num_tasks, dtype=H.dtype)
+  found = minimise(H + rho * identity, b + rho, start_K, num_tasks)
+  return found.weight_K, found.steps, eigenvalue * scale
