@@ -178,6 +178,8 @@ class Stage(NamedTuple):
       state, JSON-able; runs with the same, and the same images, may share that
       through `config.cache`. None: each run trains its own.
     alarms: metrics of an evaluation -> warnings for the user, one line each.
+    needs_unlabelled: whether it learns from images without labels, so that it
+      is refused where all images have one.
   """
 
   name: str
@@ -193,3 +195,4 @@ class Stage(NamedTuple):
   attributes: Callable[[State, Array], Array] | None = None
   reuse: Mapping[str, Any] | None = None
   alarms: Callable[[Mapping[str, float]], tuple[str, ...]] = _no_alarms
+  needs_unlabelled: bool = False

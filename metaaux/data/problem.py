@@ -58,8 +58,14 @@ class Problem(NamedTuple):
     """Positions in the pool of a split that streams draw from: [S, n].
 
     Raises:
-      UserError: it is "unlabelled", and all images are labelled.
+      UserError: it is "unlabelled", and all images are labelled, or are of
+        one of several tasks.
     """
+    if split == UNLABELLED and split not in self.more:
+      raise UserError(
+        "images of several tasks (task_classes) are never unlabelled; set "
+        "semi_supervised.pool=all"
+      )
     found = self.more[split] if split in self.more else getattr(self, split)
     if split == UNLABELLED and not found.shape[1]:
       raise UserError(
