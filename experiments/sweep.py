@@ -40,7 +40,7 @@ from experiments.sweep_drive import Outcome
 from experiments.sweep_job import LOG, Job
 from experiments.sweep_runs import Run, Sweep
 from experiments.sweep_state import FAILED, FINISHED
-from metaaux import cli, config_file, rundir
+from metaaux import cli, config_file, data_record
 from metaaux.errors import Stopped, UserError
 
 _SLURM = "--slurm."
@@ -127,7 +127,7 @@ def _check(runs: Sequence[Run]) -> None:
   for run in runs:
     config = sweep_runs.config_of(run)
     try:
-      rundir.finished(run.workdir, config)
+      data_record.finished(run.workdir, config, own_code=False)
     except UserError as error:
       raise UserError(f"run {run.name}: {error}") from None
 

@@ -132,6 +132,7 @@ def stage(
     init=init,
     updates={"update": update},
     predict=joint.predictor(network),
+    needs_unlabelled=True,
   )
 
 

@@ -21,6 +21,7 @@ from metaaux import (
   cli,
   data,
   groups,
+  intervals,
   metrics,
   pool,
   scoring,
@@ -37,12 +38,17 @@ Seeded = Any
 _ROW_KEYS = {"step", "total_step", "epoch", "stage", "split", "seed"}
 
 
-def make(stage: Stage, run: Run) -> Callable[[Seeded, int], Rows]:
+def make(
+  stage: Stage,
+  run: Run,
+  keep: Callable[[int, np.ndarray], None] = lambda step, correct: None,
+) -> Callable[[Seeded, int], Rows]:
   """The whole evaluation of a stage.
 
   Args:
     stage: whose state is evaluated.
     run: data and devices.
+    keep: (step, bool [S, n]), gets on which test images each seed is right.
 
   Returns:
     (states, step) -> a row for each split and seed, with `split`, `seed` and
@@ -81,7 +87,8 @@ def make(stage: Stage, run: Run) -> Callable[[Seeded, int], Rows]:
       if np.array_equal(train, meta)
       else on_split(states, run.pool, meta, labels)
     )
-    found["test"] = on_test(states)
+    found["test"], correct = on_test(states)
+    keep(step, correct)
     for name, (examples, labels) in run.tests.items():
       if name == "test":
         continue
@@ -124,6 +131,7 @@ def summarise(
     "method": config_lib.label(config),
     "dataset": config.dataset,
     "metric": "accuracy",
+    "test_images": int(run.problem.tested().shape[1]),
     **_measured(run, rows),
     "seeds": run.seeds.tolist(),
     "steps": steps,
@@ -206,6 +214,18 @@ def on_split(
   Raises:
     UserError: the split or the source is wrong.
   """
+  rows, _ = with_interval(restored, split, dataset)
+  return rows
+
+
+def with_interval(
+  restored: Restored, split: str, dataset: str = ""
+) -> tuple[list[dict[str, float]], float]:
+  """`on_split`, and half a 95% interval of the mean accuracy.
+
+  The interval covers the seeds and the images, see `intervals`; of one seed the
+  images alone.
+  """
   run, problem = restored.run, restored.run.problem
   own = ("train", "meta", *problem.more)
   if split in own and not dataset:
@@ -220,20 +240,57 @@ def on_split(
     positions = data.every_position(len(labels), len(run.seeds))
   predict = scoring.make_predictor(restored.stage, run)
   logits = predict(restored.states, examples, positions)
-  return [
+  pairs = list(zip(logits, labels[positions], strict=True))
+  rows = [
     {
       **scoring.scores(*pair, problem.spec.groups, problem.group_names),
       "examples": positions.shape[1],
     }
-    for pair in zip(logits, labels[positions], strict=True)
+    for pair in pairs
   ]
+  correct = [scoring.correct(*pair, problem.spec.groups) for pair in pairs]
+  return rows, intervals.of_shares(np.stack(correct), positions)
+
+
+def _default_split(config: Any, dataset: str) -> str:
+  if not dataset or dataset == config.dataset:
+    return "test"
+  return data.default_split(dataset)
+
+
+def _say_which(flags: Any, split: str, number: int) -> None:
+  """A line where a source does not say itself what is for testing."""
+  whole = data.default_split(flags.dataset)
+  if whole == "test":
+    return
+  images = metrics.count(number, "image")
+  if split == whole:
+    metrics.say(
+      f"{flags.dataset} is not divided into train and test; all of its "
+      f"{images} are evaluated"
+    )
+  elif flags.dataset.startswith("folder:") and split in ("train", "test"):
+    metrics.say(
+      f"{flags.dataset} is not divided into train and test; a fifth of each "
+      f"class is taken for test, and of {split} {images}; without --split all "
+      "are evaluated"
+    )
 
 
 def _print(flags: Any) -> None:
-  slices.parse(flags.split)
-  restored = restore(flags.workdir, best_one=flags.checkpoint == "best")
-  rows = on_split(restored, flags.split, flags.dataset)
+  slices.parse(flags.split or "test")
+  restored = restore(
+    flags.workdir,
+    best_one=flags.checkpoint == "best",
+    elsewhere=bool(flags.dataset),
+  )
   config = restored.run.config
+  split = flags.split or _default_split(config, flags.dataset)
+  rows, half = with_interval(restored, split, flags.dataset)
+  if flags.dataset:
+    for line in data.unread(flags.dataset):
+      metrics.warn(line)
+    _say_which(flags, split, rows[0]["examples"])
   print(
     f"{config.method}, trained on {config.dataset} for {restored.step} of "
     f"{restored.stage.num_steps} steps"
@@ -247,9 +304,12 @@ def _print(flags: Any) -> None:
     print(f"seed {seed}: accuracy {accuracy} %{more}, loss {row['loss']:.4f}")
   figure = metrics.format_ci(*metrics.mean_ci([r["accuracy"] for r in rows]))
   print(
-    f"{flags.dataset or config.dataset}, {flags.split}: accuracy {figure} % "
+    f"{flags.dataset or config.dataset}, {split}: accuracy {figure} % "
     f"({metrics.count(len(rows), 'seed')}, {rows[0]['examples']} examples)"
   )
+  covered = "seeds and examples" if len(rows) > 1 else "examples"
+  width = metrics.format_ci(half, None)
+  print(f"± {width} over {covered}, as a sample of all there could be")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -261,9 +321,10 @@ def main(argv: Sequence[str]) -> int:
   parser.add_argument(
     "--split",
     metavar="SPLIT",
-    default="test",
+    default="",
     help="train, meta, test or domain_0 ... as the run divides its data, or a "
-    "split of the source such as test[:50%%] (%(default)s)",
+    "split of the source such as test[:50%%]; without it test, and of another "
+    "source that is not divided all images",
   )
   parser.add_argument(
     "--checkpoint",
@@ -276,8 +337,8 @@ def main(argv: Sequence[str]) -> int:
     "--dataset",
     metavar="SOURCE",
     default="",
-    help="another source with the same classes: digits, tfds:NAME, npz:PATH "
-    "or folder:PATH",
+    help="another source with the same classes, matched by name, or some of "
+    "them: digits, tfds:NAME, npz:PATH or folder:PATH",
   )
   return cli.status_of(lambda: _print(parser.parse_args(argv)), {})
 

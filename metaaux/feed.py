@@ -99,7 +99,8 @@ def with_extra_tests(run: Run) -> Run:
   for source in run.config.extra_test:
 
     def load(source: str = source) -> tuple[Any, np.ndarray]:
-      examples = data.load_test(run.config, source, "test", run.problem)
+      split = data.default_split(source)
+      examples = data.load_test(run.config, source, split, run.problem)
       return _test_set(examples, run.plan)
 
     try:
@@ -149,9 +150,16 @@ def check_batches(run: Run, stages: Sequence[Stage]) -> None:
 
   Raises:
     UserError: a batch is larger than its split, or cannot be divided evenly
-      among the devices.
+      among the devices; or there are no unlabelled images to learn from.
   """
   for stage in stages:
+    if stage.needs_unlabelled and not _has_unlabelled(run.problem):
+      raise UserError(
+        f"method={run.config.method} learns from images without labels, but "
+        f"all {run.problem.spec.num_examples} training images have one; keep "
+        "the labels of some with labels_per_class or label_fraction, or use "
+        "method=single"
+      )
     for spec in stage.streams.values():
       size, parts = batch_size(run, spec), run.plan.num_shards
       found = run.problem.positions(spec.split).shape[1]
@@ -169,6 +177,11 @@ def check_batches(run: Run, stages: Sequence[Stage]) -> None:
           f"{what} cannot be split over {parts} devices; set config.{key} to "
           f"a multiple of {parts}, e.g. {max(1, size // parts) * parts}"
         )
+
+
+def _has_unlabelled(problem: data.Problem) -> bool:
+  # Of several tasks, what no task has is the big one's.
+  return problem.more.get("unlabelled", problem.all).shape[1] > 0
 
 
 class Inputs(NamedTuple):

@@ -20,7 +20,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from metaaux import cli, config_file, metrics, rundir
+from metaaux import cli, config_file, data_record, metrics, rundir
 from metaaux import config as config_lib
 from metaaux.errors import NonFiniteError, UserError
 
@@ -168,7 +168,7 @@ def _run(argv: Sequence[str], received: Mapping[str, int]) -> None:
   result = None
   # Of several hosts, only the first one needs to see the directory.
   if not (flags.overwrite or _is_distributed(flags)):
-    result = rundir.finished(workdir, config)
+    result = data_record.finished(workdir, config)
   if result is None:
     result = _train(config, workdir, flags, received)
   if result is None:
@@ -181,7 +181,17 @@ def _run(argv: Sequence[str], received: Mapping[str, int]) -> None:
     f"{result['method']} on {result['dataset']}: test {result['metric']} "
     f"{figure} % ({seeds}, {result['steps']} steps{averaged})"
   )
+  if result.get("ci95_with_images") is not None:
+    print(_with_images(result))
   print(os.path.join(workdir, rundir.RESULT))
+
+
+def _with_images(result: Mapping[str, Any]) -> str:
+  """The interval that covers the test images, too."""
+  half = metrics.format_ci(result["ci95_with_images"], None)
+  images = metrics.count(result["test_images"], "test image")
+  seeds = "seeds and " if len(result["per_seed"]) > 1 else ""
+  return f"± {half} over {seeds}{images}, as a sample of all there could be"
 
 
 def main(argv: Sequence[str]) -> int:

@@ -15,10 +15,12 @@ from metaaux.errors import UserError
 
 CONFIG, METRICS, RESULT = "config.json", "metrics.jsonl", "result.json"
 CHECKPOINTS = "checkpoints"
+DATA, CORRECT = "data.json", "correct"
 CACHE, REPORTS, TENSORBOARD = "cache", "reports", "tensorboard"
 
 _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
-_ANEW = "use another --workdir, or --overwrite to start anew"
+# What to do with a directory that cannot be gone on with.
+ANEW = "use another --workdir, or --overwrite to start anew"
 
 
 def finished(workdir: str, config: Any) -> dict[str, Any] | None:
@@ -39,7 +41,7 @@ def finished(workdir: str, config: Any) -> dict[str, Any] | None:
   if os.path.exists(path):
     result = read_object(path)
     if "mean" not in result:
-      raise UserError(f"{path} is not the result of a run; {_ANEW}")
+      raise UserError(f"{path} is not the result of a run; {ANEW}")
     return result
   parent = os.path.abspath(workdir)
   while not os.path.lexists(parent):
@@ -59,24 +61,31 @@ def _check_owner(workdir: str, config: Any) -> None:
     if changed:
       raise UserError(
         f"workdir {workdir!r} holds a run with another config: "
-        f"{', '.join(changed)}; {_ANEW}"
+        f"{', '.join(changed)}; {ANEW}"
       )
     return
   for name in (RESULT, METRICS, CHECKPOINTS):
     if os.path.lexists(os.path.join(workdir, name)):
       raise UserError(
         f"workdir {workdir!r} has {name} but no {CONFIG}, so it is not known "
-        f"whose it is; {_ANEW}"
+        f"whose it is; {ANEW}"
       )
 
 
-def prepare(workdir: str, config: Any, *, overwrite: bool = False) -> None:
+def prepare(
+  workdir: str,
+  config: Any,
+  *,
+  overwrite: bool = False,
+  data: Mapping[str, Any] | None = None,
+) -> None:
   """Makes a directory ready for this config's run, new or resumed.
 
   Args:
     workdir: made if missing.
     config: of the run.
     overwrite: removes what an earlier run left there, and nothing else.
+    data: what a run that begins now writes of its data; None: nothing.
 
   Raises:
     UserError: it cannot be written, or holds the run of another config.
@@ -96,6 +105,9 @@ def prepare(workdir: str, config: Any, *, overwrite: bool = False) -> None:
     ) from None
   path = os.path.join(workdir, CONFIG)
   if not os.path.exists(path):
+    # Before the config, which says that all is there.
+    if data is not None:
+      metrics.write_json(os.path.join(workdir, DATA), data)
     metrics.write_json(path, contents(config))
 
 
@@ -114,8 +126,8 @@ def contents(config: Any) -> dict[str, Any]:
 
 def _remove(workdir: str) -> None:
   # The config goes last: while it is there, the rest has an owner.
-  folders = (TENSORBOARD, REPORTS, CACHE, CHECKPOINTS)
-  for name in (RESULT, *folders, METRICS, CONFIG):
+  folders = (TENSORBOARD, REPORTS, CACHE, CORRECT, CHECKPOINTS)
+  for name in (RESULT, *folders, METRICS, DATA, CONFIG):
     path = os.path.join(workdir, name)
     for left in (path, path + metrics.PARTIAL):
       if os.path.isdir(left) and not os.path.islink(left):
@@ -124,7 +136,7 @@ def _remove(workdir: str) -> None:
         os.unlink(left)
 
 
-def read_object(path: str, advice: str = _ANEW) -> dict[str, Any]:
+def read_object(path: str, advice: str = ANEW) -> dict[str, Any]:
   """What a JSON file of a run holds.
 
   Args:
@@ -147,7 +159,7 @@ def read_object(path: str, advice: str = _ANEW) -> dict[str, Any]:
 def _stored_config(path: str) -> dict[str, Any]:
   stored = read_object(path).get("config")
   if not isinstance(stored, dict):
-    raise UserError(f"{path} is not the config of a run; {_ANEW}")
+    raise UserError(f"{path} is not the config of a run; {ANEW}")
   return stored
 
 

@@ -4,7 +4,15 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from metaaux import best, checkpoint, feed, methods, metrics, rundir
+from metaaux import (
+  best,
+  checkpoint,
+  data_record,
+  feed,
+  methods,
+  metrics,
+  rundir,
+)
 from metaaux import states as states_lib
 from metaaux.errors import DamagedError, UserError
 from metaaux.feed import Run
@@ -30,7 +38,11 @@ class Restored(NamedTuple):
 
 
 def restore(
-  workdir: str, name: str = "", *, best_one: bool = False
+  workdir: str,
+  name: str = "",
+  *,
+  best_one: bool = False,
+  elsewhere: bool = False,
 ) -> Restored:
   """Opens a run directory, finished or not; nothing is written.
 
@@ -39,10 +51,12 @@ def restore(
     name: of a stage, whose newest checkpoint is read, or the one before it if
       it is damaged; "": the last one, which trains the primary task.
     best_one: reads the one that `keep_best` kept instead.
+    elsewhere: whether it is to be evaluated on other data, so that what has
+      become of its own since is no matter.
 
   Raises:
     UserError: there is no run, no such stage or no checkpoint of it, or its
-      data is not at hand.
+      data is not at hand or has changed.
   """
   config = rundir.load_config(workdir)
   directory = os.path.join(workdir, rundir.CHECKPOINTS)
@@ -54,7 +68,7 @@ def restore(
     saved = checkpoint.all_steps(manager)
     if not saved:
       raise UserError(f"{workdir!r} has no checkpoint yet; train the run first")
-    run = feed.open_run(config)
+    run = _with_own_data(feed.open_run(config), workdir, elsewhere)
     *before, stage = _until(methods.make(config, run.problem.spec), name)
     shapes, offset = None, sum(each.num_steps for each in before)
     for each in before:
@@ -66,6 +80,31 @@ def restore(
       steps, lambda at: states_lib.restore(run, stage, shapes, manager, at)
     )
   return Restored(run, stage, states, done - offset)
+
+
+def _with_own_data(run: Run, workdir: str, elsewhere: bool) -> Run:
+  """The run with the class names that its network has learned."""
+  stored = data_record.read(workdir)
+  if stored is None:
+    metrics.say(
+      f"{workdir!r} has no {rundir.DATA}, as runs of older versions: whether "
+      "its data and the names of its classes are still the same is not known"
+    )
+    return run
+  now = data_record.describe(run.config, run.problem, stored)
+  if not elsewhere:
+    data_record.check(workdir, stored, now)
+    return run
+  changed = data_record.differences(stored, now)
+  if changed:
+    metrics.warn(f"{changed} since the run began")
+  names = tuple(stored["class_names"])
+  if len(names) != run.problem.spec.num_primary:
+    raise UserError(
+      f"{workdir!r} was trained on {len(names)} classes, and its data has "
+      f"{run.problem.spec.num_primary} now; restore the data"
+    )
+  return run._replace(problem=run.problem._replace(primary_names=names))
 
 
 def _best(

@@ -82,7 +82,7 @@ def scores(
   """
   found = groups.restrict(logits_NxC, labels_N, group_of_class)
   loss = losses.softmax_cross_entropy(found, labels_N)
-  hits = np.asarray(found).argmax(-1) == labels_N
+  hits = correct(logits_NxC, labels_N, group_of_class)
   binary = {}
   if not group_of_class:
     binary = attribute_scores.of_logits(logits_NxC, labels_N)
@@ -94,10 +94,24 @@ def scores(
   }
 
 
+def correct(
+  logits_NxC: np.ndarray,
+  labels_N: np.ndarray,
+  group_of_class: Sequence[int] = (),
+) -> np.ndarray:
+  """Whether each example's likeliest class, in its group, is its own: [N]."""
+  found = groups.restrict(logits_NxC, labels_N, group_of_class)
+  return np.asarray(found).argmax(-1) == labels_N
+
+
 def make_test_scores(
   stage: Stage, run: Run
-) -> Callable[[Seeded], list[dict[str, float]]]:
-  """Scores on the test split, of the attributes too where there are any."""
+) -> Callable[[Seeded], tuple[list[dict[str, float]], np.ndarray]]:
+  """Scores on the test split, of the attributes too where there are any.
+
+  Returns:
+    states -> (scores of each seed, bool [S, n]: whether it is right).
+  """
   problem, spec = run.problem, run.problem.spec
   whole = attribute_scores.with_attributes(stage, run)
   predict = make_predictor(whole, run)
@@ -116,9 +130,14 @@ def make_test_scores(
     )
     return found | more
 
-  def on_test(states: Seeded) -> list[dict[str, float]]:
+  def on_test(states: Seeded) -> tuple[list[dict[str, float]], np.ndarray]:
     logits = predict(states, examples, tested)
-    return [of_seed(*pair) for pair in zip(logits, tested, strict=True)]
+    pairs = list(zip(logits, tested, strict=True))
+    hits = [
+      correct(found[..., : spec.num_primary], labels[own], spec.groups)
+      for found, own in pairs
+    ]
+    return [of_seed(*pair) for pair in pairs], np.stack(hits)
 
   return on_test
 

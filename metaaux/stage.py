@@ -179,6 +179,8 @@ class Stage(NamedTuple):
       through `config.cache`. None: each run trains its own.
     alarms: metrics of an evaluation -> warnings for the user, one line each,
       by kind. Each kind is told once a run, whatever numbers its text has.
+    needs_unlabelled: whether it learns from images without labels, so that it
+      is refused where all images have one.
   """
 
   name: str
@@ -194,3 +196,4 @@ class Stage(NamedTuple):
   attributes: Callable[[State, Array], Array] | None = None
   reuse: Mapping[str, Any] | None = None
   alarms: Callable[[Mapping[str, float]], Mapping[str, str]] = _no_alarms
+  needs_unlabelled: bool = False

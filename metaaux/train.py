@@ -13,6 +13,9 @@ import numpy as np
 from metaaux import (
   best,
   checkpoint,
+  correct,
+  data,
+  data_record,
   evaluate,
   event_files,
   feed,
@@ -54,6 +57,7 @@ class Loop(NamedTuple):
   scores: dict[int, float] | None = None
   # Kinds of alarms that were told; see `Stage.alarms`.
   alarmed: set[str] | None = None
+  is_last: bool = False  # whether its evaluations make the result
 
 
 def train_and_evaluate(
@@ -85,19 +89,25 @@ def train_and_evaluate(
   hosts.check_same("their config or versions", lambda: rundir.contents(config))
   finished = None
   if not overwrite:
-    finished = hosts.on_first(lambda: rundir.finished(workdir, config))
+    finished = hosts.on_first(lambda: data_record.finished(workdir, config))
   if finished is not None:
     return finished
   hosts.on_first(lambda: event_files.check(config.tensorboard))
   run = hosts.together(lambda: feed.open_run(config))
   watched, unread = own_code.watched(config)
+  splits = config.train_split, config.test_split
+  for line in data.unread(config.dataset, *splits):
+    metrics.warn(line)
   stages = methods.make(watched, run.problem.spec, axis_name=run.plan.axis_name)
   _check_stages(run, stages)
   with contextlib.ExitStack() as held:
 
     def claim() -> None:
       held.enter_context(lock.hold(workdir))
-      rundir.prepare(workdir, config, overwrite=overwrite)
+      known = None if overwrite else data_record.read(workdir)
+      now = data_record.describe(config, run.problem, known)
+      data_record.check(workdir, known, now)
+      rundir.prepare(workdir, config, overwrite=overwrite, data=now)
 
     hosts.on_first(claim)
     run = feed.with_extra_tests(run)
@@ -157,8 +167,9 @@ def _train_stages(
         loop = Loop(
           run, stage, offset, saver, file, should_stop, workdir, programs
         )._replace(alarmed=alarmed)
-        if run.config.keep_best and stage is stages[-1]:
-          loop = loop._replace(scores=scores)
+        if stage is stages[-1]:
+          best_of = scores if run.config.keep_best else None
+          loop = loop._replace(scores=best_of, is_last=True)
         states = train_stage(loop, states, done)
       else:
         states = states_lib.shapes(run, stage, states)
@@ -168,6 +179,8 @@ def _train_stages(
   def conclude() -> dict[str, Any]:
     seconds, rows = time.time() - started, metrics.read_rows(path)
     result = evaluate.summarise(run, offset, rows, seconds)
+    kept = correct.read(workdir, result)
+    result["ci95_with_images"] = correct.half_width(kept)
     metrics.write_json(os.path.join(workdir, rundir.RESULT), result)
     return result
 
@@ -232,7 +245,9 @@ def train_stage(loop: Loop, previous: Seeded, done: int) -> Seeded:
     return states
   states = initial_states(loop, previous, start)
   updates = _programs(loop)
-  evaluation = evaluate.make(stage, run) if stage.predict else None
+  evaluation = None
+  if stage.predict:
+    evaluation = evaluate.make(stage, run, _keeper(loop))
   alarmed = set() if loop.alarmed is None else loop.alarmed
   log = step_log.StepLog(loop.file, run, stage, offset, start, alarmed)
   inputs = None
@@ -266,6 +281,24 @@ def train_stage(loop: Loop, previous: Seeded, done: int) -> Seeded:
   if start < total:
     reuse.store(run, stage, states)
   return states
+
+
+def _keeper(loop: Loop) -> Callable[[int, np.ndarray], None]:
+  """Keeps on which test images the seeds are right, where the result needs it.
+
+  Before the rows of the evaluation, so that no result lacks it.
+  """
+  problem, total = loop.run.problem, loop.stage.num_steps
+
+  def keep(step: int, correct_SxN: np.ndarray) -> None:
+    wanted = loop.is_last and correct.is_kept(loop.run.config, step, total)
+    if wanted and hosts.is_first():
+      labels = problem.test["primary"]
+      correct.write(
+        loop.workdir, loop.offset + step, correct_SxN, problem.tested(), labels
+      )
+
+  return keep
 
 
 def _is_told_to_stop(loop: Loop, step: int) -> bool:

@@ -1,6 +1,6 @@
 """Data: sources, splits, streams of batches, augmentation."""
 
-from metaaux.data.other_test import load_test
+from metaaux.data.other_test import default_split, load_test, unread
 from metaaux.data.problem import (
   Problem,
   build,
@@ -14,7 +14,9 @@ __all__ = [
   "Source",
   "build",
   "constant_attributes",
+  "default_split",
   "every_position",
   "load",
   "load_test",
+  "unread",
 ]

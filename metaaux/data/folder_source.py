@@ -3,6 +3,8 @@
 import os
 import pathlib
 import zlib
+from collections import Counter
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +29,24 @@ class _Files(NamedTuple):
   domains: np.ndarray | None = None
 
 
+class Listing(NamedTuple):
+  """What a folder holds.
+
+  Attributes:
+    root: of the folder.
+    names: of the classes.
+    domains: their names; () without any.
+    splits: files by name of the split.
+    divided: whether there are folders train/ and test/.
+  """
+
+  root: pathlib.Path
+  names: tuple[str, ...]
+  domains: tuple[str, ...]
+  splits: dict[str, _Files]
+  divided: bool
+
+
 def load(where: str, part: slices.Slice) -> arrays.Source:
   """Loads a part of a folder of images.
 
@@ -46,11 +66,7 @@ def load(where: str, part: slices.Slice) -> arrays.Source:
     UserError: no folder, no images, fewer than two classes, a file that cannot
       be decoded, or images of different sizes where `part.side` is 0.
   """
-  root = pathlib.Path(where).expanduser()
-  if not root.is_dir():
-    raise UserError(f"folder:{where}: no such folder; check the path")
-  domains = _domain_names(root)
-  names, splits = _list_domains(root, domains) if domains else _list(root)
+  root, names, domains, splits, _ = listed(where)
   slices.check_name(part, splits, f"folder:{where}")
   everything = [path for files in splits.values() for path in files.paths]
   num_channels = _num_channels(everything, one_size=not part.side)
@@ -81,6 +97,67 @@ def load(where: str, part: slices.Slice) -> arrays.Source:
     labels["domain"] = domain_ids[start:stop]
     all_names["domain"] = domains
   return arrays.Source(pixels, labels, all_names)
+
+
+def listed(where: str) -> Listing:
+  """What a folder holds, by the names of its files alone.
+
+  Args:
+    where: path of the folder.
+
+  Raises:
+    UserError: no folder, no images, or fewer than two classes.
+  """
+  root = pathlib.Path(where).expanduser()
+  if not root.is_dir():
+    raise UserError(f"folder:{where}: no such folder; check the path")
+  domains = _domain_names(root)
+  names, splits = _list_domains(root, domains) if domains else _list(root)
+  return Listing(root, names, domains, splits, _is_divided(root))
+
+
+def unread(where: str, parts: Collection[str]) -> list[str]:
+  """What a reader may miss: image files that are in none of these splits.
+
+  Args:
+    where: path of the folder.
+    parts: names of splits; none: all.
+
+  Returns:
+    `FOLDER/ (N images)` for each folder, then those beside the folders.
+  """
+  found = listed(where)
+  if not parts or not (found.divided or found.domains):
+    parts = found.splits
+  read = {
+    path
+    for name in parts
+    if name in found.splits
+    for path in found.splits[name].paths
+  }
+  used = {path.parent for path in read}
+  used |= {above for path in used for above in path.parents}
+  counts: Counter[pathlib.Path] = Counter()
+  for path, folders, _ in os.walk(found.root):
+    folders[:] = [name for name in folders if not name.startswith(".")]
+    here = pathlib.Path(path)
+    left = sum(image not in read for image in _images(here))
+    if left:
+      # Told by the topmost folder that holds nothing else.
+      depth = len(here.relative_to(found.root).parts)
+      above = (here, *here.parents)[:depth]
+      top = next((each for each in reversed(above) if each not in used), here)
+      counts[top] += left
+  beside = counts.pop(found.root, 0)
+  told = [
+    f"{top.relative_to(found.root)}/ ({_number(count)})"
+    for top, count in sorted(counts.items())
+  ]
+  return [*told, f"{_number(beside)} beside the folders"] if beside else told
+
+
+def _number(count: int) -> str:
+  return f"{count} image" if count == 1 else f"{count} images"
 
 
 def _origin(root: pathlib.Path, paths: list[pathlib.Path]) -> str:
@@ -126,10 +203,14 @@ def _list_domains(
   return names, {"all": everything}
 
 
+def _is_divided(root: pathlib.Path) -> bool:
+  return "train" in _folders(root) and bool(_folders(root / "train"))
+
+
 def _list(root: pathlib.Path) -> tuple[tuple[str, ...], dict[str, _Files]]:
   """Class names, and the files of every split."""
   folders = _folders(root)
-  if "train" not in folders or not _folders(root / "train"):
+  if not _is_divided(root):
     names = _class_names(root)
     return names, _divided(_files(root, names))
   if "test" not in folders:

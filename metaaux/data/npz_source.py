@@ -64,7 +64,7 @@ def load(where: str, part: slices.Slice) -> arrays.Source:
         slices.check_name(part, _SPLITS, f"npz:{where}")
         return _read(archive, where, part)
       slices.check_name(part, (_ALL,), f"npz:{where}")
-      return _read_all(archive, _beside(path), where, part)
+      return _read_all(archive, beside(path), where, part)
   except UserError:
     raise
   except _BROKEN as error:
@@ -72,6 +72,16 @@ def load(where: str, part: slices.Slice) -> arrays.Source:
       f"npz:{where} cannot be read ({_first_line(error)}); write it again with "
       "numpy.savez, arrays of numbers only"
     ) from error
+
+
+def is_divided(where: str) -> bool:
+  """Whether an archive has a training and a test part, or cannot be read."""
+  try:
+    with zipfile.ZipFile(pathlib.Path(where).expanduser()) as archive:
+      held = {name.removesuffix(".npy") for name in archive.namelist()}
+  except (OSError, zipfile.BadZipFile):
+    return True
+  return "x_train" in held or not held.intersection(_IMAGES)
 
 
 def _read(
@@ -131,7 +141,7 @@ def _read_all(
   return arrays.cut(whole, part)
 
 
-def _beside(path: pathlib.Path) -> dict[str, list[Any]]:
+def beside(path: pathlib.Path) -> dict[str, list[Any]]:
   """The lists of names in the file beside an archive; {} without one."""
   try:
     found = json.loads((path.parent / _BESIDE).read_text())

@@ -4,10 +4,15 @@ from typing import Any
 
 import numpy as np
 
+from metaaux import metrics
 from metaaux.data import attributes as attributes_lib
+from metaaux.data import folder_source, matching, npz_source, slices
 from metaaux.data import problem as problem_lib
 from metaaux.data.problem import Problem
 from metaaux.errors import UserError
+
+# Names of folders that hardly anybody gives to a class.
+_NO_CLASSES = ("unlabelled", "unlabeled", "unlabel", "unsorted")
 
 
 def load_test(
@@ -17,7 +22,8 @@ def load_test(
 
   Args:
     config: as for `build`.
-    source: a data source with the same primary level, such as a new test set.
+    source: a data source with the same classes or some of them, such as a new
+      test set; see `matching`. What it says of them is printed.
     split: of `source`.
     problem: what `build(config)` returned, if it is at hand; else it is built.
 
@@ -26,26 +32,18 @@ def load_test(
     level or names other classes in it, and so are attributes that it lacks.
 
   Raises:
-    UserError: no such primary level, another number of classes, or another
-      image shape.
+    UserError: no such primary level, classes that the network does not know,
+      or another image shape.
   """
   problem = problem or problem_lib.build(config)
   primary, aux = problem.levels
   found = problem_lib.load_source(config, source, split)
   if config.attributes:
     found = attributes_lib.with_primary(found, problem.attributes[0])
-  if primary not in found.names:
-    raise UserError(
-      f"{source} has no level '{primary}', the primary one of "
-      f"{config.dataset}; its levels: {', '.join(found.names)}"
-    )
-  num_classes = len(found.names[primary])
-  if num_classes != problem.spec.num_primary:
-    raise UserError(
-      f"{source} has {num_classes} classes at level '{primary}', "
-      f"{config.dataset} has {problem.spec.num_primary}; evaluate on a source "
-      "with the same classes"
-    )
+  known = matching.Known(config.dataset, primary, problem.primary_names)
+  matched = matching.match(known, source, found.names)
+  if matched.remark:
+    metrics.say(matched.remark)
   if found.images.shape[1:] != problem.spec.image_shape:
     raise UserError(
       f"{source} has images of shape {found.images.shape[1:]}, "
@@ -55,6 +53,55 @@ def load_test(
   in_order = problem.auxiliary_names
   if in_order and sorted(found.names.get(aux, ())) == sorted(in_order):
     columns = np.array([in_order.index(n) for n in found.names[aux]], np.int32)
+  labels = matched.ids[found.labels[matched.level]]
+  found = found._replace(labels={**found.labels, primary: labels})
   return problem_lib.examples(
     found, problem.levels, columns, problem.attributes[1:]
   )
+
+
+def default_split(source: str) -> str:
+  """What is evaluated of a source where nobody says: all, or its test split.
+
+  A folder or an archive that is not divided has no images for testing that were
+  set apart from the others.
+
+  Raises:
+    UserError: it is a folder that cannot be read.
+  """
+  kind, _, where = source.partition(":")
+  if kind == "folder":
+    found = folder_source.listed(where)
+    if found.domains:
+      return "all"
+    return "test" if found.divided else "train+test"
+  if kind == "npz" and not npz_source.is_divided(where):
+    return "all"
+  return "test"
+
+
+def unread(source: str, *splits: str) -> list[str]:
+  """Lines on images of a folder that are not read, or taken for a class.
+
+  Args:
+    source: a data source; of others than folders nothing is said.
+    splits: that are read of it; none: all that it has.
+
+  Raises:
+    UserError: the folder or a split is wrong.
+  """
+  kind, _, where = source.partition(":")
+  if kind != "folder":
+    return []
+  parts = {part.name for text in splits for part in slices.parse(text)}
+  lines = []
+  left = folder_source.unread(where, parts)
+  if left:
+    lines.append(f"{source}: not read: {', '.join(left)}")
+  for name in folder_source.listed(where).names:
+    if name.lower() in _NO_CLASSES:
+      lines.append(
+        f"{source}: the folder {name}/ is taken for a class; move it elsewhere "
+        "if its images are of no class"
+      )
+  return lines

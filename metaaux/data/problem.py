@@ -58,11 +58,16 @@ class Problem(NamedTuple):
     """Positions in the pool of a split that streams draw from: [S, n].
 
     Raises:
-      UserError: it is "unlabelled", and all images are labelled; or there is no
-        such split.
+      UserError: it is "unlabelled", and all images are labelled, or are of
+        one of several tasks; or there is no such split.
     """
     own = {"train": self.train, "meta": self.meta, "all": self.all}
     known = {**own, **self.more}
+    if split == UNLABELLED and split not in known:
+      raise UserError(
+        "images of several tasks (task_classes) are never unlabelled; set "
+        "semi_supervised.pool=all"
+      )
     if split not in known:
       raise UserError(
         f"a stream draws from split {split!r}, which these data have not; use "

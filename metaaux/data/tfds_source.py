@@ -1,6 +1,8 @@
 """TensorFlow Datasets: `tfds:NAME`, read without TensorFlow."""
 
 import importlib.util
+import pathlib
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -59,6 +61,23 @@ def load(where: str, part: slices.Slice) -> arrays.Source:
   labels = {level: by_key[key] for level, key in levels.items()}
   found = arrays.Source(pixels, labels, names)
   return _with_papers(found) if builder.name == "cifar100" else found
+
+
+def files(
+  where: str, parts: Collection[str]
+) -> tuple[pathlib.Path, list[pathlib.Path]]:
+  """Folder of a set, and its files of some splits and of all class names.
+
+  Raises:
+    UserError: the set is unknown or not prepared.
+  """
+  builder = _prepared(where)
+  root = pathlib.Path(builder.data_dir)
+  found = list(root.glob("*.labels.txt"))
+  for name, split in builder.info.splits.items():
+    if name in parts:
+      found += map(pathlib.Path, split.filepaths)
+  return root, found
 
 
 def _prepared(where: str) -> Any:

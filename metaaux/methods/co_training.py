@@ -177,6 +177,7 @@ def make(
     init=partial(init_state, problem),
     updates={"update": partial(update, problem)},
     predict=partial(predict, problem),
+    needs_unlabelled=True,
     prepare=Prepare((one, one), partial(label_pool, problem)),
   )
   rounds = range(config.pseudo_labels.rounds)

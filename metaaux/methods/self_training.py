@@ -129,6 +129,7 @@ def make(
     init=partial(init_state, problem),
     updates={"update": partial(update, problem)},
     predict=joint.predictor(network),
+    needs_unlabelled=True,
     prepare=Prepare(
       pseudo_labels.shapes(spec.num_examples), partial(label_pool, problem)
     ),

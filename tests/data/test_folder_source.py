@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from metaaux import data
 from metaaux.data import sources
 from metaaux.errors import UserError
 
@@ -233,3 +234,41 @@ def test_classes_with_folders_inside_are_classes(tmp_path):
   for name in "ab":
     _image(tmp_path / name / "thumbnails" / "0.png")
   assert _load(tmp_path).names == {"2": ("a", "b")}
+
+
+def test_images_that_are_not_read_are_named(tmp_path):
+  def unread(*splits):
+    return data.unread(f"folder:{tmp_path}", *splits)
+
+  for split in ("train", "test"):
+    _classes(tmp_path / split, (2, 2))
+  assert unread("train", "test") == []
+  _image(tmp_path / "unlabelled" / "1.png")
+  _image(tmp_path / "unlabelled" / "2.png")
+  _image(tmp_path / "loose.png")
+  _image(tmp_path / "train" / "too.png")
+  _image(tmp_path / "train" / "a" / "thumbnails" / "1.png")
+  _classes(tmp_path / "val", (1, 1))
+  (line,) = unread("train[:50%]", "test")
+  assert line == (
+    f"folder:{tmp_path}: not read: train/ (1 image), train/a/thumbnails/ "
+    "(1 image), unlabelled/ (2 images), val/ (2 images), 1 image beside the "
+    "folders"
+  )
+  assert "val/" not in unread("train+val", "test")[0]
+  assert "val/" not in unread()[0] and "thumbnails" in unread()[0]
+  assert data.unread("digits", "train") == []
+
+
+def test_an_unlabelled_folder_among_classes_is_named(tmp_path):
+  _classes(tmp_path, (2, 2))
+  _image(tmp_path / "Unlabelled" / "1.png")
+  _image(tmp_path / "loose.png")
+  left, taken = data.unread(f"folder:{tmp_path}", "train", "test")
+  assert left.endswith("not read: 1 image beside the folders")
+  assert "Unlabelled/ is taken for a class" in taken
+
+
+def test_domains_are_read_whole(tmp_path):
+  _domains(tmp_path)
+  assert data.unread(f"folder:{tmp_path}", "all", "all") == []

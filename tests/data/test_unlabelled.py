@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tiny
 
-from metaaux import data
+from metaaux import data, feed, methods
 from metaaux.errors import UserError
 
 
@@ -27,4 +27,38 @@ def test_unlabelled_images():
 def test_no_unlabelled_images():
   made = data.build(tiny.config(labels_per_class=0))
   with pytest.raises(UserError, match=r"all 1000 .* labelled.*pool=all"):
+    made.positions("unlabelled")
+
+
+@pytest.mark.parametrize(
+  "method",
+  [
+    *("pi_model", "mean_teacher", "vat", "vat_entmin", "pseudo_label"),
+    *("self_training", "co_training"),
+  ],
+)
+@pytest.mark.parametrize("meta_fraction", [0.0, 0.25])
+def test_nothing_unlabelled_to_learn_from(method, meta_fraction):
+  config = tiny.config(
+    method=method, labels_per_class=0, meta_fraction=meta_fraction
+  )
+  run = feed.open_run(config)
+  stages = methods.make(config, run.problem.spec)
+  message = rf"method={method} learns from images without labels, but all 1000"
+  with pytest.raises(UserError, match=message) as caught:
+    feed.check_batches(run, stages)
+  assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("method", ["single", "kmeans", "vat", "co_training"])
+def test_others_have_what_they_need(method):
+  labels = 40 if method in ("vat", "co_training") else 0
+  config = tiny.config(method=method, labels_per_class=labels)
+  run = feed.open_run(config)
+  feed.check_batches(run, methods.make(config, run.problem.spec))
+
+
+def test_images_of_several_tasks_are_never_unlabelled():
+  made = data.build(tiny.config(method="damtl"))
+  with pytest.raises(UserError, match="never unlabelled; set semi_supervised"):
     made.positions("unlabelled")

@@ -1,0 +1,165 @@
+"""What the data of a run is: whether it is still the same later on.
+
+An identity is made of the files that a run reads, by their names below the root
+of the source and their bytes. So it is the same for a copy of the data on
+another machine, and other times of the same files do not change it. Above
+`_READ` bytes the names and sizes alone count: reading all would take longer
+than a resume should, and files of compressed images hardly ever keep their size
+when they change. The zip directory of an npz archive has a checksum of each
+array, so that nothing of it is read at all.
+
+A stamp is made of names, sizes and times. While it is as it was, the identity
+is as it was, too, and nothing is read.
+"""
+
+import concurrent.futures
+import hashlib
+import os
+import pathlib
+import zipfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from metaaux.data import (
+  folder_source,
+  lazy,
+  npz_source,
+  slices,
+  tfds_source,
+)
+from metaaux.data.problem import Problem
+
+# Bytes of a data set that are read to know it: some seconds.
+_READ = 4 << 30
+
+# `content`, `stamp` and `count` (of files or arrays), as JSON has them.
+Identity = dict[str, Any]
+
+
+def of(
+  config: Any,
+  known: Mapping[str, Identity],
+  problem: Callable[[], Problem],
+) -> dict[str, Identity]:
+  """Identity of all that a run reads, by source or key.
+
+  Args:
+    config: of the run.
+    known: from an earlier look; files of the same stamp are not read again.
+    problem: what `build` makes of the config; called where a source of one's
+      own code says nothing but what it returns.
+
+  Raises:
+    UserError: the data is not what it has to be.
+  """
+  found = {config.dataset: _of_source(config, config.dataset, known, problem)}
+  if config.hierarchy:
+    found["hierarchy"] = _of_file(config.hierarchy, known.get("hierarchy"))
+  if config.embedding.name == "file":
+    key = "embedding.path"
+    found[key] = _of_file(config.embedding.path, known.get(key))
+  return {key: value for key, value in found.items() if value is not None}
+
+
+def _of_source(
+  config: Any,
+  source: str,
+  known: Mapping[str, Identity],
+  problem: Callable[[], Problem],
+) -> Identity | None:
+  """None of what is not there, or comes with a library, as the digits."""
+  kind, _, where = source.partition(":")
+  parts = {
+    part.name
+    for text in (config.train_split, config.test_split)
+    for part in slices.parse(text)
+  }
+  before = known.get(source)
+  if kind == "folder" and not pathlib.Path(where).expanduser().is_dir():
+    return None
+  if kind == "folder":
+    found = folder_source.listed(where)
+    paths = [
+      path
+      for name, files in found.splits.items()
+      if name in parts
+      for path in files.paths
+    ]
+    return _of_files(found.root, paths, before)
+  if kind == "tfds":
+    return _of_files(*tfds_source.files(where, parts), before)
+  if kind == "npz":
+    return _of_archive(where)
+  return _of_arrays(problem()) if kind == "python" else None
+
+
+def _of_files(
+  root: pathlib.Path, paths: Iterable[pathlib.Path], before: Identity | None
+) -> Identity:
+  paths = sorted(paths)
+  names = [os.fsencode(path.relative_to(root)) for path in paths]
+  stats = [path.stat() for path in paths]
+  sizes = [stat.st_size for stat in stats]
+  stamp = _digest(names, [(s.st_size, s.st_mtime_ns) for s in stats])
+  if before is not None and before.get("stamp") == stamp:
+    return before
+  contents: Sequence[Any] = sizes
+  if sum(sizes) <= _READ:
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
+      contents = list(threads.map(_bytes, paths))
+  return {
+    "content": _digest(names, sizes, contents),
+    "stamp": stamp,
+    "count": len(paths),
+  }
+
+
+def _of_file(where: str, before: Identity | None) -> Identity | None:
+  path = pathlib.Path(where).expanduser()
+  if not path.is_file():
+    return None  # what reads it says so
+  return _of_files(path.parent, [path], before)
+
+
+def _of_archive(where: str) -> Identity | None:
+  """The checksum of each array, as the archive has it, and the names beside."""
+  path = pathlib.Path(where).expanduser()
+  try:
+    with zipfile.ZipFile(path) as archive:
+      arrays = sorted(
+        (entry.filename, entry.CRC, entry.file_size)
+        for entry in archive.infolist()
+      )
+  except (OSError, zipfile.BadZipFile):
+    return None  # what reads it says so
+  divided = npz_source.is_divided(where)
+  names = {} if divided else npz_source.beside(path)
+  return {
+    "content": _digest(arrays, sorted(names.items())),
+    "stamp": "",
+    "count": len(arrays),
+  }
+
+
+def _of_arrays(problem: Problem) -> Identity:
+  arrays = {
+    f"{split} {name}": lazy.digest(value)
+    for split, part in (("train", problem.pool), ("test", problem.test))
+    for name, value in part.items()
+  }
+  names = problem.primary_names, problem.auxiliary_names
+  return {
+    "content": _digest(sorted(arrays.items()), names),
+    "stamp": "",
+    "count": len(arrays),
+  }
+
+
+def _bytes(path: pathlib.Path) -> str:
+  with path.open("rb") as file:
+    made = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
+  return made.hexdigest()
+
+
+def _digest(*parts: Any) -> str:
+  return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
