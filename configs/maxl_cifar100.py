@@ -7,7 +7,7 @@
 Liu, Davison & Johns 2019, section 4: batches of 100, SGD 0.01 halved every 50
 of 200 epochs, gamma 2, entropy weight 0.2, accuracy averaged over the last 5
 epochs; the generator by SGD at 1e-5 (variant=paper) or 1e-3 (code). Needs the
-data set in TFDS (TFDS_DATA_DIR, or `pip install 'metaaux[tfds]'` to prepare it).
+data set in TFDS (TFDS_DATA_DIR; `pip install 'metaaux[tfds]'` to prepare it).
 
 Arguments, after the colon and separated by commas:
   runlocal       10,000 images, a quarter of the width, 400 steps, Adam at 1e-3
