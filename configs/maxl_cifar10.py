@@ -10,9 +10,10 @@ method=human and method=prototypical do not apply. Also evaluated on CIFAR-10.1
 (v6) where TFDS has it; a run without it says so and goes on.
 
 Arguments, after the colon and separated by commas:
-  runlocal   5,000 images, a quarter of the width, 400 steps
-  method=    maxl | no_entropy | single | uniform | random | kmeans, which
-             clusters --config.embedding.name
+  runlocal   5,000 images, a quarter of the width, 400 steps, Adam at 1e-3 for
+             the generator in place of SGD at 1e-5 (paper) or 1e-3 (code)
+  method=    maxl | no_entropy | single | uniform | random | frozen | kmeans,
+             which clusters --config.embedding.name
   psi=       auxiliary classes of each class, 5 by default
   variant=   paper | code, see metaaux.config.set_variant
   seeds=     number of seeds

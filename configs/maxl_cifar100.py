@@ -6,15 +6,15 @@
 
 Liu, Davison & Johns 2019, section 4: batches of 100, SGD 0.01 halved every 50
 of 200 epochs, gamma 2, entropy weight 0.2, accuracy averaged over the last 5
-epochs. Needs the data set in TFDS (TFDS_DATA_DIR, or `pip install
-'metaaux[tfds]'` to prepare it).
+epochs; the generator by SGD at 1e-5 (variant=paper) or 1e-3 (code). Needs the
+data set in TFDS (TFDS_DATA_DIR; `pip install 'metaaux[tfds]'` to prepare it).
 
 Arguments, after the colon and separated by commas:
-  runlocal       10,000 images, a quarter of the width, 400 steps, Adam for
-                 the generator, one split for both updates
-  method=        maxl | no_entropy | single | uniform | random | kmeans |
-                 prototypical | human; kmeans and prototypical make their
-                 labels from --config.embedding.name
+  runlocal       10,000 images, a quarter of the width, 400 steps, Adam at 1e-3
+                 for the generator, one split for both updates
+  method=        maxl | no_entropy | single | uniform | random | frozen |
+                 kmeans | prototypical | human; kmeans and prototypical make
+                 their labels from --config.embedding.name
   primary=, aux= levels 3, 10, 20 or 100; the pair of the paper is 20 and 100
   psi=           free label counts instead of aux, one number or C joined by +
   variant=       paper | code: what the official code does differently; see

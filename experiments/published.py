@@ -21,7 +21,13 @@ _CLUSTERS = {
 # What Meta-MTL's paper does, by method, on the data sets that a run can match.
 _PAPER: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
   "pta": {**_NETWORK, **_HEADS},
-  "joint": {**_NETWORK, **_HEADS, **_CLUSTERS},
+  # Equation 3 sums all losses, each with a weight of 1.
+  "joint": {
+    **_NETWORK,
+    **_HEADS,
+    **_CLUSTERS,
+    "auxiliary_weight": (1.0,),
+  },
   "meta_mtl": {
     **_NETWORK,
     **_HEADS,
@@ -132,8 +138,8 @@ def of_run(method: str, config: Mapping[str, Any]) -> Published | None:
 def departures(method: str, config: Mapping[str, Any]) -> list[str]:
   """`key=value` of what a run does otherwise than the Meta-MTL paper.
 
-  Network, clusters and variant alone: the paper does not tell its rates, batch
-  sizes and numbers of steps.
+  Network, clusters, variant and weights of the tasks alone: the paper does not
+  tell its rates, batch sizes and numbers of steps.
 
   Args:
     method: of the config.

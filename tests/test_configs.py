@@ -57,6 +57,18 @@ def test_cifar100_is_the_paper_recipe():
   assert code.augment.pad == 4 and code.augment.flip
 
 
+@pytest.mark.parametrize("name", ["maxl_cifar10", "maxl_cifar100"])
+def test_runlocal_trains_the_generator_by_adam(name):
+  """SGD in both variants of the paper; the docstring says where it is not."""
+  for variant, rate in (("paper", 1e-5), ("code", 1e-3)):
+    generator = load_config(name, f"variant={variant}").generator.optimizer
+    assert (generator.name, generator.learning_rate) == ("sgd", rate)
+    small = load_config(name, f"variant={variant},runlocal").generator.optimizer
+    assert (small.name, small.learning_rate) == ("adam", 1e-3)
+  digits = load_config("maxl_digits", "").generator.optimizer
+  assert (digits.name, digits.learning_rate) == ("adam", 1e-3)
+
+
 def test_fine_tuning_on_omniglot_has_no_blocks_to_drop():
   for method, rate in (("single", 0.5), ("fine_tune", 0.0)):
     config = load_config("meta_mtl_omniglot", f"method={method}")

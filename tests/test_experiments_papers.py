@@ -89,7 +89,8 @@ VGG = {"model.name": "vgg16", "aux": "100"}
     ("pta", {**MNIST, "partition.num_tasks": 10}, 91.98),
     ("self_training", MNIST, 92.20),
     ("co_training", MNIST, 91.87),
-    ("fine_tune", MNIST, 93.09),
+    ("fine_tune", MNIST, None),  # embeds what the row may not see
+    ("fine_tune", {**MNIST, "partition.images": "train"}, 93.09),
     ("single", CIFAR10, 72.48),
     ("single", {**CIFAR10, "labels_per_class": 500}, None),
     ("single", {**CIFAR10, "train_split": "train[:90%]"}, None),
@@ -159,6 +160,11 @@ def test_departures_from_the_paper():
     "embedding.name=spectral",
     "meta_mtl.variant=first_order",
   ]
+  # Equation 3 has T + 1 losses, each with weight 1.
+  joint = {"auxiliary_weight": 0.25, "model.dropout": 0.0}
+  assert published.departures("joint", joint) == ["auxiliary_weight=0.25"]
+  assert not published.departures("joint", {**joint, "auxiliary_weight": 1.0})
+  assert not published.departures("meta_mtl", {"auxiliary_weight": 0.25})
 
 
 SSL = {"dataset": "tfds:cifar10", "labels_per_class": 400}

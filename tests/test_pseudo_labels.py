@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tiny
 
-from metaaux import pseudo_labels
+from metaaux import feed, host, methods, pseudo_labels
 
 
 def test_confident():
@@ -40,3 +40,16 @@ def test_true_labels_are_used_only_where_they_are_known(method):
     kept = np.intersect1d(labelled, train)
     right = np.mean(labels[kept] == primary[kept])
     assert right == 1 if method == "self_training" else right > 0.7
+
+
+def test_each_network_of_co_training_has_a_half_of_its_own():
+  settings = tiny.config(method="co_training")
+  run = feed.open_run(settings)
+  stage = methods.make(settings, run.problem.spec)[0]
+  found = stage.prepare.compute(host.view(run, stage, None, 0, ""))
+  train = run.problem.train[0]
+  halves = [np.flatnonzero(np.asarray(known.labels) >= 0) for known in found]
+  for half in halves:
+    assert len(half) == len(train) // 2
+    assert np.isin(half, train).all()
+  assert 0 < len(np.intersect1d(*halves)) < len(train) // 2

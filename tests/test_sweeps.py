@@ -99,10 +99,15 @@ def test_every_number_of_a_paper_has_its_run(name):
       flat["select"] = "mean of 50"
     label = config_lib.label(config)
     number = published.of_run(label, flat)
-    if number is not None:
+    if number is None:
+      continue
+    unlike = []
+    if number.paper == "Gui et al. 2020":
+      unlike = published.departures(label, flat)
+      mean = 1 / flat["partition.num_tasks"]
+      assert unlike in ([], [f"auxiliary_weight={mean}"])
+    if not unlike:
       found.add(number)
-      if number.paper == "Gui et al. 2020":
-        assert published.departures(label, flat) == []
   wanted = {
     number
     for number in paper_tables.find(paper=PAPERS[name])
@@ -114,6 +119,47 @@ def test_every_number_of_a_paper_has_its_run(name):
   }
   assert wanted
   assert wanted <= found, sorted(n.column for n in wanted - found)
+
+
+def test_joint_training_has_the_weights_of_the_paper_at_two_rates():
+  """L_0 .. L_T with weight 1; at a common rate that is (T + 1) / 2 as fast."""
+  found = [
+    (c.auxiliary_weight, c.optimizer.learning_rate)
+    for c in configs("meta_mtl", "table=2").values()
+    if c.method == "joint" and c.partition.labels == "kmeans"
+  ]
+  assert found == [(1, 0.1), (1, pytest.approx(0.04)), (0.25, 0.1)]
+
+
+def test_table_2_embeds_what_its_rows_may_see():
+  """All images only in the rows that say so: of Meta-MTL, and its control."""
+  found = {
+    (c.method, c.partition.labels, c.partition.images)
+    for c in configs("meta_mtl", "table=2").values()
+    if c.method in ("fine_tune", "joint", "meta_mtl")
+  }
+  assert found == {
+    ("fine_tune", "kmeans", "train"),
+    ("joint", "random", "train"),
+    ("joint", "kmeans", "train"),
+    ("meta_mtl", "kmeans", "train"),
+    ("meta_mtl", "kmeans", "all"),
+    ("meta_mtl", "permuted", "all"),
+  }
+
+
+@pytest.mark.parametrize("figure", ["hierarchy", "psi"])
+def test_maxl_stands_beside_its_controls(figure):
+  for variant in ("paper", "code"):
+    found = configs("maxl", f"figure={figure},variant={variant}").values()
+    settings = {}
+    for c in found:
+      key = c.primary, c.aux, c.psi
+      if c.method != "single":
+        settings.setdefault(key, set()).add(c.method)
+    assert len(settings) == 6
+    for methods in settings.values():
+      assert methods >= {*("uniform", "random", "frozen", "no_entropy", "maxl")}
 
 
 def finished(run, config):

@@ -17,10 +17,11 @@ Arguments, after the colon and separated by commas:
 from experiments.sweep_space import Point, axis, chain, product
 from experiments.sweeps import arml as sweep_arml
 from experiments.sweeps import maxl as sweep_maxl
+from experiments.sweeps import meta_mtl as sweep_meta_mtl
 from metaaux import config as config_lib
 from metaaux.config_rules import WEIGHTINGS
 
-_META_MTL = ("single", "self_training", "co_training", "pta", "joint")
+_META_MTL = ("single", "self_training", "co_training", "pta")
 _DAMTL = (
   "single",
   "separate",
@@ -47,6 +48,7 @@ def get_sweep(arg: str = "") -> list[Point]:
     {"config": "configs/meta_mtl_digits.py"},
     chain(
       axis(":method", _META_MTL),
+      sweep_meta_mtl.joint(10, 0.1),
       {":method": "fine_tune", ":embedding": "acai"},
       # Beside the clusters, their control: as many classes, wrong images.
       product({":method": "meta_mtl"}, axis(":labels", ["permuted", "kmeans"])),

@@ -1,4 +1,4 @@
-"""The figures of MAXL (Liu, Davison & Johns 2019), which has no tables.
+"""The figures of MAXL (Liu, Davison & Johns), in the settings of its preprint.
 
   python -m experiments.sweep --sweep=experiments/sweeps/maxl.py
   python -m experiments.sweep --sweep=experiments/sweeps/maxl.py:figure=psi
@@ -6,8 +6,11 @@
 
 hierarchy: CIFAR-100's six pairs of levels, every baseline, and MAXL with and
 without its entropy term. psi: 2 to 100 auxiliary classes of each class of
-CIFAR-10, also tested on CIFAR-10.1. Beside the paper's rows stands the control,
-labels that are uniform within their block.
+CIFAR-10, also tested on CIFAR-10.1, with the entropy term and without. Beside
+the paper's rows stand the controls: labels that are uniform within their block,
+and those of the generator as it was initialised (frozen). The generator is
+trained by SGD, at 1e-5 with variant=paper and 1e-3 with variant=code; runlocal
+takes Adam at 1e-3.
 
 Arguments, after the colon and separated by commas:
   figure=    hierarchy | psi | all
@@ -30,6 +33,7 @@ _PAIRS = (
 HIERARCHY = (
   "uniform",
   "random",
+  "frozen",
   "kmeans",
   "prototypical",
   "human",
@@ -59,7 +63,8 @@ def _psi() -> list[Point]:
     chain(
       {":method": "single"},
       product(
-        axis(":psi", _PSI), axis(":method", ["uniform", "random", "maxl"])
+        axis(":psi", _PSI),
+        axis(":method", ["uniform", "random", "frozen", "no_entropy", "maxl"]),
       ),
     ),
   )

@@ -6,8 +6,11 @@
 Table 1 is Omniglot, the mean over 50 alphabets; 2 MNIST with 1% of the labels;
 3 CIFAR-10, plain and augmented; 4 CIFAR-100, 20 and 100 classes; 5
 miniImageNet. Networks, embeddings and clusters are the paper's. Beside its rows
-stand permuted labels, the control of every claim. Runs that share a folder
---config.cache=DIR compute an embedding once.
+stand permuted labels, the control of every claim, and joint training on
+clusters thrice: with the paper's weights, 1 for each of the T + 1 losses (its
+equation 3), once at the rate of all other rows and once at 2 / (T + 1) of that,
+which makes up for the larger sum; and with weights of 1 / T. Runs that share a
+folder --config.cache=DIR compute an embedding once.
 
 Arguments, after the colon and separated by commas:
   table=     1 to 5; 0: all
@@ -89,12 +92,30 @@ def _tasks(*counts: int) -> list[Point]:
   return axis(":num_tasks", counts)
 
 
-def _common(few: int, many: int, *, joint: int = 4) -> list[Point]:
-  """The columns that tables 1 to 4 share."""
+def joint(tasks: int, rate: float, *axes: Points) -> list[Point]:
+  """The paper's MTL on random labels and on clusters, and two fairer forms.
+
+  Args:
+    tasks: T.
+    rate: of the config.
+    axes: what else tells the runs on clusters.
+  """
+  weights = {"auxiliary_weight": 1.0}
+  fair = {**weights, "optimizer.learning_rate": rate * 2 / (tasks + 1)}
+  clusters = [{":labels": "kmeans"}, *axes]
+  return chain(
+    _of("joint", _tasks(tasks), {":labels": "random"}, weights),
+    _of("joint", _tasks(tasks), *clusters, chain(weights, fair)),
+    _of("joint", _tasks(tasks), *clusters),
+  )
+
+
+def _common(few: int, many: int, *, rate: float, tasks: int = 4) -> list[Point]:
+  """The columns that tables 1, 3 and 4 share."""
   return chain(
     {":method": "single"},
     {":method": "fine_tune"},
-    _of("joint", _tasks(joint), axis(":labels", ["random", "kmeans"])),
+    joint(tasks, rate),
     _of("pta", _tasks(few, many)),
     _of("meta_mtl", _tasks(few, many), axis(":labels", ["kmeans", "permuted"])),
   )
@@ -107,7 +128,7 @@ def _omniglot() -> list[Point]:
       file,
       {"group": "omniglot", ":embedding": "acai"},
       axis(":alphabet", ALPHABETS),
-      _common(4, 10),
+      _common(4, 10, rate=0.1),
     ),
     # One network for all of them cannot be averaged with networks for each.
     product(
@@ -125,8 +146,10 @@ def _mnist() -> list[Point]:
     {":embedding": "acai", ":decoder": "hidden", ":dropout": 0.0},
     {":num_classes": 0},
     chain(
-      axis(":method", ["single", "fine_tune", "self_training", "co_training"]),
-      _of("joint", _tasks(4), axis(":labels", ["random", "kmeans"]), labelled),
+      axis(":method", ["single", "self_training", "co_training"]),
+      # As the clusters of all rows without a dagger, so the embedding.
+      _of("fine_tune", labelled),
+      product(joint(4, 0.1), labelled),
       _of("pta", _tasks(4, 10)),
       _of(
         "meta_mtl", _tasks(4, 10), axis("partition.images", ["train", "all"])
@@ -141,7 +164,7 @@ def _cifar10() -> list[Point]:
   return product(
     {"config": "configs/meta_mtl_cifar10.py"},
     chain({"group": "cifar10"}, augmented),
-    _common(4, 12),
+    _common(4, 12, rate=0.01),
   )
 
 
@@ -152,7 +175,8 @@ def _cifar100() -> list[Point]:
       {"group": "cifar100_20", ":primary": "20"},
       {"group": "cifar100_100", ":primary": "100"},
     ),
-    _common(8, 20, joint=8),  # the paper does not tell T of the joint rows
+    # The paper does not tell T of the joint rows.
+    _common(8, 20, rate=0.01, tasks=8),
   )
 
 
@@ -164,9 +188,8 @@ def _mini_imagenet(path: str) -> list[Point]:
     chain(
       {":method": "single"},
       _of("fine_tune", axis(":embedding", ["deepcluster", "acai"])),
-      _of("joint", _tasks(4), {":labels": "random"}),
+      joint(4, 0.01, clusters),
       _of("pta", _tasks(4)),
-      _of("joint", _tasks(4), clusters),
       _of("meta_mtl", _tasks(4), clusters),
       _of("meta_mtl", _tasks(4), {":labels": "permuted"}),
     ),

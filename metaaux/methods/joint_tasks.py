@@ -1,7 +1,9 @@
 """Joint multi-task learning: all tasks descend together, no outer update.
 
-The MTL baseline of Gui et al. 2020: L_0 plus the weighted sum of L_1 .. L_T,
-each a mean over its own batch; the auxiliary tasks share theirs.
+The MTL baseline of Gui et al. 2020, whose equation 3 is the plain sum of
+L_0 .. L_T, `auxiliary_weight` 1; each is a mean over its own batch, the
+auxiliary tasks share theirs. The sum grows with T, and with it the step: beside
+other methods at one rate, weights of 1 / T or a lower rate are the fair form.
 """
 
 from functools import partial
