@@ -88,3 +88,16 @@ def test_a_run_that_begins_later_sees_the_same_order(run):
   anew = feed.inputs_at(run, stage, step, None)
   assert anew.blocks == inputs.blocks
   jax.tree.map(np.testing.assert_array_equal, anew.value, inputs.value)
+
+
+def test_streams_have_orders_of_their_own(run):
+  """Of the same images, and by their names: which others there are is alike."""
+  names = ("train", "inner", "pool", "meta", "task_0", "task_1")
+  specs = {name: StreamSpec("train", True) for name in names}
+  stage = stage_of(run, **specs)
+  inputs = feed.inputs_at(run, stage, 0, None)
+  orders = parallel.to_host(inputs.value, run.plan)["orders"]
+  assert len({orders[name].tobytes() for name in names}) == len(names)
+  alone = stage_of(run, pool=specs["pool"])
+  value = parallel.to_host(feed.inputs_at(run, alone, 0, None).value, run.plan)
+  np.testing.assert_array_equal(value["orders"]["pool"], orders["pool"])

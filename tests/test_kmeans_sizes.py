@@ -1,0 +1,44 @@
+"""K-means at the ends of its ranges: no steps, many rows, many scores."""
+
+import jax
+import numpy as np
+import pytest
+
+from metaaux._kmeans_check import check_chunk
+from metaaux.kmeans import kmeans, minibatch_kmeans
+
+KEY = jax.random.key(0)
+
+
+@pytest.mark.parametrize(
+  "function",
+  [
+    lambda x, init: kmeans(KEY, x, 2, num_iters=0, init=init),
+    lambda x, init: minibatch_kmeans(KEY, x, 2, num_steps=0, init=init),
+  ],
+  ids=["kmeans", "minibatch"],
+)
+def test_without_steps_rows_go_to_the_given_centroids(function):
+  x = np.float32([[0, 0], [1, 0], [5, 5], [4, 5]])
+  init = np.float32([[4, 4], [0, 1]])
+  found = function(x, init)
+  np.testing.assert_allclose(found.centroids, init, rtol=1e-6)
+  np.testing.assert_array_equal(found.assignments, [1, 1, 0, 0])
+  np.testing.assert_allclose(found.inertia, 1 + 2 + 2 + 1, rtol=1e-5)
+  assert found.num_iters == 0
+
+
+@pytest.mark.parametrize("row", [0, 1023, 1024, 2047, 2048, 2999])
+def test_a_bad_value_is_found_in_any_row(row):
+  x = np.ones((3000, 2), np.float32)
+  x[row, 1] = np.nan
+  with pytest.raises(ValueError, match=rf"x has 1 .* first at \[{row}, 1\]"):
+    kmeans(KEY, x, 2)
+
+
+def test_fewer_rows_at_a_time_where_each_has_more_scores():
+  """So that the scores of a chunk stay few."""
+  sizes = [check_chunk(None, scores) for scores in (10, 500, 1000, 10**6)]
+  assert sizes == sorted(sizes, reverse=True) and sizes[0] > sizes[-1] > 0
+  assert check_chunk(None, 1000) * 1000 <= 2**20
+  assert check_chunk(7, 1000) == 7
