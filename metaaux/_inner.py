@@ -5,8 +5,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.typing import ArrayLike
+
+from metaaux import distances
 
 Array = jax.Array
 PyTree = Any
@@ -41,16 +44,17 @@ def inner_update(
 
   Raises:
     ValueError: not exactly one of inner_lr and inner_optimizer, a bad number
-      of steps or, when called, a leaf with another leading axis.
+      of steps or, when called, a leaf with another leading axis or a leaf of
+      params that is not floating.
   """
   optimizer = _optimizer(inner_lr, inner_optimizer)
-  if not isinstance(num_steps, int) or num_steps < 1:
-    raise ValueError(f"num_steps={num_steps!r} must be an integer >= 1.")
+  check_count("num_steps", num_steps)
   inner_grad = averaged_value_and_grad(inner_loss, axis_name)
 
   def update(
     params: PyTree, meta_params: PyTree, inner_batches: PyTree
   ) -> PyTree:
+    check_floating("params", params)
     check_leading_axis(inner_batches, num_steps)
 
     def step(carry: PyTree, batch: PyTree) -> tuple[PyTree, None]:
@@ -111,6 +115,30 @@ def check_leading_axis(batches: PyTree, num_steps: int) -> None:
         f"inner_batches{jax.tree_util.keystr(path)} has shape "
         f"{jnp.shape(leaf)}; its leading axis must be num_steps={num_steps}, "
         "one batch a step (x[None] for a single one)."
+      )
+
+
+def check_count(name: str, value: Any) -> None:
+  """Raises ValueError unless a static number is a Python int >= 1."""
+  if isinstance(value, (np.integer, np.ndarray, jax.Array)):
+    raise ValueError(
+      f"{name}={value!r} is of type {type(value).__name__}; it decides what is "
+      f"compiled: pass a Python int, {name}=int(...)."
+    )
+  if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    raise ValueError(f"{name}={value!r} must be an integer >= 1.")
+
+
+def check_floating(name: str, tree: PyTree) -> None:
+  """Raises ValueError for a leaf that has no gradient."""
+  for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+    where = name + jax.tree_util.keystr(path)
+    distances.check_native(where, leaf)
+    dtype = jnp.result_type(leaf)
+    if not jnp.issubdtype(dtype, jnp.inexact):
+      raise ValueError(
+        f"{where} is {dtype}{list(jnp.shape(leaf))}, which has no gradient; "
+        "pass it in the batches or close over it, or make it floating."
       )
 
 

@@ -9,6 +9,7 @@ Parameters are any pytree of floating arrays: nested dicts, an NNX state after
 `nnx.split`, an Equinox module after `partition`.
 """
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -21,6 +22,8 @@ from metaaux._inner import (
   Loss,
   PyTree,
   averaged_value_and_grad,
+  check_count,
+  check_floating,
   check_leading_axis,
   inner_update,
   take_batch,
@@ -28,6 +31,9 @@ from metaaux._inner import (
 
 Array = jax.Array
 Hypergradient = Callable[[PyTree, PyTree, PyTree, PyTree], tuple[Array, PyTree]]
+
+# Of finite differences: in float32, and in units of half precision's digits.
+_RADIUS, _LEAST_STEPS = 0.01, 4
 
 ESTIMATORS = ("exact", "remat", "finite_difference", "neumann")
 
@@ -42,7 +48,7 @@ def hypergradient(
   estimator: str = "exact",
   axis_name: str | None = None,
   neumann_terms: int = 4,
-  difference_radius: float = 0.01,
+  difference_radius: float | None = None,
   prepare: Callable[[PyTree], PyTree] | None = None,
 ) -> Hypergradient:
   r"""Outer loss after inner updates, and its gradient for the meta_params.
@@ -58,7 +64,8 @@ def hypergradient(
     -lr (dF/dphi(theta_0 + e v) - dF/dphi(theta_0 - e v)) / (2 e) with
     v = dV/dtheta(theta_1) and e = difference_radius / ||v||; Liu, Simonyan &
     Yang 2019 (DARTS), section "Approximate architecture gradient". Its error
-    is O(e^2).
+    is O(e^2). In half precision the way is longer, so that the parameters
+    resolve it, and e is what they have really moved.
   * `neumann`: the implicit gradient by a truncated series, plain SGD only;
     the indirect part is -lr J^T sum_{j < neumann_terms} (I - lr H)^j v with
     v = dV/dtheta(theta_n), and H = d2F/dtheta2, J = d2F/dtheta dphi at
@@ -75,6 +82,15 @@ def hypergradient(
   NaN, the derivative of a square root at 0. So does clipping by global norm
   where the whole gradient is zero.
 
+  Note: with a fresh state, Adam's first step is g / sqrt(g^2 + eps_root) an
+  entry: nearly the sign of the inner gradient g, whatever its length. Its
+  derivative is eps_root / (g^2 + eps_root)^(3/2), that is 1e-8 for g = 1 and
+  eps_root = 1e-8, and only where |g| is not above sqrt(eps_root) much of a
+  signal is left; what float32 gives as a hypergradient then is mostly rounding.
+  More steps have the change of g from one step to the next as a signal. Use
+  plain SGD or momentum inside, or an eps_root of the order of g^2, with which
+  the step is about proportional to g.
+
   Args:
     inner_loss: (params, meta_params, batch) -> scalar, mean over the batch.
     outer_loss: (params, meta_params, batch) -> scalar, mean over the batch.
@@ -88,7 +104,10 @@ def hypergradient(
       under `jit` with sharded arrays.
     neumann_terms: number of terms of `neumann`, >= 1; the series converges for
       0 < lr < 2 / (largest eigenvalue of H), H positive definite.
-    difference_radius: distance ||e v|| of `finite_difference` from theta_0.
+    difference_radius: distance > 0 of `finite_difference` from theta_0, ||e v||;
+      None: 0.01, in half precision more: the cube root of the resolution, in
+      terms of float32's, times that. There it is never less than four times
+      the resolution of the params, as a norm.
     prepare: what both losses receive in place of the meta_params, as a function
       of them: the labels of a batch, say. `exact` and `remat` go through it
       once, forward and backward, however often the losses use the result.
@@ -100,9 +119,12 @@ def hypergradient(
 
   Raises:
     ValueError: the options contradict each other, or (when called) a leaf of
-      inner_batches has another leading axis.
+      inner_batches has another leading axis or one of params or meta_params is
+      not floating.
   """
-  check_estimator(estimator, inner_lr, num_steps, neumann_terms)
+  check_estimator(
+    estimator, inner_lr, num_steps, neumann_terms, difference_radius
+  )
   if prepare is not None and estimator not in ("exact", "remat"):
     inner_loss = _after(prepare, inner_loss)
     outer_loss = _after(prepare, outer_loss)
@@ -115,14 +137,33 @@ def hypergradient(
     remat=estimator == "remat",
   )
   if estimator == "finite_difference":
-    return _finite_difference(
+    estimate = _finite_difference(
       inner_loss, outer_loss, adapt, inner_lr, axis_name, difference_radius
     )
-  if estimator == "neumann":
-    return _neumann(
+  elif estimator == "neumann":
+    estimate = _neumann(
       inner_loss, outer_loss, inner_lr, num_steps, axis_name, neumann_terms
     )
-  return _unrolled(outer_loss, adapt, axis_name, prepare or (lambda x: x))
+  else:
+    estimate = _unrolled(outer_loss, adapt, axis_name, prepare or _itself)
+  return _checked(estimate)
+
+
+def _itself(tree: PyTree) -> PyTree:
+  return tree
+
+
+def _checked(estimate: Hypergradient) -> Hypergradient:
+  """An estimator that complains about leaves without a gradient."""
+
+  def checked(
+    params: PyTree, meta_params: PyTree, inner_batches: PyTree, batch: PyTree
+  ) -> tuple[Array, PyTree]:
+    check_floating("params", params)
+    check_floating("meta_params", meta_params)
+    return estimate(params, meta_params, inner_batches, batch)
+
+  return checked
 
 
 def _after(prepare: Callable[[PyTree], PyTree], loss: Loss) -> Loss:
@@ -160,7 +201,7 @@ def _finite_difference(
   adapt: InnerUpdate,
   inner_lr: ArrayLike,
   axis_name: str | None,
-  radius: float,
+  given_radius: float | None,
 ) -> Hypergradient:
   """Mixed second derivative from two gradients at either side of params."""
   outer_grads = averaged_value_and_grad(outer_loss, axis_name, (0, 1))
@@ -172,15 +213,48 @@ def _finite_difference(
     adapted = adapt(params, meta_params, inner_batches)
     value, (v, direct) = outer_grads(adapted, meta_params, batch)
     norm, inverse_norm = _norm(v)
+    radius = _radius(params, given_radius)
     step = radius * inverse_norm
     inner_batch = take_batch(inner_batches, 0)
-    _, plus = meta_grad(_add(params, step, v), meta_params, inner_batch)
-    _, minus = meta_grad(_add(params, -step, v), meta_params, inner_batch)
+    ahead, behind = _add(params, step, v), _add(params, -step, v)
+    _, plus = meta_grad(ahead, meta_params, inner_batch)
+    _, minus = meta_grad(behind, meta_params, inner_batch)
     # 1 / (2 e) as norm / (2 radius): at v = 0 the indirect part is then 0.
     scale = inner_lr * norm / (2 * radius)
+    if _half_precision(params):
+      # Each entry has gone to one of few neighbours: e along v is their mean.
+      moved = _dot(v, ahead) - _dot(v, behind)
+      scale = inner_lr * norm**2 / jnp.where(moved > 0, moved, 1)
     return value, _add(direct, -scale, _add(plus, -1, minus))
 
   return estimate
+
+
+def _half_precision(tree: PyTree) -> bool:
+  return _resolution(tree) > jnp.finfo(jnp.float32).eps
+
+
+def _resolution(tree: PyTree) -> float:
+  """That of the coarsest leaf, relative."""
+  leaves = jax.tree.leaves(tree)
+  return max(float(jnp.finfo(jnp.result_type(x)).eps) for x in leaves)
+
+
+def _radius(params: PyTree, given: float | None) -> ArrayLike:
+  """Distance at which params differ in more than the digits that they lack."""
+  radius = _RADIUS if given is None else given
+  if not _half_precision(params):
+    return radius
+  if given is None:
+    coarser = _resolution(params) / float(jnp.finfo(jnp.float32).eps)
+    radius *= coarser ** (1 / 3)
+
+  def steps(x: Array) -> Array:
+    return jnp.finfo(x.dtype).eps * _widen(x)
+
+  params = jax.tree.map(jnp.asarray, params)
+  least = _LEAST_STEPS * _norm(jax.tree.map(steps, params))[0]
+  return jnp.maximum(radius, least)
 
 
 def _neumann(
@@ -223,13 +297,25 @@ def _neumann(
 
 
 def _add(x: PyTree, scale: ArrayLike, y: PyTree) -> PyTree:
-  """x + scale y, in the dtypes of x."""
-  return jax.tree.map(lambda a, b: (a + scale * b).astype(a.dtype), x, y)
+  """x + scale y, added in float32 at least and rounded to the dtypes of x."""
+  return jax.tree.map(
+    lambda a, b: (_widen(a) + scale * _widen(b)).astype(a.dtype), x, y
+  )
+
+
+def _widen(x: Array) -> Array:
+  return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def _dot(x: PyTree, y: PyTree) -> Array:
+  """Inner product over all leaves."""
+  products = jax.tree.map(lambda a, b: jnp.sum(_widen(a) * _widen(b)), x, y)
+  return sum(jax.tree.leaves(products))
 
 
 def _norm(tree: PyTree) -> tuple[Array, Array]:
   """Euclidean norm over all leaves and its inverse; 0 and 1 for a zero tree."""
-  square = sum(jnp.sum(jnp.square(x)) for x in jax.tree.leaves(tree))
+  square = sum(jnp.sum(jnp.square(_widen(x))) for x in jax.tree.leaves(tree))
   positive = square > 0
   # Not a where around sqrt(0), whose derivative is NaN all the same.
   norm = jnp.sqrt(jnp.where(positive, square, 1))
@@ -241,6 +327,7 @@ def check_estimator(
   inner_lr: ArrayLike | None,
   num_steps: int,
   neumann_terms: int,
+  difference_radius: float | None = None,
 ) -> None:
   """Raises ValueError unless the options of `hypergradient` fit together."""
   if estimator == "first_order":
@@ -265,5 +352,10 @@ def check_estimator(
       f"estimator='finite_difference' is defined for one inner step, not "
       f"num_steps={num_steps}; use 'exact' or 'remat'."
     )
-  if neumann_terms < 1:
-    raise ValueError(f"neumann_terms={neumann_terms} must be >= 1.")
+  check_count("num_steps", num_steps)
+  check_count("neumann_terms", neumann_terms)
+  if difference_radius is not None and not 0 < difference_radius < math.inf:
+    raise ValueError(
+      f"difference_radius={difference_radius!r} is not a finite number > 0; "
+      "None chooses one by the precision of the params."
+    )
