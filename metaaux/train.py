@@ -238,9 +238,11 @@ def train_stage(loop: Loop, previous: Seeded, done: int) -> Seeded:
   inputs = None
   for step in range(start, total):
     inputs = feed.inputs_at(run, stage, step, inputs)
-    states, values = updates[stage.phase(step)](
-      states, inputs.value, run.pool, np.int32(step)
-    )
+    phase = stage.phase(step)
+    with log.compiling(phase):
+      states, values = updates[phase](
+        states, inputs.value, run.pool, np.int32(step)
+      )
     now = step + 1
     log.add(now, values)
     last, stop = now == total, _is_told_to_stop(loop, now)
@@ -249,7 +251,8 @@ def train_stage(loop: Loop, previous: Seeded, done: int) -> Seeded:
     improved = False
     if evaluation and (last or _due(config.eval_every, now)):
       log.drain()
-      rows = evaluation(states, now)
+      with log.compiling("evaluation"):
+        rows = evaluation(states, now)
       log.evaluation(now, rows)
       improved = _is_best(loop, offset + now, rows)
     if last or stop or improved or _due(config.checkpoint_every, now):
