@@ -77,14 +77,14 @@ class StepLog:
     self._reached, self._compiled, self._fresh = start, set[str](), False
 
   @contextlib.contextmanager
-  def compiling(self, program: str) -> Iterator[None]:
+  def compiling(self, what: str) -> Iterator[None]:
     """Around calls of a program, the first of which compiles it."""
-    if program in self._compiled:
+    if what in self._compiled:
       yield
       return
-    with self._bar.waiting(f"compiling {program}"):
+    with self._bar.waiting(what):
       yield
-    self._compiled.add(program)
+    self._compiled.add(what)
     self._fresh = True
 
   def add(self, step: int, values: Seeded) -> None:

@@ -239,7 +239,7 @@ def train_stage(loop: Loop, previous: Seeded, done: int) -> Seeded:
   for step in range(start, total):
     inputs = feed.inputs_at(run, stage, step, inputs)
     phase = stage.phase(step)
-    with log.compiling(phase):
+    with log.compiling(f"compiling the {phase} step"):
       states, values = updates[phase](
         states, inputs.value, run.pool, np.int32(step)
       )
@@ -251,7 +251,7 @@ def train_stage(loop: Loop, previous: Seeded, done: int) -> Seeded:
     improved = False
     if evaluation and (last or _due(config.eval_every, now)):
       log.drain()
-      with log.compiling("evaluation"):
+      with log.compiling("compiling and evaluating"):
         rows = evaluation(states, now)
       log.evaluation(now, rows)
       improved = _is_best(loop, offset + now, rows)

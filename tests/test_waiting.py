@@ -107,13 +107,13 @@ def test_a_run_says_that_it_compiles(monkeypatch, tmp_path, capsys):
   settings = tiny.config(method="single", **few)
   train.train_and_evaluate(settings, str(tmp_path / "run"))
   lines = capsys.readouterr().err.splitlines()
-  told = [x.partition(" s")[0].rstrip("0123456789") for x in lines]
+  told = [re.sub(r"\d+ s\b.*", "", line) for line in lines]
   told = [line for line in told if "compiling" in line]
-  assert told[0] == "single/train 0/12 compiling update ... "
-  assert "single/train 0/12 compiling update took " in told
-  assert any("compiling evaluation took" in line for line in told)
+  assert told[0] == "single/train 0/12 compiling the update step ... "
+  assert "single/train 0/12 compiling the update step took " in told
+  assert any("compiling and evaluating took" in line for line in told)
   # Once, and not at later steps.
-  assert len([line for line in told if "update took" in line]) == 1
+  assert len([line for line in told if "update step took" in line]) == 1
   (left,) = [
     line for line in lines if line.startswith("single/train 6/12 loss")
   ]
