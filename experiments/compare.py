@@ -1,17 +1,20 @@
 """Runs beside a baseline, each with the number that a paper prints."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from experiments import picked, published
+from experiments import naming, picked, published
 from experiments.paper_tables import Published
 from experiments.results import (
   Result,
+  baseline_keys,
   difference,
   labels,
   natural,
-  setting,
   setting_keys,
+  settings,
+  told,
 )
 from metaaux import metrics
 from metaaux.errors import UserError
@@ -62,11 +65,13 @@ class Comparison(NamedTuple):
     keys: of the config, that make the settings.
     settings: columns, in their order.
     rows: one a run.
+    unsaid: keys that differ, too, and that labels leave out to stay short.
   """
 
   keys: tuple[str, ...]
   settings: tuple[str, ...]
   rows: tuple[Row, ...]
+  unsaid: str = ""
 
 
 def compare(
@@ -79,21 +84,23 @@ def compare(
     baseline: a method, or the name of a run's folder. In a setting without it
       the run of the same label takes its place.
     by: keys of the config that make settings; keys of the data that differ
-      between runs always do.
+      between runs always do, and those that tell which of several baselines
+      belongs to which runs.
 
   Raises:
     UserError: no run, or more than one of a setting, is the baseline; it shares
       no seed with another run; or a key is unknown.
   """
   keys = setting_keys(results, by)
+  keys += baseline_keys(results, baseline, keys)
   names = labels(results, keys)
-  where = [setting(result, keys) for result in results]
-  settings = tuple(sorted(dict.fromkeys(where), key=natural))
+  where = settings(results, keys, by)
+  columns = tuple(sorted(dict.fromkeys(where), key=natural))
   bases = {
     each: _baseline(
       [r for r, s in zip(results, where, strict=True) if s == each], baseline
     )
-    for each in settings
+    for each in columns
   }
   chosen = {
     name
@@ -118,7 +125,12 @@ def compare(
       natural(row.label),
     )
   )
-  return Comparison(keys, settings, tuple(rows))
+  unsaid = naming.left_out(
+    results,
+    dict.fromkeys([*keys, *itertools.chain(*told(results, keys))]),
+    [f"{name} {each}" for name, each in zip(names, where, strict=True)],
+  )
+  return Comparison(keys, columns, tuple(rows), unsaid)
 
 
 def _baseline(results: Sequence[Result], baseline: str) -> Result | None:

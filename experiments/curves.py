@@ -112,7 +112,7 @@ def draw(folder: str, output: str, split: str, title: str) -> None:
   found = results_lib.load(folder)
   keys = results_lib.setting_keys(found)
   names = results_lib.labels(found, keys)
-  where = [results_lib.setting(result, keys) for result in found]
+  where = results_lib.settings(found, keys)
   names = [
     " ".join(filter(None, pair)) for pair in zip(names, where, strict=True)
   ]

@@ -20,6 +20,7 @@ import metaaux
 from experiments import (
   output,
   report_measures,
+  report_parts,
   report_runs,
   report_sections,
   report_summary,
@@ -43,7 +44,7 @@ def render(folder: str, baseline: str = "", made: str = "") -> str:
     UserError: no run, a baseline that is not there, or a library is missing.
   """
   template = _template()
-  entries = report_runs.find(folder)
+  entries = report_runs.find(folder, baseline)
   finished = [entry for entry in entries if entry.finished]
   summary, measures = None, None
   if finished:
@@ -88,6 +89,7 @@ def _template() -> Any:
     trim_blocks=True,
     lstrip_blocks=True,
   )
+  environment.filters["breakable"] = report_parts.breakable
   return environment.get_template("report.html.jinja")
 
 

@@ -188,28 +188,89 @@ def points(value: float, digits: int = 2) -> str:
   return f"{value:+.{digits}f}".replace("-", "−")
 
 
+def breakable(text: str) -> "Markup":
+  """A text whose lines may end after what joins words, and not inside one.
+
+  Runs, keys and folders have names without spaces: `runs/other_try/maxl`,
+  `optimizer.learning_rate=0.1`.
+  """
+  from markupsafe import Markup, escape
+
+  return Markup("<wbr>").join(map(escape, _parts(text)))
+
+
+# Words as long as this stay whole.
+_WHOLE = 16
+# After what joins words, and after a = that something long follows.
+_BREAK = re.compile(
+  r"(?<=\w[/_:+,])(?=\w)|(?<=[a-z][.])(?=[a-z])|(?<=\w=)(?=\S{8})"
+)
+
+
+def _parts(text: str) -> list[str]:
+  """A text in parts, between which a line may end; spaces aside."""
+  found = [""]
+  for word in re.split(r"(\s+)", text):
+    first, *rest = _BREAK.split(word) if len(word) > _WHOLE else [word]
+    found[-1] += first
+    found += rest
+  return found
+
+
 def interval(mean: float, half: float | None, *, sign: bool = False) -> str:
   """`93.87 ± 2.47` of percentages; with a sign `+0.18 ± 1.54`."""
   text = points(mean) if sign else f"{mean:.2f}".replace("-", "−")
   return text if half is None else f"{text}{NBSP}±{NBSP}{half:.2f}"
 
 
+# Letters of a legend that fit beside each other, of a drawing of `WIDTH`.
+_LETTERS = 58
+
+
 def legend(figure: Any) -> None:
   """A legend above a drawing, in as many columns as its names leave room for.
+
+  The drawing grows by what the legend takes; names that are wider than it are
+  broken between words.
 
   Args:
     figure: of matplotlib, with labels on what is drawn.
   """
-  names = [
-    name for axes in figure.axes for name in axes.get_legend_handles_labels()[1]
-  ]
-  fitting = max(1, min(len(names), 45 // (max(map(len, names)) + 6)))
-  lines = -(-len(names) // fitting)
+  handles, names = [], []
+  for axes in figure.axes:
+    found = axes.get_legend_handles_labels()
+    handles += found[0]
+    names += [_wrapped(name) for name in found[1]]
+  lines = [line for name in names for line in name.split("\n")]
+  # A handle is as wide as some six letters.
+  fitting = min(len(names), _LETTERS // (max(map(len, lines)) + 6)) or 1
+  rows = -(-len(names) // fitting)
+  high = [name.count("\n") + 1 for name in names]
+  taken = sum(sorted(high)[-rows:])
+  figure.set_figheight(figure.get_figheight() + 0.17 * max(0, taken - 2))
   figure.legend(
+    handles,
+    names,
     loc="outside upper left",
-    ncols=-(-len(names) // lines),
+    ncols=-(-len(names) // rows),
     frameon=False,
     fontsize=9,
     columnspacing=1.2,
     handletextpad=0.5,
   )
+
+
+def _wrapped(name: str) -> str:
+  """Lines of a name that is wider than a drawing."""
+  width = _LETTERS - 6
+  if len(name) <= width:
+    return name
+  parts = [p for part in _parts(name) for p in re.split("(?<= )", part)]
+  lines, line = [], ""
+  for part in parts:
+    while len(part) > width:  # no word at all
+      lines, line, part = [*lines, line], part[:width], part[width:]
+    if len(line + part) > width:
+      lines, line = [*lines, line], ""
+    line += part
+  return "\n".join(text.strip() for text in [*lines, line] if text.strip())

@@ -56,8 +56,12 @@ class Entry(NamedTuple):
     return self.result["workdir"]
 
 
-def find(folder: str) -> list[Entry]:
+def find(folder: str, baseline: str = "") -> list[Entry]:
   """All runs of a folder, or the one that it is itself.
+
+  Args:
+    folder: a run directory, or a folder of them.
+    baseline: as of `report.render`.
 
   Raises:
     UserError: it holds none, or a file of one cannot be read.
@@ -71,7 +75,7 @@ def find(folder: str) -> list[Entry]:
     finished = []
   found = results_lib.in_order([*finished, *begun])
   # As the table calls them; what is left over makes no name longer.
-  named = _names(found) | _names(finished)
+  named = _names(found, baseline) | _names(finished, baseline)
   return [
     Entry(
       result,
@@ -84,13 +88,19 @@ def find(folder: str) -> list[Entry]:
   ]
 
 
-def _names(found: Sequence[Result]) -> dict[str, tuple[str, str]]:
+def _names(
+  found: Sequence[Result], baseline: str
+) -> dict[str, tuple[str, str]]:
   """Workdir -> label and setting, as far as they differ among these runs."""
+  chosen = baseline or results_lib.default_baseline(found)
   keys = results_lib.setting_keys(found)
+  keys += results_lib.baseline_keys(found, chosen, keys)
   labels = results_lib.labels(found, keys)
   return {
-    result["workdir"]: (label, results_lib.setting(result, keys))
-    for result, label in zip(found, labels, strict=True)
+    result["workdir"]: pair
+    for result, *pair in zip(
+      found, labels, results_lib.settings(found, keys), strict=True
+    )
   }
 
 
@@ -162,9 +172,7 @@ def _evaluated(row: Mapping[str, Any]) -> bool:
 
 
 def _curves(lines: Sequence[curves.Line], split: str) -> Figure:
-  longest = max(len(line.name) for line in lines)
-  room = 0.1 * len(lines) * (1 if longest < 14 else 2)
-  figure = output_lib.new_figure(WIDTH, 3.0 + room)
+  figure = output_lib.new_figure(WIDTH, 3.2)
   axes = figure.subplots()
   curves.plot(axes, lines)
   axes.set(xlabel="training step", ylabel=f"{split} accuracy (%)")

@@ -66,8 +66,7 @@ def summarise(
   Raises:
     UserError: a baseline is given that cannot be compared with.
   """
-  methods = [result["method"] for result in results]
-  chosen = baseline or ("single" if "single" in methods else methods[0])
+  chosen = baseline or results_lib.default_baseline(results)
   try:
     compared = compare.compare(results, chosen)
   except UserError as error:
@@ -81,7 +80,7 @@ def summarise(
   )
   header, *rows = table.cells(compared, chosen)
   return Summary(
-    [_answer(compared, setting) for setting in compared.settings],
+    [_answer(compared, setting, chosen) for setting in compared.settings],
     Table(
       "Test accuracy of the finished runs", header, [_typeset(r) for r in rows]
     ),
@@ -129,26 +128,43 @@ def _without_comparison(
   return Summary([answer], Table("Test accuracy", header, rows), (), {})
 
 
-def _answer(compared: Comparison, setting: str) -> Answer:
+def _answer(compared: Comparison, setting: str, chosen: str) -> Answer:
   rows = [row for row in compared.rows if row.setting == setting]
   base = next((row for row in rows if row.is_baseline), None)
   others = [row for row in rows if row.gap is not None]
   label = base.label if base else ""
   if not others:
-    return Answer(setting, *_alone(rows), label, (), (), 0)
+    return Answer(setting, *_alone(rows, chosen), label, (), (), 0)
   headline, sentences = _in_words(rows, base, others)
+  if unlike := results_lib.unlike([row.result for row in (base, *others)]):
+    sentences.append(
+      f"Not the method alone differs between these runs, but also {unlike}; "
+      "see the config below."
+    )
   bars, ticks, zero = forest.rows(others)
   return Answer(setting, headline, sentences, label, bars, ticks, zero)
 
 
-def _alone(rows: Sequence[Row]) -> tuple[str, Sequence[str]]:
+def _alone(rows: Sequence[Row], chosen: str) -> tuple[str, Sequence[str]]:
+  """The answer where no run is compared with another."""
   best = max(rows, key=lambda row: row.accuracy[0])
   figure = interval(100 * best.accuracy[0], percent(best.accuracy[1]))
+  seeds = count(best.seeds, "seed")
+  if len(rows) == 1:
+    return (
+      f"{best.label} reaches {figure}{NBSP}% over {seeds}.",
+      [
+        "There is no second run of this setting to compare it with: train a "
+        "baseline with the same seeds beside it, such as method=single."
+      ],
+    )
   return (
-    f"{best.label} reaches {figure}{NBSP}% over {count(best.seeds, 'seed')}.",
+    f"{best.label} is the highest of {len(rows)} runs: {figure}{NBSP}% over "
+    f"{seeds}.",
     [
-      "There is no second run of this setting to compare it with: train a "
-      "baseline with the same seeds beside it, such as method=single."
+      f"None of them is the baseline, {chosen}, so that nothing is said of "
+      "noise: train it with the same seeds beside them, or name another run "
+      "with --baseline."
     ],
   )
 

@@ -1,9 +1,12 @@
 """Finished runs in a folder: what they found, and what tells them apart."""
 
+import itertools
 import re
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from experiments import naming
+from experiments.naming import shown as shown
 from experiments.run_files import Result as Result
 from experiments.run_files import in_order as in_order
 from experiments.run_files import load as load
@@ -112,13 +115,6 @@ def measured(results: Sequence[Result], metric: str) -> list[Result]:
   return found
 
 
-def shown(value: Any) -> str:
-  """A value of a config as a label has it."""
-  if isinstance(value, (list, tuple)):
-    return "+".join(map(shown, value)) or "()"
-  return str(value) if value != "" else "''"
-
-
 def _values(results: Sequence[Result], key: str) -> set[str]:
   return {shown(r["config"][key]) for r in results if key in r["config"]}
 
@@ -130,7 +126,8 @@ def setting_keys(
 
   Args:
     results: of `load`.
-    chosen: by the user; keys of the data that differ between runs join them.
+    chosen: by the user; keys of the data that differ between runs join them,
+      by what was trained, whether a level was named or found.
 
   Raises:
     UserError: no run has such a key.
@@ -146,12 +143,57 @@ def setting_keys(
   return tuple(dict.fromkeys((*chosen, *differ)))
 
 
-def setting(result: Result, keys: Sequence[str]) -> str:
-  """`key=value key=value` of one run; "" without keys."""
-  config = result["config"]
-  return " ".join(
-    f"{key}={shown(config[key]) if key in config else '-'}" for key in keys
-  )
+def settings(
+  results: Sequence[Result], keys: Sequence[str], chosen: Sequence[str] = ()
+) -> list[str]:
+  """`key=value key=value` of each run; "" without keys.
+
+  Where that is long, keys that tell no two settings apart are left out.
+
+  Args:
+    results: of `results.load`.
+    keys: of `setting_keys`.
+    chosen: of these, by the user; they stay.
+  """
+  return naming.settings(results, keys, chosen)
+
+
+def differing(results: Sequence[Result]) -> list[str]:
+  """Keys that are measured and whose values differ between the runs."""
+  every = dict.fromkeys(key for result in results for key in result["config"])
+  return [
+    key
+    for key in every
+    if key not in NOT_MEASURED and len(_values(results, key)) > 1
+  ]
+
+
+def told(
+  results: Sequence[Result], keys: Sequence[str] = ()
+) -> list[list[str]]:
+  """Of each run the keys that are worth a word of its label, see `labels`."""
+  defaults = config_lib.flatten(config_lib.base())
+  differ = [key for key in differing(results) if key not in keys]
+  found = []
+  for result in results:
+    alike = [r for r in results if r["method"] == result["method"]]
+    own = result["method"] + "."
+    found.append(
+      [
+        key
+        for key in sorted(differ, key=lambda k: (not k.startswith(own), k))
+        if result["config"].get(key, "") != ""
+        and (len(_values(alike, key)) > 1 or _is_unusual(result, key, defaults))
+      ]
+    )
+  return found
+
+
+def unlike(results: Sequence[Result]) -> str:
+  """Keys, in a few words, that differ and are of no method; "" if none."""
+  every = itertools.chain(*told(results))
+  others = [key for key in dict.fromkeys(every) if not _AUXILIARY.match(key)]
+  return naming.left_out(results, others, ())
 
 
 def labels(results: Sequence[Result], keys: Sequence[str] = ()) -> list[str]:
@@ -159,40 +201,70 @@ def labels(results: Sequence[Result], keys: Sequence[str] = ()) -> list[str]:
 
   Named are the keys that differ between the runs of its method, and those that
   differ between any runs where this one leaves the default; of these none that
-  is empty. Runs that still have one name in one setting get that of their
-  folder, too.
+  is empty. Where names would be long, as with runs of different config files,
+  only what tells runs of one method and setting apart, see `naming`. Runs that
+  still have one name in one setting get that of their folder, too.
 
   Args:
-    results: of `load`.
+    results: of `results.load`.
     keys: of the setting, which labels leave out.
   """
-  defaults = config_lib.flatten(config_lib.base())
-  every = dict.fromkeys(key for result in results for key in result["config"])
-  differ = [
-    key
-    for key in every
-    if key not in NOT_MEASURED
-    and key not in keys
-    and len(_values(results, key)) > 1
-  ]
-  names = []
-  for result in results:
-    alike = [r for r in results if r["method"] == result["method"]]
-    own, told = result["method"] + ".", []
-    for key in sorted(differ, key=lambda k: (not k.startswith(own), k)):
-      value = result["config"].get(key, "")
-      if value != "" and (
-        len(_values(alike, key)) > 1 or _is_unusual(result, key, defaults)
-      ):
-        told.append(f"{key.removeprefix(own)}={shown(value)}")
-    names.append(" ".join([result["method"], *told]))
-  cells = [
-    (name, setting(r, keys)) for name, r in zip(names, results, strict=True)
-  ]
+  where = settings(results, keys)
+  names = naming.labels(results, told(results, keys), where)
+  cells = list(zip(names, where, strict=True))
   return [
     f"{cell[0]} ({result['name']})" if cells.count(cell) > 1 else cell[0]
     for cell, result in zip(cells, results, strict=True)
   ]
+
+
+def default_baseline(results: Sequence[Result]) -> str:
+  """Single-task training, or the first control where there is no run of it."""
+  methods = [result["method"] for result in results]
+  return "single" if "single" in methods or not methods else methods[0]
+
+
+def baseline_keys(
+  results: Sequence[Result], baseline: str, keys: Sequence[str]
+) -> tuple[str, ...]:
+  """Keys that tell which of several baselines a run belongs to.
+
+  Config files have a baseline each, which differ in how long they train, say.
+  A run belongs to the one that it agrees with.
+
+  Args:
+    results: of `results.load`.
+    baseline: a method.
+    keys: that make settings already.
+
+  Returns:
+    Few keys, so that each baseline has a setting of its own and other runs in
+    it; () where there is one baseline in each setting, or no such keys.
+  """
+  found: dict[str, None] = {}
+  where = settings(results, keys)
+  for each in dict.fromkeys(where):
+    here = [r for r, s in zip(results, where, strict=True) if s == each]
+    bases = [r for r in here if r["method"] == baseline]
+    if len(bases) < 2:
+      continue
+    others = [r for r in here if r["method"] != baseline]
+    known = [
+      key
+      for key in differing(bases)
+      if key not in keys
+      and not (baseline == "single" and _AUXILIARY.match(key))
+      and _values(others, key) == _values(bases, key)
+    ]
+    chosen = naming.telling(bases, known)
+    values = [
+      [tuple(shown(r["config"].get(k, "-")) for k in chosen) for r in part]
+      for part in (bases, others)
+    ]
+    if len(set(values[0])) < len(bases) or set(values[0]) != set(values[1]):
+      return ()
+    found |= dict.fromkeys(chosen)
+  return tuple(found)
 
 
 def _is_unusual(result: Result, key: str, defaults: dict[str, Any]) -> bool:

@@ -2,12 +2,15 @@
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+import types
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from metaaux import config as config_lib
 from metaaux import rundir
 from metaaux.config_rules import METHODS, WEIGHTINGS
+from metaaux.data import digits
+from metaaux.data import levels as levels_lib
 from metaaux.errors import UserError
 
 Result = dict[str, Any]
@@ -25,8 +28,9 @@ def load(folder: str) -> list[Result]:
   """Results of all finished runs in a folder, at any depth.
 
   Each is what its result.json holds, and `workdir`, `name` (the path below the
-  folder) and `config` (dotted key -> value). Baselines and controls come before
-  what is compared with them.
+  folder) and `config` (dotted key -> value; keys that are younger than the run
+  have their defaults, and an empty `primary` or `aux` the level that was
+  trained). Baselines and controls come before what is compared with them.
 
   Raises:
     UserError: the folder is missing or holds no finished run, or a file of a
@@ -72,7 +76,8 @@ def unfinished(folder: str) -> list[Result]:
         "seeds": list(range(first, first + config.get("num_seeds", 1))),
         "workdir": path,
         "name": os.path.relpath(path, folder),
-        "config": config,
+        "config": _resolved(config, ()),
+        "given": _given(config),
       }
     )
   return in_order(found)
@@ -81,7 +86,7 @@ def unfinished(folder: str) -> list[Result]:
 def in_order(found: Iterable[Result]) -> list[Result]:
   """Baselines and controls first, then by method, rule and name."""
   return sorted(
-    found,
+    _with_levels(list(found)),
     key=lambda run: (
       _position(METHODS, run["config"].get("method", run["method"])),
       run["config"].get("primary_weight", 1.0),
@@ -119,7 +124,60 @@ def _read(path: str, name: str) -> Result:
   config = config_lib.flatten(stored)
   if not config and "dataset" in result:
     config = {"dataset": result["dataset"]}
-  return {**result, "workdir": path, "name": name, "config": config}
+  return {
+    **result,
+    "workdir": path,
+    "name": name,
+    "config": _resolved(config, result.get("levels", ())),
+    "given": _given(config),
+  }
+
+
+# What the levels of a run depend on.
+_LEVELS = ("primary", "aux")
+_LEVELS_BY = ("dataset", "hierarchy", "select", *_LEVELS, "psi", "attributes")
+
+
+def _given(config: Mapping[str, Any]) -> list[Any]:
+  """What of a stored config says which levels are trained."""
+  return [config.get(key) for key in _LEVELS_BY]
+
+
+def _with_levels(found: Sequence[Result]) -> list[Result]:
+  """Runs that have no result yet are of the levels of their like."""
+  known = [run for run in found if run.get("levels")]
+  filled = []
+  for run in found:
+    given = run.get("given")
+    like = [other for other in known if given and other["given"] == given]
+    if like and not run.get("levels"):
+      levels = {key: like[0]["config"][key] for key in _LEVELS}
+      run = {**run, "config": run["config"] | levels}
+    filled.append(run)
+  return filled
+
+
+def _resolved(
+  config: Mapping[str, Any], levels: Sequence[str]
+) -> dict[str, Any]:
+  """A flat config as it was understood.
+
+  Args:
+    config: as stored; of a run of long ago, or of somebody else, perhaps with
+      few keys.
+    levels: primary and auxiliary one, of result.json; () where that is older.
+      Those of the embedded data are known all the same.
+  """
+  if "method" not in config:
+    return dict(config)
+  defaults = config_lib.flatten(config_lib.to_json(config_lib.base()))
+  found = {**defaults, **config}
+  if not levels and found["dataset"] == "digits" and not found["task_classes"]:
+    try:
+      levels = levels_lib.choose(types.SimpleNamespace(**found), digits.NAMES)
+    except UserError:
+      levels = ()
+  return found | dict(zip(_LEVELS, levels, strict=False))
 
 
 def _read_object(path: str) -> dict[str, Any]:

@@ -107,6 +107,11 @@ def notes(compared: Comparison, baseline: str) -> list[str]:
   if max(averaged) > 1:
     span = " to ".join(map(str, sorted({min(averaged), max(averaged)})))
     lines.append(f"A seed's figure is the mean of its last {span} evaluations.")
+  if compared.unsaid:
+    lines.append(
+      f"The runs also differ in {compared.unsaid}, which their names leave "
+      "out; experiments.report lists all."
+    )
   papers = []
   for row in compared.rows:
     if row.pairs and row.pairs < row.seeds:

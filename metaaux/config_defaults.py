@@ -180,7 +180,8 @@ def _clusters() -> dict[str, Any]:
 def _weighted() -> dict[str, Any]:
   return {
     # Weighted auxiliary losses.
-    "setting": "semi_supervised",  # what the auxiliary tasks are
+    # What the auxiliary tasks are; also MODULE:FUNCTION, as weighting.name.
+    "setting": "semi_supervised",
     "primary_weight": 1.0,  # 0: the primary task only guides the weights
     "weighting": _weighting(),
     "domains": {

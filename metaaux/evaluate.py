@@ -118,7 +118,8 @@ def summarise(
   The reported accuracy of a seed is the mean over its last `average_last`
   evaluations on the test split (Liu, Davison & Johns 2019, section 4), not the
   best of all. So are `metrics`, those of binary tasks; `attributes` has
-  those of each attribute at the last evaluation.
+  those of each attribute at the last evaluation. `levels` are the primary and
+  the auxiliary one that an empty key of the config stood for.
 
   Args:
     run: config and devices.
@@ -130,6 +131,7 @@ def summarise(
   return {
     "method": config_lib.label(config),
     "dataset": config.dataset,
+    "levels": list(run.problem.levels),
     "metric": "accuracy",
     "test_images": int(run.problem.tested().shape[1]),
     **_measured(run, rows),

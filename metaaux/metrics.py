@@ -1,16 +1,19 @@
 """What a run writes and shows: rows, results, progress, intervals."""
 
+import contextlib
 import json
 import math
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 from scipy.special import stdtrit
 from tqdm import tqdm
 
+from metaaux import waiting
 from metaaux.errors import UserError
 
 # Ends the name of a file that is being written.
@@ -195,25 +198,76 @@ def _takes_a_bar(stream: Any) -> bool:
 class Progress:
   """A progress bar on a terminal or in a notebook, plain lines elsewhere.
 
+  Both say how much time is left.
+
   Always on stderr.
   """
 
   def __init__(self, label: str, start: int, total: int) -> None:
     """Shows `start` of `total` steps under `label`."""
     self._label, self._total, self._last = label, total, start
+    self._began: tuple[int, float] | None = None
     self._bar = None
     if _takes_a_bar(sys.stderr):
       self._bar = tqdm(desc=label, initial=start, total=total, unit="step")
 
-  def show(self, step: int, text: str) -> None:
-    """Moves to `step` and shows a short text beside it."""
+  def begin(self, step: int) -> None:
+    """Time is counted from here, where `step` steps are done.
+
+    What came before was compiled, and says nothing of the time that is left.
+    """
+    self._began = step, time.monotonic()
+
+  def show(self, step: int, text: str, reached: int = 0) -> None:
+    """Moves to `step` and shows a short text beside it.
+
+    Args:
+      step: that the text is of.
+      text: such as a loss.
+      reached: steps that are done by now, where these are more.
+    """
     if self._bar is None:
-      line = f"{self._label} {step}/{self._total} {text}"
-      print(line.rstrip(), file=sys.stderr)
+      line = f"{self._label} {step}/{self._total} {text}".rstrip()
+      print(line + self._left(max(step, reached)), file=sys.stderr)
     else:
       self._bar.set_postfix_str(text, refresh=False)
       self._bar.update(step - self._last)
     self._last = step
+
+  def _left(self, step: int) -> str:
+    """` (12 min left)`; "" where that is not known, or nothing is left."""
+    if self._began is None or not self._began[0] < step < self._total:
+      return ""
+    first, then = self._began
+    each = (time.monotonic() - then) / (step - first)
+    return f" ({waiting.duration(each * (self._total - step))} left)"
+
+  @contextlib.contextmanager
+  def waiting(self, what: str) -> Iterator[None]:
+    """Says that `what` goes on, and how long, if the block takes seconds.
+
+    A bar shows it beside itself; elsewhere it is a line now and then, and how
+    long it took.
+    """
+    bar, place = self._bar, f"{self._label} {self._last}/{self._total}"
+
+    def tell(seconds: float) -> None:
+      text = f"{what} ... {waiting.duration(seconds)}"
+      if bar is None:
+        print(f"{place} {text} so far", file=sys.stderr)
+      else:
+        bar.set_postfix_str(text)
+
+    def finish(seconds: float) -> None:
+      text = f"{what} took {waiting.duration(seconds)}"
+      if bar is None:
+        print(f"{place} {text}", file=sys.stderr)
+      else:
+        bar.set_postfix_str(text)
+
+    times = waiting.plain_times() if bar is None else waiting.live_times()
+    with waiting.watched(tell, finish, times):
+      yield
 
   def note(self, text: str) -> None:
     """Prints a line without disturbing the bar."""

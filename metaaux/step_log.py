@@ -1,7 +1,8 @@
 """The log of a stage: averages over intervals, finite or not at all."""
 
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,9 +74,24 @@ class StepLog:
     self._epoch = feed.steps_per_epoch(run, spec)
     label = f"{run.config.method}/{stage.name}"
     self._bar = metrics.Progress(label, start, stage.num_steps)
+    self._reached, self._compiled, self._fresh = start, set[str](), False
+
+  @contextlib.contextmanager
+  def compiling(self, what: str) -> Iterator[None]:
+    """Around calls of a program, the first of which compiles it."""
+    if what in self._compiled:
+      yield
+      return
+    with self._bar.waiting(what):
+      yield
+    self._compiled.add(what)
+    self._fresh = True
 
   def add(self, step: int, values: Seeded) -> None:
     """Takes the metrics of one step, still on the device."""
+    if self._fresh:
+      self._bar.begin(step)
+    self._reached, self._fresh = step, False
     self._pending.append((step, values))
 
   def turn(self) -> None:
@@ -151,7 +167,7 @@ class StepLog:
     self._append(steps[-1], rows)
     loss = np.mean([row["loss"] for row in rows if "loss" in row] or [np.nan])
     text = "" if math.isnan(loss) else f"loss {loss:.4f}"
-    self._bar.show(steps[-1], text)
+    self._bar.show(steps[-1], text, self._reached)
 
   def _check_finite(
     self, steps: Sequence[int], host: Sequence[dict[str, np.ndarray]]

@@ -253,9 +253,11 @@ def train_stage(loop: Loop, previous: Seeded, done: int) -> Seeded:
   inputs = None
   for step in range(start, total):
     inputs = feed.inputs_at(run, stage, step, inputs)
-    states, values = updates[stage.phase(step)](
-      states, inputs.value, run.pool, np.int32(step)
-    )
+    phase = stage.phase(step)
+    with log.compiling(f"compiling the {phase} step"):
+      states, values = updates[phase](
+        states, inputs.value, run.pool, np.int32(step)
+      )
     now = step + 1
     log.add(now, values)
     last, stop = now == total, _is_told_to_stop(loop, now)
@@ -264,7 +266,8 @@ def train_stage(loop: Loop, previous: Seeded, done: int) -> Seeded:
     improved = False
     if evaluation and (last or _due(config.eval_every, now)):
       log.drain()
-      rows = evaluation(states, now)
+      with log.compiling("compiling and evaluating"):
+        rows = evaluation(states, now)
       log.evaluation(now, rows)
       improved = _is_best(loop, offset + now, rows)
     if last or stop or improved or _due(config.checkpoint_every, now):

@@ -8,7 +8,7 @@ from test_table import write
 
 from metaaux import metrics
 
-OPEN = ("meta", "link", "img", "br", "hr", "input")
+OPEN = ("meta", "link", "img", "br", "hr", "input", "wbr")
 
 
 class Page(html.parser.HTMLParser):
@@ -19,6 +19,7 @@ class Page(html.parser.HTMLParser):
     self.images, self.drawings, self.addresses, self.ids = [], [], [], []
     self.tables_outside, self.headings, self.unclosed = 0, [], []
     self.words, self._path, self._scrolls = [], [], 0
+    self._goes_on = False
     self.feed(text)
     self.close()
     self.unclosed = self._path
@@ -26,6 +27,7 @@ class Page(html.parser.HTMLParser):
 
   def handle_starttag(self, tag, attrs):
     given = dict(attrs)
+    self._goes_on = tag == "wbr"  # a word that may be broken here
     self.ids += [given["id"]] if "id" in given else []
     self.addresses += [given[name] for name in ("src", "href") if name in given]
     if tag == "img":
@@ -56,7 +58,11 @@ class Page(html.parser.HTMLParser):
 
   def handle_data(self, data):
     if not self._path or self._path[-1][0] != "style":
-      self.words.append(data)
+      if self._goes_on:
+        self.words[-1] += data
+      else:
+        self.words.append(data)
+    self._goes_on = False
 
 
 def check(text):

@@ -158,7 +158,7 @@ def network(call):
     (
       "dataset",
       lambda split: split.x,
-      r"AttributeError: .*test_contract_tasks\.py",
+      r"AttributeError: .*_tasks\.py",
     ),
   ],
 )

@@ -4,6 +4,8 @@ import numpy as np
 
 from metaaux.data import arrays, slices, splits
 
+# Class names by level: the digit, and its parity.
+NAMES = {"10": tuple("0123456789"), "2": ("even", "odd")}
 _NUM_TEST = 797
 _SHUFFLE_SEED = 0
 
@@ -34,6 +36,6 @@ def load(where: str, part: slices.Slice) -> arrays.Source:
     # The grey values are 0..16.
     images=np.rint(raw.images[chosen] * (255 / 16)).astype(np.uint8)[..., None],
     labels={"10": digit, "2": digit % 2},
-    names={"10": tuple("0123456789"), "2": ("even", "odd")},
+    names=dict(NAMES),
   )
   return arrays.cut(whole, part)
