@@ -8,6 +8,7 @@ from experiments.paper_tables import Published
 from experiments.results import (
   Result,
   difference,
+  half_with_images,
   labels,
   natural,
   setting,
@@ -37,6 +38,9 @@ class Row(NamedTuple):
     paper: what a paper prints, in percent.
     departures: what the run does otherwise than that paper, `key=value`.
     result: the run itself.
+    half: half of the interval of `accuracy` that covers the test images, too;
+      None where it is not known.
+    gap_half: likewise of `gap`.
   """
 
   label: str
@@ -52,6 +56,8 @@ class Row(NamedTuple):
   paper: Published | None
   departures: tuple[str, ...]
   result: Result
+  half: float | None = None
+  gap_half: float | None = None
 
 
 class Comparison(NamedTuple):
@@ -153,10 +159,11 @@ def _row(
   keys: Sequence[str],
   base: Result | None,
 ) -> Row:
-  gap, pairs = None, 0
+  gap, pairs, gap_half = None, 0, None
   if base is not None and base is not result:
     mean, half, pairs = difference(result, base)
     gap = mean, half
+    gap_half = half_with_images(result, base)
 
   def mean_of(key: str) -> Interval | None:
     values = result.get("meta_split", {}).get(key)
@@ -180,4 +187,6 @@ def _row(
     paper=paper,
     departures=tuple(departures),
     result=result,
+    half=result.get("ci95_with_images"),
+    gap_half=gap_half,
   )

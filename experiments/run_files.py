@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from metaaux import config as config_lib
-from metaaux import rundir
+from metaaux import data_record, rundir
 from metaaux.config_rules import METHODS, WEIGHTINGS
 from metaaux.errors import UserError
 
@@ -15,6 +15,7 @@ Result = dict[str, Any]
 # Folders of a run that hold no runs.
 _INSIDE = (
   rundir.CHECKPOINTS,
+  rundir.CORRECT,
   rundir.CACHE,
   rundir.REPORTS,
   rundir.TENSORBOARD,
@@ -25,8 +26,8 @@ def load(folder: str) -> list[Result]:
   """Results of all finished runs in a folder, at any depth.
 
   Each is what its result.json holds, and `workdir`, `name` (the path below the
-  folder) and `config` (dotted key -> value). Baselines and controls come before
-  what is compared with them.
+  folder), `config` (dotted key -> value) and `data` (an identity of its files,
+  or None). Baselines and controls come before what is compared with them.
 
   Raises:
     UserError: the folder is missing or holds no finished run, or a file of a
@@ -119,7 +120,15 @@ def _read(path: str, name: str) -> Result:
   config = config_lib.flatten(stored)
   if not config and "dataset" in result:
     config = {"dataset": result["dataset"]}
-  return {**result, "workdir": path, "name": name, "config": config}
+  sources = (data_record.read(path) or {}).get("sources", {})
+  known = sources.get(config.get("dataset"), {})
+  return {
+    **result,
+    "workdir": path,
+    "name": name,
+    "config": config,
+    "data": known.get("content"),
+  }
 
 
 def _read_object(path: str) -> dict[str, Any]:
