@@ -10,6 +10,7 @@ from experiments.results import (
   Result,
   baseline_keys,
   difference,
+  half_with_images,
   labels,
   natural,
   setting_keys,
@@ -41,6 +42,9 @@ class Row(NamedTuple):
       run by held-out images has it alone.
     departures: what the run does otherwise than that paper, `key=value`.
     result: the run itself.
+    half: half of the interval of `accuracy` that covers the test images, too;
+      None where it is not known.
+    gap_half: likewise of `gap`.
   """
 
   label: str
@@ -56,6 +60,8 @@ class Row(NamedTuple):
   paper: Published | None
   departures: tuple[str, ...]
   result: Result
+  half: float | None = None
+  gap_half: float | None = None
 
 
 class Comparison(NamedTuple):
@@ -168,10 +174,11 @@ def _row(
   base: Result | None,
   searched: Mapping[str, Any],
 ) -> Row:
-  gap, pairs = None, 0
+  gap, pairs, gap_half = None, 0, None
   if base is not None and base is not result:
     mean, half, pairs = difference(result, base)
     gap = mean, half
+    gap_half = half_with_images(result, base)
 
   def mean_of(key: str) -> Interval | None:
     values = result.get("meta_split", {}).get(key)
@@ -199,4 +206,6 @@ def _row(
     result={**result, "picked": searched[result["workdir"]]}
     if result["workdir"] in searched
     else result,
+    half=result.get("ci95_with_images"),
+    gap_half=gap_half,
   )

@@ -85,5 +85,7 @@ def _joined(group: Sequence[Result], key: str) -> Result:
     "per_seed": per_seed,
     "mean": mean,
     "ci95": ci95,
+    "ci95_with_images": None,
+    "test_images": "",
     "meta_split": {},
   }

@@ -230,7 +230,27 @@ def _in_words(
     sentences.append(
       f"{_listed(worse)} {verb} worse than {base.label} by more than noise."
     )
-  return headline, sentences + _corrected(others, better + worse)
+  found = better + worse
+  return headline, sentences + _corrected(others, found) + _of_images(found)
+
+
+def _of_images(found: Sequence[Row]) -> list[str]:
+  """What is left of findings when the test images, too, are a sample."""
+  known = [row for row in found if row.gap_half is not None]
+  if not known:
+    return []
+  images = count(known[0].result["test_images"], "test image")
+  lost = [row for row in known if abs(row.gap[0]) <= row.gap_half]
+  if not lost:
+    return [f"That stands where the choice of the {images} is noise, too."]
+  told = " and ".join(
+    f"{row.label} ({interval(100 * row.gap[0], 100 * row.gap_half, sign=True)})"
+    for row in lost
+  )
+  verb = "is" if len(lost) == 1 else "are"
+  return [
+    f"Where the choice of the {images} is noise, too, {told} {verb} within it."
+  ]
 
 
 def _points(row: Row) -> str:

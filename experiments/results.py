@@ -13,7 +13,7 @@ from experiments.run_files import load as load
 from experiments.run_files import natural as natural
 from experiments.run_files import unfinished as unfinished
 from metaaux import config as config_lib
-from metaaux import metrics, rundir
+from metaaux import correct, metrics, rundir
 from metaaux.config_rules import METHODS, did_you_mean
 from metaaux.errors import UserError
 
@@ -110,9 +110,28 @@ def measured(results: Sequence[Result], metric: str) -> list[Result]:
         "per_seed": known[metric],
         "mean": mean,
         "ci95": ci95,
+        # Known of the accuracy alone.
+        "ci95_with_images": None,
+        "test_images": "",
       }
     )
   return found
+
+
+def half_with_images(result: Result, baseline: Result) -> float | None:
+  """Half an interval of `difference` that covers the test images, too.
+
+  Args:
+    result: of `load`.
+    baseline: likewise; they share a seed.
+
+  Returns:
+    None where it is not known on which images they were right, or they were
+    not tested on the same ones.
+  """
+  common = [seed for seed in result["seeds"] if seed in baseline["seeds"]]
+  ours, theirs = (correct.read(r["workdir"], r) for r in (result, baseline))
+  return correct.half_width_of_difference(ours, theirs, sorted(common))
 
 
 def _values(results: Sequence[Result], key: str) -> set[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from metaaux import config as config_lib
-from metaaux import rundir
+from metaaux import data_record, rundir
 from metaaux.config_rules import METHODS, WEIGHTINGS
 from metaaux.data import digits
 from metaaux.data import levels as levels_lib
@@ -18,6 +18,7 @@ Result = dict[str, Any]
 # Folders of a run that hold no runs.
 _INSIDE = (
   rundir.CHECKPOINTS,
+  rundir.CORRECT,
   rundir.CACHE,
   rundir.REPORTS,
   rundir.TENSORBOARD,
@@ -28,9 +29,10 @@ def load(folder: str) -> list[Result]:
   """Results of all finished runs in a folder, at any depth.
 
   Each is what its result.json holds, and `workdir`, `name` (the path below the
-  folder) and `config` (dotted key -> value; keys that are younger than the run
+  folder), `config` (dotted key -> value; keys that are younger than the run
   have their defaults, and an empty `primary` or `aux` the level that was
-  trained). Baselines and controls come before what is compared with them.
+  trained) and `data` (an identity of its files, or None). Baselines and
+  controls come before what is compared with them.
 
   Raises:
     UserError: the folder is missing or holds no finished run, or a file of a
@@ -124,12 +126,15 @@ def _read(path: str, name: str) -> Result:
   config = config_lib.flatten(stored)
   if not config and "dataset" in result:
     config = {"dataset": result["dataset"]}
+  sources = (data_record.read(path) or {}).get("sources", {})
+  known = sources.get(config.get("dataset"), {})
   return {
     **result,
     "workdir": path,
     "name": name,
     "config": _resolved(config, result.get("levels", ())),
     "given": _given(config),
+    "data": known.get("content"),
   }
 
 

@@ -31,12 +31,16 @@ from metaaux import cli, metrics
 _NONE = "-"
 
 
-def _interval(value: Interval | None) -> str:
-  return _NONE if value is None else metrics.format_ci(*value)
+def _interval(value: Interval | None, half: float | None = None) -> str:
+  """`71.30 ± 0.40 (± 1.10)`; the second one covers the test images, too."""
+  if value is None:
+    return _NONE
+  more = "" if half is None else f" (± {100 * half:.2f})"
+  return metrics.format_ci(*value) + more
 
 
 def _gap(row: Row) -> str:
-  text = _interval(row.gap)
+  text = _interval(row.gap, row.gap_half)
   return text if text.startswith("-") else f"+{text}"
 
 
@@ -61,7 +65,7 @@ def cells(compared: Comparison, baseline: str) -> list[list[str]]:
   """Header and cells; columns that no run fills are left out."""
   metric = compared.rows[0].result.get("metric", "accuracy")
   columns: list[tuple[str, Callable[[Row], str]]] = [
-    (f"{metric} (%)", lambda row: _interval(row.accuracy)),
+    (f"{metric} (%)", lambda row: _interval(row.accuracy, row.half)),
     (f"minus {baseline}", _gap),
     ("paper (%)", _paper),
     ("label usage (%)", lambda row: _interval(row.usage)),
@@ -101,6 +105,16 @@ def notes(compared: Comparison, baseline: str) -> list[str]:
   lines = [
     "± is half a 95% t-interval over seeds; differences are paired by seed."
   ]
+  tested = {
+    row.result["test_images"]
+    for row in compared.rows
+    if row.half is not None or row.gap_half is not None
+  }
+  if tested:
+    span = " to ".join(map(str, sorted({min(tested), max(tested)})))
+    lines.append(
+      f"In brackets it also covers the choice of the {span} test images."
+    )
   averaged = {
     row.result.get("averaged_evaluations", 1) for row in compared.rows
   }
@@ -112,6 +126,7 @@ def notes(compared: Comparison, baseline: str) -> list[str]:
       f"The runs also differ in {compared.unsaid}, which their names leave "
       "out; experiments.report lists all."
     )
+  lines += _other_data(compared)
   papers = []
   for row in compared.rows:
     if row.pairs and row.pairs < row.seeds:
@@ -141,6 +156,26 @@ def notes(compared: Comparison, baseline: str) -> list[str]:
 
 def _is_unpicked(row: Row) -> bool:
   return row.result["method"] == picked.FIXED and "picked" not in row.result
+
+
+def _other_data(compared: Comparison) -> list[str]:
+  """Lines on runs whose data is called as their baseline's, and is other."""
+  lines = []
+  for base in compared.rows:
+    keys = ("dataset", "train_split", "test_split")
+    for row in compared.rows if base.is_baseline else ():
+      one, other = base.result, row.result
+      if (
+        row.setting == base.setting
+        and None not in (one.get("data"), other.get("data"))
+        and one["data"] != other["data"]
+        and all(one["config"].get(k) == other["config"].get(k) for k in keys)
+      ):
+        lines.append(
+          f"{row.label}: {other['config']['dataset']} had other content than "
+          f"for {base.label}; train both again."
+        )
+  return lines
 
 
 def comma_separated(compared: Comparison) -> str:
@@ -173,6 +208,9 @@ def _record(row: Row, keys: Sequence[str]) -> dict[str, Any]:
     record[f"{name}_ci95"] = _percent(half)
   return {
     **record,
+    "ci95_with_images": _percent(row.half),
+    "difference_ci95_with_images": _percent(row.gap_half),
+    "test_images": row.result.get("test_images", ""),
     "paper": "" if row.paper is None else f"{row.paper.value:.2f}",
     "paper_source": "" if row.paper is None else paper_tables.source(row.paper),
     "unlike_paper": " ".join(row.departures),

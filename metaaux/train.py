@@ -180,6 +180,11 @@ def _train_stages(
     seconds, rows = time.time() - started, metrics.read_rows(path)
     result = evaluate.summarise(run, offset, rows, seconds)
     kept = correct.read(workdir, result)
+    if kept is None:
+      metrics.warn(
+        f"{workdir} lacks evaluations in {rundir.CORRECT}/, so that the result "
+        "has no interval that covers the test images"
+      )
     result["ci95_with_images"] = correct.half_width(kept)
     metrics.write_json(os.path.join(workdir, rundir.RESULT), result)
     return result

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -88,11 +89,23 @@ def test_what_is_lost_or_of_another_result_says_nothing(finished, tmp_path):
   assert correct.half_width(None) is None
 
 
-def test_a_full_disk_costs_the_interval_alone(tmp_path, capsys):
+def test_a_full_disk_costs_the_interval_alone(tmp_path):
   (tmp_path / "correct").write_text("in the way")
   hits = np.ones((1, 3), bool)
   correct.write(str(tmp_path), 5, hits, np.arange(3)[None], np.arange(3))
-  assert "cannot be written" in capsys.readouterr().err
+  assert [path.name for path in tmp_path.iterdir()] == ["correct"]
+
+
+def test_a_result_without_its_evaluations_says_so(finished, tmp_path, capsys):
+  workdir, result = finished
+  copy = tmp_path / "run"
+  shutil.copytree(workdir, copy)
+  shutil.rmtree(copy / "correct")
+  os.unlink(copy / "result.json")
+  found = train.train_and_evaluate(settings(), str(copy))
+  assert found["ci95_with_images"] is None
+  assert found["per_seed"] == result["per_seed"]
+  assert "no interval that covers the test images" in capsys.readouterr().err
 
 
 def test_which_evaluations_are_kept():
