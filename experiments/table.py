@@ -13,6 +13,7 @@ same data, labels and method; lines below say where, and what the run does
 otherwise. CSV has a line a run, in plain numbers.
 """
 
+import argparse
 import csv
 import io
 import sys
@@ -171,10 +172,11 @@ def _left_out(folder: str) -> list[str]:
   return [f"not finished, left out: {', '.join(names)}"] if names else []
 
 
-def _run(argv: Sequence[str]) -> None:
+def _parser() -> argparse.ArgumentParser:
   parser = cli.parser("experiments.table", __doc__)
   parser.add_argument(
     "--workdir",
+    type=cli.path,
     required=True,
     metavar="DIR",
     help="folder of run directories, at any depth",
@@ -217,11 +219,16 @@ def _run(argv: Sequence[str]) -> None:
   )
   parser.add_argument(
     "--output",
+    type=cli.path,
     default="",
     metavar="FILE",
     help="file to write; without it the table is printed",
   )
-  flags = parser.parse_args(argv)
+  return parser
+
+
+def _run(argv: Sequence[str]) -> None:
+  flags = _parser().parse_args(argv)
   by = [key.strip() for key in flags.by.split(",") if key.strip()]
   found = results_lib.measured(results_lib.load(flags.workdir), flags.metric)
   if flags.mean_over:
