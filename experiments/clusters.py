@@ -236,10 +236,15 @@ def draw(
 def _run(argv: Sequence[str]) -> None:
   parser = cli.parser("experiments.clusters", __doc__)
   parser.add_argument(
-    "--workdir", required=True, metavar="RUN", help="run directory"
+    "--workdir",
+    type=cli.path,
+    required=True,
+    metavar="RUN",
+    help="run directory",
   )
   parser.add_argument(
     "--output",
+    type=cli.path,
     default="",
     metavar="DIR",
     help="folder for the pictures (pictures/ in the run directory)",

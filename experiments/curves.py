@@ -146,10 +146,15 @@ def draw(folder: str, output: str, split: str, title: str) -> None:
 def _run(argv: Sequence[str]) -> None:
   parser = cli.parser("experiments.curves", __doc__)
   parser.add_argument(
-    "--workdir", required=True, metavar="DIR", help="folder of run directories"
+    "--workdir",
+    type=cli.path,
+    required=True,
+    metavar="DIR",
+    help="folder of run directories",
   )
   parser.add_argument(
     "--output",
+    type=cli.path,
     default="curves.png",
     metavar="FILE",
     help="picture to write (%(default)s)",

@@ -137,10 +137,15 @@ def summary(trained: Trained, found: dict[str, Any]) -> str:
 def _run(argv: Sequence[str]) -> None:
   parser = cli.parser("experiments.interpolations", __doc__)
   parser.add_argument(
-    "--workdir", required=True, metavar="RUN", help="run directory"
+    "--workdir",
+    type=cli.path,
+    required=True,
+    metavar="RUN",
+    help="run directory",
   )
   parser.add_argument(
     "--output",
+    type=cli.path,
     default="",
     metavar="FILE",
     help="picture (pictures/interpolations-seedS.png in the run directory)",

@@ -117,10 +117,15 @@ def draw(
 def _run(argv: Sequence[str]) -> None:
   parser = cli.parser("experiments.labels", __doc__)
   parser.add_argument(
-    "--workdir", required=True, metavar="RUN", help="run directory"
+    "--workdir",
+    type=cli.path,
+    required=True,
+    metavar="RUN",
+    help="run directory",
   )
   parser.add_argument(
     "--output",
+    type=cli.path,
     default="",
     metavar="FILE",
     help="picture to write (pictures/labels.png in the run directory)",

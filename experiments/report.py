@@ -97,12 +97,14 @@ def _run(argv: Sequence[str]) -> None:
   parser = cli.parser("experiments.report", __doc__)
   parser.add_argument(
     "--workdir",
+    type=cli.path,
     required=True,
     metavar="DIR",
     help="run directory, or a folder of them at any depth",
   )
   parser.add_argument(
     "--output",
+    type=cli.path,
     default="",
     metavar="FILE",
     help=f"file to write ({NAME} in the folder)",

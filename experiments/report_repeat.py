@@ -44,7 +44,7 @@ def command(config: Any, workdir: str, configs: str = _CONFIGS) -> str | None:
     return None
   if config_lib.flatten(config_lib.to_json(found)) != wanted:
     return None
-  path, *argument = spec.split(":", 1)
+  path, *argument = config_file.split(spec, "--config")
   shown = ":".join([f"configs/{os.path.basename(path)}", *argument])
   parts = [f"--config={shown}"]
   parts += [f"--config.{key}={text}" for key, text in overrides]
@@ -66,7 +66,9 @@ def _nearest(wanted: dict[str, Any], configs: str) -> str | None:
   method = f"method={wanted['method']}"
   paths = sorted(glob.glob(os.path.join(glob.escape(configs), "*.py")))
   first = known([spec for path in paths for spec in (path, f"{path}:{method}")])
-  near = list(dict.fromkeys(spec.split(":", 1)[0] for spec in first[:3]))
+  near = list(
+    dict.fromkeys(config_file.split(spec, "--config")[0] for spec in first[:3])
+  )
   more = [
     f"{path}:{','.join(arguments)}"
     for path in near

@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
   )
   parser.add_argument(
     "--workdir",
+    type=cli.path,
     metavar="DIR",
     default="",
     help="folder of the runs (runs/NAME, after the sweep file)",
@@ -192,7 +193,9 @@ def _run(argv: Sequence[str], received: Mapping[str, int]) -> bool:
       raise UserError(
         f"--{name}={value} is out of range; it must be at least 0"
       )
-  stem = os.path.splitext(os.path.basename(flags.sweep.partition(":")[0]))[0]
+  stem = os.path.splitext(
+    os.path.basename(config_file.split(flags.sweep, "--sweep")[0])
+  )[0]
   folder = os.path.abspath(flags.workdir or os.path.join("runs", stem))
   sweep = sweep_runs.load(flags.sweep, folder, config_file.pairs(rest))
   _check(sweep.runs)

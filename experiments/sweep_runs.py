@@ -59,7 +59,7 @@ def load(
   Raises:
     UserError: the file is missing or fails, or what it gives is no sweep.
   """
-  path, *argument = spec.split(":", 1)
+  path, *argument = config_file.split(spec, "--sweep")
   found = config_file.execute(path, "get_sweep", "--sweep")
   path = found["__file__"]
   try:
@@ -97,7 +97,8 @@ def _run(
       f"{point!r} has no config file; give it the key 'config', such as "
       "'configs/maxl_digits.py'"
     )
-  path, _, given = path.partition(":")
+  path, *argument = config_file.split(path, "--config")
+  given = "".join(argument)
   stem = os.path.splitext(os.path.basename(path))[0]
   group = _file_name(str(point.pop("group", stem)))
   texts = {key: _text(key, point[key]) for key in sorted(point, key=_order)}

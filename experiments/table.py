@@ -232,6 +232,7 @@ def _parser() -> argparse.ArgumentParser:
   parser = cli.parser("experiments.table", __doc__)
   parser.add_argument(
     "--workdir",
+    type=cli.path,
     required=True,
     metavar="DIR",
     help="folder of run directories, at any depth",
@@ -281,6 +282,7 @@ def _parser() -> argparse.ArgumentParser:
   )
   parser.add_argument(
     "--output",
+    type=cli.path,
     default="",
     metavar="FILE",
     help="file to write; without it the table is printed",

@@ -44,7 +44,13 @@ def scores(
   for row in rows:
     if row["split"] == "meta" and row["total_step"] > before:
       found.setdefault(row["total_step"], []).append(row)
-  return {at: score(config.keep_best, of) for at, of in found.items()}
+  # A mean over fewer seeds than elsewhere is no score.
+  most = max(map(len, found.values()), default=0)
+  return {
+    at: score(config.keep_best, of)
+    for at, of in found.items()
+    if len(of) == most
+  }
 
 
 def step(steps: Iterable[int], scores: Mapping[int, float]) -> int | None:

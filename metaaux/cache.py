@@ -24,6 +24,7 @@ _UNREADABLE = (
   ValueError,
   EOFError,
   RuntimeError,
+  MemoryError,
   zipfile.BadZipFile,
 )
 
@@ -39,13 +40,15 @@ def entry(folder: str, name: str, made_of: Mapping[str, Any]) -> Entry:
   """folder/NAME-HASH.npz.
 
   Args:
-    folder: made when something is written.
+    folder: made when something is written; a `~` at its beginning is the home
+      directory.
     name: of what the arrays are.
     made_of: everything that they depend on, JSON-able.
   """
   text = json.dumps(made_of, sort_keys=True)
   digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-  return Entry(os.path.join(folder, f"{name}-{digest}.npz"), text)
+  path = os.path.join(os.path.expanduser(folder), f"{name}-{digest}.npz")
+  return Entry(path, text)
 
 
 def read(found: Entry) -> Arrays | None:
@@ -53,7 +56,10 @@ def read(found: Entry) -> Arrays | None:
   if not os.path.exists(found.path):
     return None
   try:
-    with open(found.path, "rb") as file, np.load(file) as stored:
+    with (
+      metrics.open_regular(found.path, "rb") as file,
+      np.load(file) as stored,
+    ):
       return {key: stored[key] for key in stored if key != _MADE_OF}
   except _UNREADABLE as error:
     metrics.warn(f"{found.path} cannot be read ({error}); it is made again")

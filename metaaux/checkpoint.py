@@ -10,28 +10,30 @@ them, as a leaf of its own.
 
 import contextlib
 import errno
-import functools
-import gc
+import glob
 import hashlib
-import inspect
+import itertools
 import logging
 import os
 import re
 import shutil
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from metaaux import hosts
+from metaaux import hosts, late_leaves
 from metaaux.errors import DamagedError, NonFiniteError, UserError
 
 Tree = Any
 # Path of the digest; those of a state's leaves begin with a dot or a bracket.
 _DIGEST = "sha256"
+# Folder of a checkpoint that holds the leaves.
+_ITEM = "default"
+# File of a checkpoint that orbax keeps for itself.
+_ABOUT = "_CHECKPOINT_METADATA"
 
 
 def open_manager(
@@ -52,12 +54,26 @@ def open_manager(
       or removed, since another process may be writing.
     keep_steps: that are kept besides, however old.
     best: saved steps -> the one that is kept besides, or None.
+
+  Raises:
+    UserError: something else stands in the place of the folder or of a file.
   """
   # What goes wrong is reported here, in a line and not in three tracebacks.
   logging.getLogger("absl").setLevel(logging.CRITICAL)
   writes = keep is not None
   if writes:
-    os.makedirs(directory, exist_ok=True)
+    try:
+      os.makedirs(directory, exist_ok=True)
+    except OSError as error:
+      raise UserError(
+        f"{directory} cannot be made ({error.strerror}); move away what is "
+        "there"
+      ) from None
+  # Orbax reads these of all steps at once.
+  folders = os.path.join(glob.escape(os.fspath(directory)), "*")
+  for each in glob.glob(os.path.join(folders, _ABOUT)):
+    if _never_ends(each):
+      raise UserError(f"{each} is no regular file; move it away")
   policies = ocp.checkpoint_managers
   kept = [
     policies.LatestN(keep),
@@ -113,12 +129,17 @@ def save(manager: ocp.CheckpointManager, step: int, state: Tree) -> None:
   flat = _flatten(state)
   flat[_DIGEST] = _digest(flat)
   try:
-    with _quiet():
-      manager.save(step, args=ocp.args.StandardSave(flat))
+    _free_name(manager.directory / str(step))
+    with late_leaves.hidden():
+      written = manager.save(step, args=ocp.args.StandardSave(flat))
       manager.wait_until_finished()
   except Exception as error:  # Whatever the layers below orbax raise.
     _remove_partial(manager, step)
     raise _as_os_error(error) from error
+  if not written:  # Orbax passes over what is older than the newest one.
+    raise FileExistsError(
+      errno.EEXIST, "there is a newer one", str(manager.directory)
+    )
 
 
 def check_finite(step: int, state: Tree) -> None:
@@ -147,6 +168,13 @@ def _as_os_error(error: Exception) -> OSError:
   return OSError(number, os.strerror(number) if code else _reason(error))
 
 
+def _free_name(path: os.PathLike[str]) -> None:
+  """Removes a link or a file that stands where a folder has to be."""
+  if os.path.islink(path) or not os.path.isdir(path):
+    with contextlib.suppress(FileNotFoundError):
+      os.unlink(path)
+
+
 def _remove_partial(manager: ocp.CheckpointManager, step: int) -> None:
   """Makes room again after a save that failed."""
   for name in os.listdir(manager.directory):
@@ -165,36 +193,94 @@ def all_steps(manager: ocp.CheckpointManager) -> list[int]:
 
 
 def recover(
-  manager: ocp.CheckpointManager, report: Callable[[str], None]
+  manager: ocp.CheckpointManager,
+  report: Callable[[str], None],
+  *,
+  lost: int | None = None,
+  last: int | None = None,
 ) -> int | None:
-  """Step of the newest checkpoint that can be read, None if there is none.
+  """Step of the newest checkpoint to go on from, None if there is none.
 
-  Newer ones, which are damaged, are removed: the run will write them again.
+  Newer ones are removed, since the run will write them again: those that cannot
+  be read, and those whose evaluations are lost.
 
   Args:
     manager: that may write.
     report: receives a line for each checkpoint that is removed.
+    lost: step of the first evaluation whose rows are not there; None: none.
+    last: step at which the run ends; None: not known.
 
   Raises:
     DamagedError: there are some, and none can be read; nothing is removed.
+    UserError: there are others, and none is before `lost`; or one is of another
+      run, or one that is damaged cannot be removed.
   """
-  damaged: list[tuple[int, DamagedError]] = []
+  left_out: list[tuple[int, str]] = []
+  only_rows = False
   for step in reversed(all_steps(manager)):
+    path = manager.directory / str(step)
+    why = ""
     try:
       _read(manager, step)
     except DamagedError as error:
-      damaged.append((step, error))
+      why = str(error)
+    if last is not None and step > last and not why:
+      raise UserError(
+        f"checkpoint {path} is of another run, since this one ends at step "
+        f"{last}; move it away and start the same command again"
+      )
+    if lost is not None and step >= lost and not why:
+      why = f"the rows of step {lost}, before checkpoint {path}, are lost"
+      only_rows = True
+    if why:
+      left_out.append((step, why))
       continue
-    for bad, error in damaged:
-      report(f"{error}; it is removed, and the run goes on from step {step}")
-      manager.delete(bad)
+    for bad, why in left_out:
+      report(f"{why}; it is removed, and the run goes on from step {step}")
+      _remove(manager, bad)
     return step
-  if damaged:
-    raise DamagedError(
-      f"{damaged[0][1]}, nor can an older one; restore the folder, or start "
-      "anew with --overwrite"
-    )
+  if left_out:
+    raise _none_left(manager, left_out[0][1], lost if only_rows else None)
   return None
+
+
+def _none_left(
+  manager: ocp.CheckpointManager, why: str, lost: int | None
+) -> UserError:
+  """There are checkpoints, and no run can go on from one."""
+  if lost is None:
+    return DamagedError(
+      f"{why}, nor can an older one; restore the folder, or start anew with "
+      "--overwrite"
+    )
+  return UserError(
+    f"metrics.jsonl has lost rows of the evaluation at step {lost}, and no "
+    f"checkpoint in {manager.directory} is older; restore the file, or train "
+    "in another --workdir (python -m metaaux.evaluate still evaluates what is "
+    "trained)"
+  )
+
+
+def _remove(manager: ocp.CheckpointManager, step: int) -> None:
+  """Takes a checkpoint away, whatever its folder has become."""
+  path = str(manager.directory / str(step))
+  # What cannot be emptied can still be called something else.
+  aside = next(
+    name
+    for name in (f"{path}.damaged{i}" for i in itertools.count())
+    if not os.path.lexists(name)
+  )
+  try:
+    os.rename(path, aside)
+    if os.path.islink(aside):
+      os.unlink(aside)
+  except OSError as error:
+    raise UserError(
+      f"checkpoint {path} cannot be used, nor removed "
+      f"({error.strerror}); move it away and start the same command again"
+    ) from error
+  shutil.rmtree(aside, ignore_errors=True)
+  manager.reload()
 
 
 def restore(manager: ocp.CheckpointManager, step: int, template: Tree) -> Tree:
@@ -226,42 +312,51 @@ def restore(manager: ocp.CheckpointManager, step: int, template: Tree) -> Tree:
 
 def _read(manager: ocp.CheckpointManager, step: int) -> dict[str, np.ndarray]:
   """The leaves of a checkpoint, as they were when it was written."""
-  where = f"checkpoint {manager.directory / str(step)}"
+  path = manager.directory / str(step)
+  where = f"checkpoint {path}"
   try:
-    with _quiet():
-      stored = manager.restore(step, args=ocp.args.StandardRestore())
+    _check_files(path)
+    # By itself: a manager takes the layout of the first one that it reads for
+    # that of all, and that one may be damaged.
+    with late_leaves.hidden(), _reader() as reader:
+      stored = reader.restore(path / _ITEM, args=ocp.args.StandardRestore())
+    flat = {path: np.asarray(value) for path, value in stored.items()}
+  except MemoryError:  # says nothing about the checkpoint
+    raise
   except Exception as error:  # Whatever the layers below orbax raise.
     raise DamagedError(f"{where} cannot be read ({_reason(error)})") from error
-  flat = {path: np.asarray(value) for path, value in stored.items()}
   # Checkpoints of older versions have none.
   digest = flat.pop(_DIGEST, None)
-  if digest is not None and not np.array_equal(digest, _digest(flat)):
+  intact = all(path == "" or path[0] in ".[" for path in flat)
+  if digest is not None:
+    intact = intact and np.array_equal(digest, _digest(flat))
+  if not intact:
     raise DamagedError(f"{where} cannot be read (its digest does not fit)")
   return flat
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-  """Hides what the leaves say that are left when orbax gives up on one.
-
-  Some speak only when their reads and writes end: the hook stays, once it has
-  given up.
-  """
-  hook = sys.unraisablehook
-  if getattr(hook, "func", None) is not _without_late_leaves:
-    sys.unraisablehook = functools.partial(_without_late_leaves, hook)
-  try:
-    yield
-  except Exception:
-    gc.collect()
-    raise
-  sys.unraisablehook = hook
+def _reader() -> ocp.Checkpointer:
+  alone = _alone()
+  handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
+  return ocp.Checkpointer(handler, multiprocessing_options=alone)
 
 
-def _without_late_leaves(hook: Callable[[Any], None], found: Any) -> None:
-  late = inspect.iscoroutine(found.object)
-  if not late and "Event loop is closed" not in str(found.exc_value):
-    hook(found)
+def _check_files(folder: os.PathLike[str]) -> None:
+  """Raises OSError for a pipe, a device or a folder that may not be read."""
+
+  def refuse(error: OSError) -> None:
+    raise error
+
+  for parent, _, names in os.walk(folder, onerror=refuse):
+    for name in names:
+      if _never_ends(os.path.join(parent, name)):
+        raise OSError(errno.EINVAL, "no regular file", name)
+
+
+def _never_ends(path: str) -> bool:
+  """Whether a path is that of a pipe or a device."""
+  known = os.path.isfile(path) or os.path.isdir(path)
+  return os.path.exists(path) and not known
 
 
 def _reason(error: Exception) -> str:

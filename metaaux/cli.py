@@ -5,13 +5,16 @@ import contextlib
 import errno
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
+from metaaux import streams
 from metaaux.errors import HostError, NonFiniteError, Stopped, UserError
 
 EXIT_USAGE, EXIT_NON_FINITE, EXIT_HOST = 2, 3, 4
+
+# Of a path, in characters and in folders.
+_LONGEST, _DEEPEST = 4096, 500
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -39,10 +42,23 @@ def parser(module: str, text: str) -> argparse.ArgumentParser:
   )
 
 
+def path(text: str) -> str:
+  """Of a flag: a path, in which a `~` at the beginning is the home directory.
+
+  Raises:
+    argparse.ArgumentTypeError: no file can be called so.
+  """
+  if "\0" in text:
+    raise argparse.ArgumentTypeError(f"{text!r} has a zero byte in it")
+  if len(text) > _LONGEST or text.count("/") > _DEEPEST:
+    raise argparse.ArgumentTypeError(f"{text[:40]!r}... is too long for a path")
+  return os.path.expanduser(text)
+
+
 def fail(error: BaseException | str, status: int = EXIT_USAGE) -> int:
   """Prints one line on stderr, whatever the error holds; returns the status."""
   text = " ".join(str(error).split()) or type(error).__name__
-  print(f"error: {text}", file=sys.stderr)
+  streams.say(f"error: {text}")
   return status
 
 
@@ -57,8 +73,7 @@ def listen() -> dict[str, int]:
   def remember(number: int, frame: object) -> None:
     del frame
     received["signal"] = number
-    # Not print, which may be what was interrupted.
-    os.write(2, b"stopping after this step; once more stops at once\n")
+    streams.signal_safe(b"stopping after this step; once more stops at once\n")
     for each in (signal.SIGTERM, signal.SIGINT):
       signal.signal(each, signal.SIG_DFL)
 
@@ -86,13 +101,31 @@ def listening() -> Iterator[dict[str, int]]:
         signal.signal(each, handler)
 
 
-def status_of(command: Callable[[], None], received: dict[str, int]) -> int:
+def status_of(
+  command: Callable[[], None],
+  received: dict[str, int],
+  *,
+  prints: bool = True,
+) -> int:
   """Runs a command; the exit status that its end deserves.
 
   Args:
     command: returns when all is well.
     received: of `listen`.
+    prints: whether the command was for nothing if its output is lost.
   """
+  with streams.tolerant() as out:
+    status = _status_of(command, received)
+    if out.error is None or status:
+      return status
+    said = f"what stdout was to hold is lost ({out.error.strerror})"
+    if prints:
+      return fail(f"{said}; make room and start the same command again")
+    streams.say(f"warning: {said}")
+    return status
+
+
+def _status_of(command: Callable[[], None], received: dict[str, int]) -> int:
   try:
     command()
   except UserError as error:
@@ -101,15 +134,23 @@ def status_of(command: Callable[[], None], received: dict[str, int]) -> int:
     return fail(error, EXIT_NON_FINITE)
   except HostError as error:
     return fail(error, EXIT_HOST)
+  except MemoryError as error:
+    return fail(
+      f"there is not enough memory ({error}); lower what is asked for"
+    )
   except OSError as error:
-    if error.errno not in _FULL:
+    if error.errno is None:
       raise
     what = f"{error.filename}: " if error.filename else ""
-    return fail(
-      f"{what}{error.strerror}; make room and start the same command again"
-    )
+    return fail(f"{what}{error.strerror}; {_advice(error)}")
   except Stopped as error:
-    print(error, file=sys.stderr)
+    streams.say(str(error))
     # Without one here, another host was told to stop.
     return 128 + received.get("signal", signal.SIGTERM)
   return 0
+
+
+def _advice(error: OSError) -> str:
+  if error.errno in _FULL:
+    return "make room and start the same command again"
+  return "look after the file or folder and start the same command again"

@@ -1,6 +1,7 @@
 """Configuration files and the overrides of their keys on a command line."""
 
 import os
+import re
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -37,7 +38,7 @@ def load(
   Raises:
     UserError: the file is missing or fails, or a key or a value is wrong.
   """
-  path, *argument = spec.split(":", 1)
+  path, *argument = split(spec, "--config")
   found = execute(path, "get_config", "--config")
   path = found["__file__"]
   config = call(path, found["get_config"], *argument)
@@ -50,6 +51,28 @@ def load(
     _override(config, key, text)
   config_lib.validate(config)
   return config.lock()
+
+
+def split(spec: str, flag: str) -> list[str]:
+  """FILE, or FILE and ARGUMENT, of `FILE:ARGUMENT`.
+
+  A path may have colons, too: of the texts that end at one, or where all ends,
+  the longest that is a file is FILE.
+
+  Args:
+    spec: as given; a `~` at its beginning is the home directory.
+    flag: "--config" or "--sweep".
+  """
+  spec = os.path.expanduser(spec)
+  colons = [match.start() for match in re.finditer(":", spec)]
+  for end in (len(spec), *reversed(colons)):
+    if _file_at(spec[:end], flag):
+      break
+  else:
+    # There is none; the colon after the letter of a drive is of the path.
+    drive = re.match(r"[A-Za-z]:[\\/]", spec)
+    end = next((at for at in colons if not drive or at > 1), len(spec))
+  return [spec[:end], *([spec[end + 1 :]] if end < len(spec) else [])]
 
 
 def execute(path: str, function: str, flag: str) -> dict[str, Any]:
@@ -83,17 +106,25 @@ def execute(path: str, function: str, flag: str) -> dict[str, Any]:
 
 def _found(path: str, flag: str) -> str:
   """The path of a file that exists, here or beside the package."""
-  shipped = _SHIPPED[flag]
+  found = _file_at(path, flag)
+  if found is None:
+    shipped = _SHIPPED[flag]
+    raise UserError(
+      f"{flag.strip('-')} file {path!r} does not exist; check {flag} "
+      f"({shipped}/ of the package is {os.path.join(_HOME, shipped)})"
+    )
+  return found
+
+
+def _file_at(path: str, flag: str) -> str | None:
+  """The file that a path means, None if there is none."""
   if os.path.isfile(path):
     return path
   beside = os.path.join(_HOME, os.path.normpath(path))
-  folder = os.path.join(_HOME, shipped)
+  folder = os.path.join(_HOME, _SHIPPED[flag])
   if os.path.dirname(beside) == folder and os.path.isfile(beside):
     return beside
-  raise UserError(
-    f"{flag.strip('-')} file {path!r} does not exist; check {flag} ({shipped}/ "
-    f"of the package is {folder})"
-  )
+  return None
 
 
 def call(path: str, function: Callable[..., Any], *arguments: Any) -> Any:

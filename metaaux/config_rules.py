@@ -154,6 +154,8 @@ ITEMS: Mapping[str, type] = {
   "semi_supervised.tasks": str,
 }
 
+# Whole numbers are counted with 32 bits where they are computed with.
+_LARGEST = 2**31 - 1
 # Smallest and largest value, of a tuple's items too; None: no largest.
 _RANGES: Mapping[str, tuple[float, float | None]] = {
   "shrink": (1, 1000),
@@ -275,6 +277,9 @@ def check_type(key: str, value: Any, default: Any) -> None:
 
 def check_value(key: str, value: Any) -> None:
   """Raises UserError unless `value` is a known word or inside its range."""
+  for text in value if isinstance(value, tuple) else (value,):
+    if isinstance(text, str) and "\0" in text:
+      raise UserError(f"{key}={value!r} has a zero byte in it; leave it out")
   for word in _words(key, value):
     if key in own_code.KEYS and own_code.is_path(word):
       continue  # found, or not, when it is made
@@ -290,10 +295,12 @@ def check_value(key: str, value: Any) -> None:
     return
   low, high = limits
   for number in value if isinstance(value, tuple) else (value,):
+    if high is None and isinstance(number, int) and number > _LARGEST:
+      high = _LARGEST
     # Written so that NaN fails.
     inside = low <= number < math.inf and (high is None or number <= high)
     if not inside:
-      upper = "" if high is None else f" and at most {high:g}"
+      upper = "" if high is None else f" and at most {_shown(high)}"
       raise UserError(
         f"{key}={value!r} is out of range; it must be at least {low:g}{upper}"
       )
@@ -311,6 +318,10 @@ def check_weighting_option(
     f"{', '.join(WEIGHTING_OPTIONS[name])}, and weighting.name={rule!r} takes "
     f"{', '.join(taken) or 'no options'}; leave it at {default!r}"
   )
+
+
+def _shown(limit: float) -> str:
+  return str(limit) if isinstance(limit, int) else f"{limit:g}"
 
 
 def _words(key: str, value: Any) -> tuple[Any, ...]:

@@ -318,7 +318,11 @@ def main(argv: Sequence[str]) -> int:
   """Runs the command with these arguments; returns its exit status."""
   parser = cli.parser("metaaux.evaluate", __doc__)
   parser.add_argument(
-    "--workdir", metavar="DIR", required=True, help="run directory"
+    "--workdir",
+    type=cli.path,
+    metavar="DIR",
+    required=True,
+    help="run directory",
   )
   parser.add_argument(
     "--split",

@@ -172,7 +172,11 @@ def main(argv: Sequence[str]) -> int:
   """Runs the command with these arguments; returns its exit status."""
   parser = cli.parser("metaaux.event_files", __doc__)
   parser.add_argument(
-    "--workdir", metavar="DIR", required=True, help="run directory"
+    "--workdir",
+    type=cli.path,
+    metavar="DIR",
+    required=True,
+    help="run directory",
   )
   return cli.status_of(lambda: _write(parser.parse_args(argv).workdir), {})
 

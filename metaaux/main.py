@@ -34,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
   )
   parser.add_argument(
     "--workdir",
+    type=cli.path,
     metavar="DIR",
     help="run directory, for config.json, metrics.jsonl, checkpoints/ and "
     "result.json; by default runs/NAME-DIGEST, after the name of the file and "
@@ -163,7 +164,7 @@ def _run(argv: Sequence[str], received: Mapping[str, int]) -> None:
     )
   config = config_file.load(flags.config, overrides)
   workdir = flags.workdir or default_workdir(
-    flags.config.partition(":")[0], config_lib.digest(config)
+    config_file.split(flags.config, "--config")[0], config_lib.digest(config)
   )
   result = None
   # Of several hosts, only the first one needs to see the directory.
@@ -201,17 +202,21 @@ def main(argv: Sequence[str]) -> int:
   not the notebook.
   """
   with cli.listening() as received:
-    return cli.status_of(lambda: _run(argv, received), received)
+    return cli.status_of(lambda: _run(argv, received), received, prints=False)
 
 
 def run() -> None:
   """Console entry point."""
+  # As `python -m` does, so that both find code of one's own.
+  if not sys.flags.safe_path and os.getcwd() not in sys.path:
+    sys.path.insert(0, os.getcwd())
   # Until the process ends, so that a late signal does not spoil its status.
   received = cli.listen()
-  status = cli.status_of(lambda: _run(sys.argv[1:], received), received)
+  status = cli.status_of(
+    lambda: _run(sys.argv[1:], received), received, prints=False
+  )
   if status == cli.EXIT_HOST:
     # JAX would wait at its exit for the host that is gone.
-    sys.stderr.flush()
     os._exit(status)
   sys.exit(status)
 

@@ -1,19 +1,20 @@
 """What a run writes and shows: rows, results, progress, intervals."""
 
 import contextlib
+import errno
 import json
 import math
 import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, BinaryIO, Protocol
+from typing import IO, Any, BinaryIO, Protocol
 
 import numpy as np
 from scipy.special import stdtrit
 from tqdm import tqdm
 
-from metaaux import waiting
+from metaaux import streams, waiting
 from metaaux.errors import UserError
 
 # Ends the name of a file that is being written.
@@ -58,6 +59,19 @@ def count(number: int, noun: str) -> str:
   return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def open_regular(path: str, mode: str, **options: Any) -> IO[Any]:
+  """As `open`, for reading what may be a pipe or a device, without end.
+
+  Raises:
+    OSError: also if it is no regular file.
+  """
+  if os.path.exists(path) and not os.path.isfile(path):
+    what = errno.EISDIR if os.path.isdir(path) else errno.EINVAL
+    said = os.strerror(what) if os.path.isdir(path) else "no regular file"
+    raise OSError(what, said, path)
+  return open(path, mode, **options)
+
+
 def write_json(path: str, value: Any) -> None:
   """Writes a file that is either absent or complete, also after a crash."""
   text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False)
@@ -74,38 +88,55 @@ def _replace(path: str, text: str) -> None:
 
 
 def read_rows(path: str) -> list[dict[str, Any]]:
-  """Rows of a metrics file; a line that a crash cut short ends the reading."""
-  rows = []
-  if os.path.exists(path):
-    with open(path, encoding="utf-8", errors="replace") as file:
-      for line in file:
-        try:
-          rows.append(json.loads(line))
-        except json.JSONDecodeError:
-          break
+  """Rows of a metrics file; what is none is left out, with a warning.
+
+  Raises:
+    UserError: the file is there and cannot be read.
+  """
+  lines = read_lines(path)
+  rows = [line for line in lines if is_row(line)]
+  # The last line may be in the middle of being written.
+  lost = len(lines) - len(rows) - (bool(lines) and not is_row(lines[-1]))
+  if lost:
+    warn(f"{count(lost, 'line')} of {path} cannot be read; what they say lacks")
   return rows
 
 
-def resume_rows(path: str, done: int) -> None:
-  """Drops the rows of work that will be done again.
-
-  The file is replaced as a whole, so that a crash here loses nothing.
-
-  Args:
-    path: of a metrics file.
-    done: updates that the newest checkpoint holds; 0: none.
+def read_lines(path: str) -> list[Any]:
+  """What the lines of a metrics file hold; None: one that is not JSON.
 
   Raises:
-    UserError: rows of work that will not be done again are missing.
+    UserError: the file is there and cannot be read.
   """
-  rows = [row for row in read_rows(path) if row["total_step"] <= done]
-  # Every checkpoint is preceded by the rows of its step.
-  reached = max((row["total_step"] for row in rows), default=0)
-  if reached < done:
+  if not os.path.lexists(path):
+    return []
+  try:
+    with open_regular(path, "r", encoding="utf-8", errors="replace") as file:
+      return [_parsed(line) for line in file]
+  except OSError as error:
     raise UserError(
-      f"{path} ends at step {reached}, the checkpoint is of step {done}; "
-      "restore the file, or start anew with --overwrite"
-    )
+      f"{path} cannot be read ({error.strerror}); restore the file"
+    ) from None
+
+
+def _parsed(line: str) -> Any:
+  try:
+    return json.loads(line)
+  except (ValueError, RecursionError):
+    return None
+
+
+def is_row(value: Any) -> bool:
+  """Whether a line of a metrics file is a row, of whatever run."""
+  return (
+    isinstance(value, dict)
+    and type(value.get("total_step")) is int
+    and isinstance(value.get("split"), str)
+  )
+
+
+def write_rows(path: str, rows: Iterable[Mapping[str, Any]]) -> None:
+  """Replaces a metrics file as a whole."""
   _replace(path, "".join(map(_line, rows)))
 
 
@@ -182,17 +213,21 @@ class RowFile:
 
 def warn(text: str) -> None:
   """One line on stderr about something that the run can do without."""
-  print(f"warning: {text}", file=sys.stderr)
+  streams.say(f"warning: {text}")
 
 
 def say(text: str) -> None:
   """One line on stderr about what happens."""
-  print(text, file=sys.stderr)
+  streams.say(text)
 
 
-def _takes_a_bar(stream: Any) -> bool:
+def _takes_a_bar(stream: streams.Tolerant) -> bool:
   """Whether a line can be written over: on a terminal, and in a notebook."""
-  return stream.isatty() or type(stream).__module__ == "ipykernel.iostream"
+  while isinstance(stream, streams.Tolerant):
+    if stream.isatty():
+      return True
+    stream = stream.within
+  return type(stream).__module__ == "ipykernel.iostream"
 
 
 class Progress:
@@ -208,8 +243,11 @@ class Progress:
     self._label, self._total, self._last = label, total, start
     self._began: tuple[int, float] | None = None
     self._bar = None
-    if _takes_a_bar(sys.stderr):
-      self._bar = tqdm(desc=label, initial=start, total=total, unit="step")
+    stream = streams.Tolerant(sys.stderr)
+    if _takes_a_bar(stream):
+      self._bar = tqdm(
+        desc=label, initial=start, total=total, unit="step", file=stream
+      )
 
   def begin(self, step: int) -> None:
     """Time is counted from here, where `step` steps are done.
@@ -228,7 +266,7 @@ class Progress:
     """
     if self._bar is None:
       line = f"{self._label} {step}/{self._total} {text}".rstrip()
-      print(line + self._left(max(step, reached)), file=sys.stderr)
+      say(line + self._left(max(step, reached)))
     else:
       self._bar.set_postfix_str(text, refresh=False)
       self._bar.update(step - self._last)
@@ -254,14 +292,14 @@ class Progress:
     def tell(seconds: float) -> None:
       text = f"{what} ... {waiting.duration(seconds)}"
       if bar is None:
-        print(f"{place} {text} so far", file=sys.stderr)
+        say(f"{place} {text} so far")
       else:
         bar.set_postfix_str(text)
 
     def finish(seconds: float) -> None:
       text = f"{what} took {waiting.duration(seconds)}"
       if bar is None:
-        print(f"{place} {text}", file=sys.stderr)
+        say(f"{place} {text}")
       else:
         bar.set_postfix_str(text)
 
@@ -272,9 +310,9 @@ class Progress:
   def note(self, text: str) -> None:
     """Prints a line without disturbing the bar."""
     if self._bar is None:
-      print(text, file=sys.stderr)
+      say(text)
     else:
-      self._bar.write(text, file=sys.stderr)
+      self._bar.write(text, file=streams.Tolerant(sys.stderr))
 
   def close(self) -> None:
     """Ends the bar's line."""

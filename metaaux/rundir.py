@@ -21,6 +21,9 @@ CACHE, REPORTS, TENSORBOARD = "cache", "reports", "tensorboard"
 _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 # What to do with a directory that cannot be gone on with.
 ANEW = "use another --workdir, or --overwrite to start anew"
+# Where the run itself may be whole.
+_AGAIN = "remove the file, and the same command makes it again"
+_RESTORE = "restore the file, or use another --workdir"
 
 
 def finished(workdir: str, config: Any) -> dict[str, Any] | None:
@@ -39,9 +42,9 @@ def finished(workdir: str, config: Any) -> dict[str, Any] | None:
   _check_owner(workdir, config)
   path = os.path.join(workdir, RESULT)
   if os.path.exists(path):
-    result = read_object(path)
+    result = read_object(path, _AGAIN)
     if "mean" not in result:
-      raise UserError(f"{path} is not the result of a run; {ANEW}")
+      raise UserError(f"{path} is not the result of a run; {_AGAIN}")
     return result
   parent = os.path.abspath(workdir)
   while not os.path.lexists(parent):
@@ -130,10 +133,16 @@ def _remove(workdir: str) -> None:
   for name in (RESULT, *folders, METRICS, DATA, CONFIG):
     path = os.path.join(workdir, name)
     for left in (path, path + metrics.PARTIAL):
-      if os.path.isdir(left) and not os.path.islink(left):
-        shutil.rmtree(left)
-      elif os.path.lexists(left):
-        os.unlink(left)
+      try:
+        if os.path.isdir(left) and not os.path.islink(left):
+          shutil.rmtree(left)
+        elif os.path.lexists(left):
+          os.unlink(left)
+      except OSError as error:
+        raise UserError(
+          f"{left} cannot be removed ({error.filename}: {error.strerror}); "
+          "remove it yourself, or choose another --workdir=DIR"
+        ) from None
 
 
 def read_object(path: str, advice: str = ANEW) -> dict[str, Any]:
@@ -147,9 +156,9 @@ def read_object(path: str, advice: str = ANEW) -> dict[str, Any]:
     UserError: it cannot be read, or holds something else.
   """
   try:
-    with open(path, encoding="utf-8") as file:
+    with metrics.open_regular(path, "r", encoding="utf-8") as file:
       content = json.load(file)
-  except (OSError, ValueError) as error:
+  except (OSError, ValueError, RecursionError) as error:
     raise UserError(f"{path} cannot be read ({error}); {advice}") from None
   if not isinstance(content, dict):
     raise UserError(f"{path} is not of a run; {advice}")
@@ -157,9 +166,9 @@ def read_object(path: str, advice: str = ANEW) -> dict[str, Any]:
 
 
 def _stored_config(path: str) -> dict[str, Any]:
-  stored = read_object(path).get("config")
+  stored = read_object(path, _RESTORE).get("config")
   if not isinstance(stored, dict):
-    raise UserError(f"{path} is not the config of a run; {ANEW}")
+    raise UserError(f"{path} is not the config of a run; {_RESTORE}")
   return stored
 
 

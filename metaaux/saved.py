@@ -135,7 +135,12 @@ def _first_whole(
       return read(step), step
     except DamagedError as error:
       metrics.warn(f"{error}; an older one is read instead")
-  return read(last), last
+  try:
+    return read(last), last
+  except DamagedError as error:
+    raise DamagedError(
+      f"{error}; the command that trains the run goes on from what is whole"
+    ) from error
 
 
 def _until(stages: Sequence[Stage], name: str) -> Sequence[Stage]:

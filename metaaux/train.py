@@ -21,6 +21,7 @@ from metaaux import (
   feed,
   host,
   hosts,
+  kept_rows,
   lock,
   methods,
   metrics,
@@ -139,6 +140,7 @@ def _train_stages(
 ) -> dict[str, Any]:
   """Trains what the newest checkpoint leaves to do; writes the result."""
   path = os.path.join(workdir, rundir.METRICS)
+  wanted = kept_rows.schedule(run, stages)
   with contextlib.ExitStack() as stack:
     scores: dict[int, float] = {}
     managers, events = [], []  # one on the host that writes, else none
@@ -146,9 +148,15 @@ def _train_stages(
     def recover() -> tuple[int, list[tuple[int, float]]]:
       manager = stack.enter_context(_manager(run, stages, workdir, scores))
       managers.append(manager)
-      done = checkpoint.recover(manager, metrics.warn) or 0
-      metrics.resume_rows(path, done)
-      rows = metrics.read_rows(path)
+      kept = kept_rows.read(path, wanted)
+      found = checkpoint.recover(
+        manager,
+        metrics.warn,
+        lost=kept_rows.first_lost(kept.rows, wanted),
+        last=wanted.num_steps,
+      )
+      done = found or 0
+      rows = kept_rows.keep(path, kept, wanted, done, metrics.warn)
       following = event_files.following(workdir, rows, run.config.tensorboard)
       events.append(stack.enter_context(following))
       return done, list(best.scores(run.config, rows, stages).items())
@@ -177,7 +185,7 @@ def _train_stages(
     saver.finish(offset)
 
   def conclude() -> dict[str, Any]:
-    seconds, rows = time.time() - started, metrics.read_rows(path)
+    seconds, rows = time.time() - started, kept_rows.all_rows(path, wanted)
     result = evaluate.summarise(run, offset, rows, seconds)
     kept = correct.read(workdir, result)
     if kept is None:

@@ -34,6 +34,35 @@ def test_status_of(error, status, message, capsys):
   assert cli.status_of(lambda: None, received) == 0
 
 
+@pytest.mark.parametrize(
+  ("error", "message"),
+  [
+    (FileNotFoundError(2, "No such file", "a b"), "a b: No such file; look"),
+    (OSError(28, "No space left"), "No space left; make room and start"),
+    (MemoryError("8 PiB"), "there is not enough memory (8 PiB); lower"),
+  ],
+)
+def test_what_the_machine_lacks_is_one_line(error, message, capsys):
+  assert cli.status_of(raises(error), {}) == 2
+  said = capsys.readouterr().err
+  assert said.startswith(f"error: {message}") and said.count("\n") == 1
+
+
+def test_flags_that_are_paths(monkeypatch):
+  monkeypatch.setenv("HOME", "/home/me")
+  parser = cli.parser("x", "")
+  parser.add_argument("--workdir", type=cli.path)
+  for text, expected in (("~/r", "/home/me/r"), ("a~", "a~"), ("", "")):
+    assert parser.parse_args([f"--workdir={text}"]).workdir == expected
+  for text, message in (
+    ("a\0b", r"workdir: 'a.x00b' has a zero byte in it"),
+    ("x" * 5000, r"workdir: 'x{40}'\.\.\. is too long for a path"),
+    ("x/" * 1500, r"is too long for a path"),
+  ):
+    with pytest.raises(UserError, match=message):
+      parser.parse_args([f"--workdir={text}"])
+
+
 def test_defects_are_not_hidden():
   with pytest.raises(ValueError, match="a defect"):
     cli.status_of(raises(ValueError("a defect")), {})
@@ -88,6 +117,28 @@ def test_help(tmp_path):
     assert f"  --config.{key}=" in done.stdout
   assert "python -m metaaux.main --config=configs/" in done.stdout
   assert "logtostderr" not in done.stdout
+
+
+def test_the_command_finds_code_where_it_is_started(tmp_path):
+  """The console script, whose own folder Python would look in."""
+  (tmp_path / "own.py").write_text("raise RuntimeError('was found')")
+  (tmp_path / "bin").mkdir()
+  script = tmp_path / "bin" / "metaaux"
+  script.write_text("from metaaux import main\nmain.run()\n")
+  done = subprocess.run(
+    [
+      *(sys.executable, script, f"--config={command.write_config(tmp_path)}"),
+      *("--config.method=own:make", f"--workdir={tmp_path}/run"),
+    ],
+    capture_output=True,
+    text=True,
+    cwd=tmp_path,
+    env=command.environment(),
+  )
+  assert done.returncode == 2
+  assert (
+    "'own:make' cannot be imported (RuntimeError: was found)" in done.stderr
+  )
 
 
 def test_help_of_evaluate(capsys):

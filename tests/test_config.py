@@ -43,6 +43,21 @@ def test_every_rule_is_about_a_key_that_exists():
   )
 
 
+@pytest.mark.parametrize("value", [2**31, 10**18, 10**400])
+def test_whole_numbers_fit_into_32_bits(value):
+  for key, default in DEFAULTS.items():
+    if type(default) is int:
+      with pytest.raises(UserError, match=rf"^{key}=\d+ is .* at most \d+$"):
+        config_rules.check_value(key, value)
+  config_rules.check_value("num_steps", 2**31 - 1)
+
+
+def test_a_text_without_an_end():
+  for key, value in (("cache", "a\0b"), ("attributes", ("a", "b\0"))):
+    with pytest.raises(UserError, match=f"{key}=.* has a zero byte in it"):
+      config_rules.check_value(key, value)
+
+
 def test_every_number_has_a_range():
   for key, value in DEFAULTS.items():
     if type(value) in (int, float):

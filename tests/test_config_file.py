@@ -1,5 +1,6 @@
 import textwrap
 
+import command
 import pytest
 
 from metaaux import config as config_lib
@@ -129,3 +130,51 @@ def test_overrides(tmp_path, items, expected):
   found = config_lib.flatten(load())
   before = config_lib.flatten(config_lib.base()) | {"aux": "none"}
   assert found == before | expected
+
+
+@pytest.mark.parametrize(
+  ("name", "spec", "expected"),
+  [
+    ("c.py", "{}", ["{}"]),
+    ("c.py", "{}:", ["{}", ""]),
+    ("c.py", "{}:method=a:b", ["{}", "method=a:b"]),
+    ("a:b.py", "{}", ["{}"]),
+    ("a:b.py", "{}:method=a:b,c", ["{}", "method=a:b,c"]),
+    ("a:b/c:d", "{}:e", ["{}", "e"]),
+  ],
+)
+def test_a_colon_may_be_of_the_path(tmp_path, name, spec, expected):
+  path = tmp_path / name
+  path.parent.mkdir(exist_ok=True)
+  path.write_text("")
+  found = config_file.split(spec.format(path), "--config")
+  assert found == [text.format(path) for text in expected]
+
+
+@pytest.mark.parametrize(
+  ("spec", "expected"),
+  [
+    ("configs/maxl_digits.py:runlocal", ["configs/maxl_digits.py", "runlocal"]),
+    ("nowhere.py:a:b", ["nowhere.py", "a:b"]),
+    (r"C:\a.py", [r"C:\a.py"]),
+    ("C:/a.py:b:c", ["C:/a.py", "b:c"]),
+    ("", [""]),
+  ],
+)
+def test_the_first_colon_ends_a_path_that_is_not_there(
+  tmp_path, monkeypatch, spec, expected
+):
+  monkeypatch.chdir(tmp_path)
+  assert config_file.split(spec, "--config") == expected
+
+
+def test_a_file_in_the_home_directory(tmp_path, monkeypatch):
+  monkeypatch.setenv("HOME", str(tmp_path))
+  command.write_config(tmp_path)
+  assert config_file.load("~/tiny.py:seeds=3").num_seeds == 3
+
+
+def test_a_path_that_no_file_can_have(tmp_path):
+  for path in ("x" * 5000, "a\0b"):
+    with pytest.raises(UserError, match="does not exist; check --config"):
+      config_file.load(path)

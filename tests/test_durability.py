@@ -127,7 +127,7 @@ def is_synced(synced, path):
   "write",
   [
     lambda path: metrics.write_json(path, {"a": 1}),
-    lambda path: metrics.resume_rows(path, 10),
+    lambda path: metrics.write_rows(path, [{"total_step": 10}]),
   ],
 )
 def test_a_file_is_on_disk_before_it_takes_the_place_of_another(

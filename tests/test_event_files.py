@@ -145,7 +145,7 @@ def test_a_disk_that_fails_ends_the_writing_and_not_the_run(tmp_path, capsys):
     (tmp_path / "tensorboard" / "train").write_text("in the way")
     for split in ("train", "train", "test"):
       file.append([{**row, "split": split}])
-  assert len(metrics.read_rows(str(tmp_path / "rows"))) == 4
+  assert len(metrics.read_lines(str(tmp_path / "rows"))) == 4
   error = capsys.readouterr().err
   assert error.count("\n") == 1 and "metaaux.event_files" in error
   assert len(points(tmp_path)) == 1
@@ -153,6 +153,7 @@ def test_a_disk_that_fails_ends_the_writing_and_not_the_run(tmp_path, capsys):
 
 def test_rows_that_waited_for_room_are_there_once(tmp_path, capsys):
   row = {"step": 3, "stage": "train", "seed": 0, "split": "test", "loss": 1.0}
+  row["total_step"] = 3
   with (
     open(tmp_path / "metrics.jsonl", "ab", buffering=0) as raw,
     event_files.following(str(tmp_path), [], True) as files,

@@ -4,6 +4,7 @@ A run that went on after any of them must end as one that was never disturbed:
 the same result, the same rows, the same bits.
 """
 
+import json
 import os
 import shutil
 import signal
@@ -17,8 +18,8 @@ import pytest
 import tiny
 from test_checkpoint import DAMAGES, parts
 
-from metaaux import checkpoint, evaluate, metrics, train
-from metaaux.errors import Stopped
+from metaaux import checkpoint, metrics, saved, train
+from metaaux.errors import Stopped, UserError
 
 
 def assert_same_end(workdir, reference):
@@ -45,6 +46,8 @@ def settings():
   return tiny.config(
     method="single",
     checkpoint_every=5,
+    eval_every=5,
+    keep_checkpoints=3,
     # Large enough that an array has a file of its own.
     **{"model.hidden": 64, "optimizer.momentum": 0.9},
   )
@@ -83,7 +86,7 @@ def test_damage_of_the_newest_checkpoint(
   assert newest(workdir)[0] == 15
   DAMAGES[damage](parts(workdir / "checkpoints" / "15")[part])
   # Who only reads takes the one before, and removes nothing.
-  assert evaluate.restore(str(workdir)).step == 10
+  assert saved.restore(str(workdir)).step == 10
   assert capsys.readouterr().err.endswith("; an older one is read instead\n")
   assert (workdir / "checkpoints" / "15").exists()
   train.train_and_evaluate(settings, str(workdir))
@@ -93,6 +96,77 @@ def test_damage_of_the_newest_checkpoint(
   )
   assert first.endswith("; it is removed, and the run goes on from step 10")
   assert_same_end(workdir, stopped / "straight")
+
+
+def test_an_empty_folder_with_a_higher_number(
+  settings, stopped, tmp_path, capsys
+):
+  workdir = tmp_path / "run"
+  shutil.copytree(stopped / "stopped", workdir)
+  for step in ("17", "900"):
+    (workdir / "checkpoints" / step).mkdir()
+  assert saved.restore(str(workdir)).step == 15
+  train.train_and_evaluate(settings, str(workdir))
+  assert "go on from step 15" in capsys.readouterr().err.replace("goes", "go")
+  assert_same_end(workdir, stopped / "straight")
+
+
+def lose(lines, fits):
+  """Damages the line of the first row that fits, in one way or another."""
+  i = next(i for i, line in enumerate(lines) if fits(json.loads(line)))
+  lines[i] = "\0" * len(lines[i])
+
+
+def test_lost_evaluations_are_made_again(settings, stopped, tmp_path, capsys):
+  workdir = tmp_path / "run"
+  shutil.copytree(stopped / "stopped", workdir)
+  path = workdir / "metrics.jsonl"
+  lines = path.read_text().splitlines()
+  lose(lines, lambda row: row["total_step"] == 10 and row["split"] == "test")
+  path.write_text("\n".join(lines) + "\n")
+  train.train_and_evaluate(settings, str(workdir))
+  said = capsys.readouterr().err
+  assert said.startswith("warning: the rows of step 10, before checkpoint ")
+  assert (
+    "15, are lost; it is removed, and the run goes on from step 5\n" in said
+  )
+  assert_same_end(workdir, stopped / "straight")
+
+
+def test_evaluations_that_cannot_be_made_again_end_the_command(
+  settings, stopped, tmp_path
+):
+  workdir = tmp_path / "run"
+  shutil.copytree(stopped / "stopped", workdir)
+  path = workdir / "metrics.jsonl"
+  lines = path.read_text().splitlines()
+  lose(lines, lambda row: row["total_step"] == 5 and row["split"] == "test")
+  path.write_text("\n".join(lines) + "\n")
+  before = path.read_bytes(), sorted(os.listdir(workdir / "checkpoints"))
+  with pytest.raises(
+    UserError, match=r"lost rows .* at step 5, and no"
+  ) as caught:
+    train.train_and_evaluate(settings, str(workdir))
+  assert "--overwrite" not in str(caught.value)
+  assert before == (
+    path.read_bytes(),
+    sorted(os.listdir(workdir / "checkpoints")),
+  )
+  assert saved.restore(str(workdir)).step == 15
+
+
+def test_a_lost_row_of_the_loss_is_a_gap(settings, stopped, tmp_path, capsys):
+  workdir = tmp_path / "run"
+  shutil.copytree(stopped / "stopped", workdir)
+  path = workdir / "metrics.jsonl"
+  lines = path.read_text().splitlines()
+  lose(lines, lambda row: row["split"] == "batch")
+  path.write_text("\n".join(lines) + "\n")
+  train.train_and_evaluate(settings, str(workdir))
+  assert "1 line of " in capsys.readouterr().err
+  command.assert_same_result(workdir, stopped / "straight")
+  known = (stopped / "straight" / "metrics.jsonl").read_text().splitlines()
+  assert path.read_text().splitlines() == known[1:]
 
 
 # Trains undisturbed; then on a disk that has no room for the checkpoint of step

@@ -2,6 +2,7 @@ import io
 import json
 import math
 import os
+import re
 import sys
 
 import numpy as np
@@ -87,59 +88,54 @@ def test_write_json_is_atomic(tmp_path, monkeypatch):
   assert os.listdir(tmp_path) == ["x.json"]
 
 
-def rows_file(folder, text):
-  path = folder / "metrics.jsonl"
-  path.write_text(text)
-  return path
-
-
-ROWS = "".join(
-  json.dumps({"total_step": step, "seed": seed}) + "\n"
-  for step in (10, 20, 30)
-  for seed in (0, 1)
-)
+ROW = {"total_step": 10, "split": "test", "seed": 0}
+GOOD = json.dumps(ROW)
 
 
 @pytest.mark.parametrize(
-  ("text", "done", "kept"),
+  ("lines", "rows", "lost"),
   [
-    (ROWS, 30, 6),
-    (ROWS, 20, 4),
-    (ROWS, 0, 0),
-    ("", 0, 0),
-    (ROWS + '{"total_step": 40, "se', 30, 6),
-    (ROWS + '{"total_step": 40, "se', 20, 4),
-    (ROWS[:-1], 30, 6),
-    (ROWS + "\0\0\0", 30, 6),
+    ([GOOD], 1, 0),
+    ([GOOD, GOOD[:20]], 1, 0),  # being written
+    ([GOOD, GOOD[:20], GOOD], 2, 1),
+    (["\0" * 100 + GOOD, GOOD], 1, 1),
+    (["null", "3", "[1]", '"x"', "{}", "", GOOD], 1, 6),
+    (['{"total_step": "10", "split": "test"}', GOOD], 1, 1),
+    (['{"total_step": 10, "split": null}', GOOD], 1, 1),
+    (["[" * 100_000, "9" * 10_000, GOOD], 1, 2),
   ],
 )
-def test_resume_rows(tmp_path, text, done, kept):
-  path = rows_file(tmp_path, text)
-  metrics.resume_rows(str(path), done)
-  assert path.read_text() == "".join(ROWS.splitlines(True)[:kept])
-  assert os.listdir(tmp_path) == ["metrics.jsonl"]
+def test_what_is_no_row_is_left_out(tmp_path, capsys, lines, rows, lost):
+  path = tmp_path / "metrics.jsonl"
+  path.write_text("\n".join(lines) + "\n")
+  assert metrics.read_rows(str(path)) == rows * [ROW]
+  said = capsys.readouterr().err
+  assert said.count("\n") == (lost > 0)
+  if lost:
+    assert re.match(rf"warning: {lost} lines? of \S+ cannot be read;", said)
 
 
-def test_resume_rows_of_a_new_run(tmp_path):
-  path = str(tmp_path / "metrics.jsonl")
-  metrics.resume_rows(path, 0)
-  assert metrics.read_rows(path) == []
-
-
-@pytest.mark.parametrize("text", ["", ROWS[:-40], "x\n" + ROWS])
-def test_resume_rows_that_are_missing(tmp_path, text):
-  path = rows_file(tmp_path, text)
-  with pytest.raises(UserError, match=r"metrics.jsonl ends at step \d+, the"):
-    metrics.resume_rows(str(path), 30)
-  assert path.read_text() == text
+def test_a_metrics_file_that_is_none(tmp_path):
+  path = tmp_path / "metrics.jsonl"
+  for make, said in (
+    (os.mkdir, "Is a directory"),
+    (os.mkfifo, "no regular file"),
+    (lambda name: os.symlink("/dev/zero", name), "no regular file"),
+    (lambda name: os.symlink("nowhere", name), "No such file"),
+  ):
+    make(path)
+    with pytest.raises(UserError, match=rf"metrics.jsonl cannot be .*{said}"):
+      metrics.read_rows(str(path))
+    path.rmdir() if path.is_dir() else path.unlink()
 
 
 def test_append_rows_refuses_what_json_cannot_say(tmp_path):
   path = str(tmp_path / "metrics.jsonl")
   with open(path, "ab", buffering=0) as file:
-    metrics.append_rows(file, [{"a": 0.1}, {"b": "x"}])
+    rows = [{**ROW, "a": 0.1}, {**ROW, "b": "x"}]
+    metrics.append_rows(file, rows)
     # Other processes see the rows at once.
-    assert metrics.read_rows(path) == [{"a": 0.1}, {"b": "x"}]
+    assert metrics.read_rows(path) == rows
     with pytest.raises(ValueError, match="JSON"):
       metrics.append_rows(file, [{"a": float("inf")}])
 
@@ -158,7 +154,7 @@ def test_rows_wait_for_room_and_keep_their_order(tmp_path, capsys):
         rows.write()
     rows.append([{"d": 4}])
     rows.sync()
-  found = metrics.read_rows(str(path))
+  found = metrics.read_lines(str(path))
   assert found == [{"a": 1}, {"b": 2}, {"c": 3}, {"d": 4}]
   assert capsys.readouterr().err == (
     f"warning: {path} cannot be written (File too large)\n"
@@ -197,9 +193,3 @@ def test_progress_is_a_bar_where_lines_move(monkeypatch, capsys, stream):
   assert "loss 0.5" in bars[-1]
   assert terminal.getvalue().endswith("\n")
   assert capsys.readouterr().out == ""
-
-
-def test_rows_of_the_first_step_may_be_missing_too(tmp_path):
-  path = rows_file(tmp_path, "")
-  with pytest.raises(UserError, match="ends at step 0, the checkpoint is of s"):
-    metrics.resume_rows(str(path), 1)

@@ -101,11 +101,12 @@ def test_finished_writes_nothing(tmp_path):
 @pytest.mark.parametrize(
   ("name", "text", "message"),
   [
-    ("config.json", "", "config.json cannot be read"),
+    ("config.json", "", "config.json cannot be read .*; restore the file"),
+    ("config.json", "[" * 100_000, "config.json cannot be read"),
     ("config.json", "[]", "config.json is not of a run"),
     ("config.json", '{"hidden_size": 3}', "not the config of a run"),
     ("config.json", '{"config": 3}', "not the config of a run"),
-    ("result.json", "{", "result.json cannot be read"),
+    ("result.json", "{", "result.json cannot be read .*; remove the file"),
     ("result.json", "{}", "not the result of a run"),
   ],
 )
@@ -115,6 +116,33 @@ def test_files_of_others_are_refused(run, name, text, message):
   with pytest.raises(UserError, match=message):
     rundir.finished(str(run), config_lib.base())
   assert contents(run) == before
+
+
+@pytest.mark.parametrize("name", ["config.json", "result.json"])
+def test_files_that_never_end_are_not_read(run, name):
+  (run / name).unlink(missing_ok=True)
+  os.mkfifo(run / name)
+  with pytest.raises(UserError, match=f"{name} cannot be read .*no regular"):
+    rundir.finished(str(run), config_lib.base())
+
+
+def test_overwrite_of_what_cannot_be_removed(run, monkeypatch):
+  def refuse(path):
+    raise PermissionError(13, "Permission denied", "7")
+
+  monkeypatch.setattr(rundir.shutil, "rmtree", refuse)
+  message = (
+    r"run/checkpoints cannot be removed \(7: Permission denied\); remove"
+  )
+  with pytest.raises(UserError, match=message):
+    rundir.prepare(str(run), other(), overwrite=True)
+  # What is left has an owner.
+  assert (run / "config.json").exists()
+
+
+def test_a_workdir_with_too_long_a_name(tmp_path):
+  with pytest.raises(UserError, match="cannot be written: File name too long"):
+    rundir.prepare(str(tmp_path / ("x" * 300)), other())
 
 
 @pytest.mark.parametrize("name", ["result.json", "metrics.jsonl"])

@@ -33,6 +33,7 @@ def read(path: str, count: int) -> np.ndarray:
       "embedding.name='file' needs embedding.path, an .npy or .npz file with "
       f"a vector for each of the {count} training images"
     )
+  path = os.path.expanduser(path)
   if not os.path.isfile(path):
     raise UserError(f"embedding.path={path!r} is not a file")
   try:
@@ -40,7 +41,7 @@ def read(path: str, count: int) -> np.ndarray:
       vectors = _array(np.load(stream, allow_pickle=False), path)
   except UserError:
     raise
-  except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+  except (OSError, MemoryError, ValueError, EOFError, zipfile.BadZipFile):
     raise UserError(
       f"embedding.path={path!r} cannot be read; write it with numpy.save or "
       "numpy.savez"
