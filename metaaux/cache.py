@@ -24,6 +24,7 @@ _UNREADABLE = (
   ValueError,
   EOFError,
   RuntimeError,
+  MemoryError,  # of a header that says too much
   zipfile.BadZipFile,
 )
 

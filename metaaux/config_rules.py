@@ -126,6 +126,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
 # What the tuples hold.
 ITEMS: Mapping[str, type] = {
   "extra_test": str,
+  "pixel_range": float,
   "psi": int,
   "attributes": str,
   "model.widths": int,
@@ -141,6 +142,8 @@ ITEMS: Mapping[str, type] = {
 _RANGES: Mapping[str, tuple[float, float | None]] = {
   "shrink": (1, 1000),
   "image_side": (0, 4096),
+  "pixel_range": (-1e12, 1e12),
+  "background": (0, 255),
   "labels_per_class": (0, None),
   "label_fraction": (0.0, 1.0),
   "big_per_class": (0, None),
@@ -148,7 +151,8 @@ _RANGES: Mapping[str, tuple[float, float | None]] = {
   "seed": (0, 2**31 - 1),
   "num_seeds": (1, 1000),
   "batch_size": (1, None),
-  "num_steps": (1, None),
+  # Steps are counted in 32 bits.
+  "num_steps": (1, 2**31 - 1),
   "log_every": (1, None),
   "eval_every": (0, None),
   "eval_examples": (1, None),
@@ -267,7 +271,7 @@ def check_value(key: str, value: Any) -> None:
     # Written so that NaN fails.
     inside = low <= number < math.inf and (high is None or number <= high)
     if not inside:
-      upper = "" if high is None else f" and at most {high:g}"
+      upper = "" if high is None else f" and at most {high:.10g}"
       raise UserError(
         f"{key}={value!r} is out of range; it must be at least {low:g}{upper}"
       )

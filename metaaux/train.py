@@ -19,6 +19,7 @@ from metaaux import (
   host,
   hosts,
   lock,
+  memory,
   methods,
   metrics,
   parallel,
@@ -76,8 +77,15 @@ def train_and_evaluate(
     NonFiniteError: a metric became NaN or infinite; the last checkpoint stays.
     Stopped: `should_stop` said so; the same call resumes.
   """
-  started = time.time()
   config_lib.validate(config)
+  with memory.explained(config):
+    return _run(config, workdir, overwrite, should_stop)
+
+
+def _run(
+  config: Any, workdir: str, overwrite: bool, should_stop: Callable[[], bool]
+) -> dict[str, Any]:
+  started = time.time()
   hosts.check_same("their config or versions", lambda: rundir.contents(config))
   finished = None
   if not overwrite:
@@ -172,6 +180,7 @@ def _check_stages(run: Run, stages: Sequence[Stage]) -> None:
   shapes = None
   for stage in stages:
     shapes = states_lib.shapes(run, stage, shapes)
+    states_lib.check_memory(run, stage, shapes)
 
 
 def _embedded(stages: Sequence[Stage]) -> list[int]:

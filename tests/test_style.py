@@ -23,7 +23,7 @@ FILES = sorted(
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_files_and_functions_are_short(path):
   text = path.read_text()
-  assert len(text.splitlines()) <= 300
+  assert len(text.splitlines()) <= 400
   for node in ast.walk(ast.parse(text)):
     if isinstance(node, ast.FunctionDef):
       length = node.end_lineno - node.lineno + 1
