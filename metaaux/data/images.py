@@ -196,6 +196,8 @@ def _explained(file: Any, what: str) -> Iterator[list[Broken]]:
   # Damaged files end in nearly every error there is, of Python and Pillow.
   except Exception as error:
     reason = getattr(error, "strerror", None) or str(error)
+    if "cannot identify image file" in reason:
+      reason = "its content is that of no image"  # and an address follows
     reason = files.short(" ".join(reason.split())) or type(error).__name__
     broken.append(Broken(file, f"{file} {what} ({reason})"))
 
