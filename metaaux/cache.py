@@ -24,7 +24,7 @@ _UNREADABLE = (
   ValueError,
   EOFError,
   RuntimeError,
-  MemoryError,
+  MemoryError,  # of a header that says too much
   zipfile.BadZipFile,
 )
 

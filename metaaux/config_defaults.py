@@ -36,6 +36,11 @@ def _run() -> dict[str, Any]:
     "select": "",  # LEVEL=CLASS keeps one class, e.g. alphabet=Greek
     "shrink": 1,  # images become smaller by this factor, block by block
     "image_side": 0,  # middle square, resized to this side; 0: as stored
+    # Numbers that are black and white, such as 0,4095; (): by what the images
+    # hold, where that leaves one reading.
+    "pixel_range": (),
+    "background": 128,  # grey value, 0..255, under transparent pixels
+    "skip_broken": False,  # image files that cannot be read are left out
     "hierarchy": "",  # JSON file that adds label levels to a data set
     "train_split": "train",  # also train[:90%]
     "test_split": "test",

@@ -143,6 +143,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
 # What the tuples hold.
 ITEMS: Mapping[str, type] = {
   "extra_test": str,
+  "pixel_range": float,
   "psi": int,
   "attributes": str,
   "model.widths": int,
@@ -160,6 +161,8 @@ _LARGEST = 2**31 - 1
 _RANGES: Mapping[str, tuple[float, float | None]] = {
   "shrink": (1, 1000),
   "image_side": (0, 4096),
+  "pixel_range": (-1e12, 1e12),
+  "background": (0, 255),
   "labels_per_class": (0, None),
   "label_fraction": (0.0, 1.0),
   "big_per_class": (0, None),
@@ -168,7 +171,8 @@ _RANGES: Mapping[str, tuple[float, float | None]] = {
   "seed": (0, 2**31 - 1),
   "num_seeds": (1, 1000),
   "batch_size": (1, None),
-  "num_steps": (1, None),
+  # Steps are counted in 32 bits.
+  "num_steps": (1, 2**31 - 1),
   "log_every": (1, None),
   "eval_every": (0, None),
   "eval_examples": (1, None),

@@ -21,7 +21,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from metaaux import hosts, threads
+from metaaux import hosts, memory, threads
 from metaaux.errors import UserError
 
 AXIS = "devices"
@@ -97,6 +97,17 @@ def plan(config: Any) -> Plan:
       config.pool == "divide" or (config.pool == "auto" and hosts.count() > 1)
     ),
   )
+
+
+def free_memory(run: Plan) -> int | None:
+  """Bytes for arrays on each device, of a CPU on all; None: not known."""
+  first = run.devices[0]
+  if first.platform == "cpu":
+    return memory.available()
+  stats = first.memory_stats() or {}
+  if "bytes_limit" not in stats:
+    return None
+  return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
 
 
 def _form(wanted: str, num_devices: int) -> str:

@@ -1,12 +1,14 @@
 """States of a stage for all seeds: new ones, or those of a checkpoint."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 
-from metaaux import checkpoint, feed, hosts, parallel
+from metaaux import checkpoint, feed, hosts, memory, parallel
+from metaaux.errors import UserError
 from metaaux.feed import Run
 from metaaux.stage import Stage
 
@@ -44,6 +46,32 @@ def shapes(run: Run, stage: Stage, previous: Seeded | None) -> Seeded:
   )
   init, arguments = _initialiser(run, stage, previous, prepared)
   return jax.eval_shape(init, *arguments)[0]
+
+
+def check_memory(run: Run, stage: Stage, shapes: Seeded) -> None:
+  """Whether the states of a stage fit into memory, before they are computed.
+
+  Raises:
+    UserError: parameters and optimiser states alone do not.
+  """
+  leaves = jax.tree_util.tree_leaves_with_path(shapes)
+  if not leaves:
+    return
+  sizes = [math.prod(x.shape) * x.dtype.itemsize for _, x in leaves]
+  total, there = sum(sizes), parallel.free_memory(run.plan)
+  # The devices of a CPU have their memory together.
+  if run.plan.devices[0].platform != "cpu":
+    total //= run.plan.num_shards
+  if there is None or total <= there:
+    return
+  path, largest = leaves[int(np.argmax(sizes))]
+  name = jax.tree_util.keystr(path[1:], simple=True, separator="/")
+  raise UserError(
+    f"the parameters and optimiser states of stage {stage.name!r} would take "
+    f"{memory.size(total)}, and {memory.size(there)} of memory are free; the "
+    f"largest array is {name}, {largest.dtype}{list(largest.shape)}; lower "
+    f"{memory.keys(run.config, of_states=True)}"
+  )
 
 
 def restore(

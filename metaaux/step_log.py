@@ -20,7 +20,7 @@ _SHOWN = 10
 
 
 def announce(run: Run, done: int) -> None:
-  """One line: what is trained on which data, and what is done already.
+  """What is trained on which data, what that looks like, what is done already.
 
   Args:
     run: that begins or goes on.
@@ -36,6 +36,8 @@ def announce(run: Run, done: int) -> None:
     f"{run.config.method} on {run.config.dataset}: {train} training and {test} "
     f"test images of {size}, {len(names)} classes ({shown}){begun}"
   )
+  for note in problem.notes:
+    metrics.say(note)
 
 
 class StepLog:

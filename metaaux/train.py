@@ -23,6 +23,7 @@ from metaaux import (
   hosts,
   kept_rows,
   lock,
+  memory,
   methods,
   metrics,
   own_code,
@@ -85,8 +86,15 @@ def train_and_evaluate(
     NonFiniteError: a metric became NaN or infinite; the last checkpoint stays.
     Stopped: `should_stop` said so; the same call resumes.
   """
-  started = time.time()
   config_lib.validate(config)
+  with memory.explained(config):
+    return _run(config, workdir, overwrite, should_stop)
+
+
+def _run(
+  config: Any, workdir: str, overwrite: bool, should_stop: Callable[[], bool]
+) -> dict[str, Any]:
+  started = time.time()
   hosts.check_same("their config or versions", lambda: rundir.contents(config))
   finished = None
   if not overwrite:
@@ -223,6 +231,7 @@ def _check_stages(run: Run, stages: Sequence[Stage]) -> None:
         name: compile_update(run, stage, name) for name in stage.updates
       }
       rehearsal.trace(run, stage, shapes, updates)
+    states_lib.check_memory(run, stage, shapes)
 
 
 def _embedded(stages: Sequence[Stage]) -> list[int]:

@@ -78,7 +78,8 @@ def test_wrong_types_are_refused(key):
 @pytest.mark.parametrize(
   ("key", "value", "message"),
   [
-    ("num_steps", 0, "num_steps=0 .* at least 1$"),
+    ("num_steps", 0, "num_steps=0 .* at least 1 and at most 2147483647$"),
+    ("num_steps", 10**18, "num_steps=1000000000000000000 .* 2147483647$"),
     ("batch_size", -1, "batch_size=-1 .* at least 1$"),
     ("optimizer.learning_rate", float("nan"), "=nan .* at least 0$"),
     ("optimizer.learning_rate", float("inf"), "=inf .* at least 0$"),

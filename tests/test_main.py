@@ -119,11 +119,16 @@ FLOATS = np.random.default_rng(0).random((60, 8, 8))
   [
     ({"y_train": np.arange(60) % 2 - 1}, r"label -1 is outside 0\.\.1"),
     ({"y_train": np.arange(60) % 2 * 900}, r"but one is 900; number the"),
-    ({"y_train": np.arange(60) % 2 / 1}, "'y_train' is float64 .* integer"),
+    ({"y_train": np.arange(60) % 2 / 4}, "'y_train' is float64 .* integer"),
+    ({"y_train": np.zeros(60, int)}, "60 training images are of the class '0'"),
     ({"y_train": np.arange(59) % 2}, "60 images but 59 labels"),
     ({"x_test": FLOATS[:, :7]}, r"\(8, 8, 1\), test images \(7, 8, 1\)"),
     ({"x_train": FLOATS * [np.nan]}, "float images hold nan"),
-    ({"x_train": FLOATS * 255}, r"float images hold \d"),
+    ({"x_train": FLOATS * 100}, r"float images hold \d"),
+    (
+      {"x_train": FLOATS * 255},
+      r"images look like \(0.*test images like the u",
+    ),
     ({"x_train": FLOATS.astype(np.int64)}, "images are int64; store them as"),
     ({"x_train": np.zeros((0, 8, 8), np.uint8)}, "no examples"),
     (

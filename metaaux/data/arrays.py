@@ -1,10 +1,11 @@
 """What every kind of data source returns, and the checks they all pass."""
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from metaaux.data import pixels as pixels_lib
 from metaaux.data import slices
 from metaaux.errors import UserError
 
@@ -17,11 +18,17 @@ class Source(NamedTuple):
       source holds floats; or, where that was asked for, `lazy.Images`.
     labels: level name -> int32 [n]; a level is one division into classes.
     names: level name -> class names (index = class id); same keys as `labels`.
+    pixel_range: (black, white) as they were stored; () where images were as
+      above.
+    notes: one line each of what the source was taken for, and what was left
+      out of it.
   """
 
   images: np.ndarray
   labels: Mapping[str, np.ndarray]
   names: Mapping[str, tuple[str, ...]]
+  pixel_range: tuple[float, ...] = ()
+  notes: tuple[str, ...] = ()
 
 
 def finest(names: Mapping[str, tuple[str, ...]]) -> str:
@@ -36,18 +43,40 @@ def cut(source: Source, part: slices.Slice) -> Source:
   return source._replace(images=source.images[start:stop], labels=labels)
 
 
-def check(source: Source, origin: str) -> Source:
-  """Returns `source`; raises UserError, naming `origin`, if it is not sound."""
-  images = _checked_images(source.images, origin)
+def check(
+  source: Source,
+  origin: str,
+  pixel_range: Sequence[float] = (),
+  others: Callable[[], Sequence[np.ndarray]] = tuple,
+  *,
+  is_read: bool = False,
+) -> Source:
+  """Returns `source` as its attributes say, where that leaves one reading.
+
+  Args:
+    source: images and labels as they were found.
+    origin: what to call it in messages.
+    pixel_range: what the config says of black and white, () for nothing.
+    others: returns more images of the source, see `pixels.decided`.
+    is_read: whether the numbers of the pixels are as they shall be already.
+
+  Raises:
+    UserError: it is not sound.
+  """
+  images = _with_channels(source.images, origin)
+  source = _with_channels_last(source._replace(images=images))
+  if not is_read:
+    source = _in_range(source, origin, pixel_range, others)
+  images = source.images
   for level, ids in source.labels.items():
     if len(ids) != len(images):
       raise UserError(
         f"{origin}: {len(images)} images but {len(ids)} labels of level "
-        f"'{level}'; each image needs one label"
+        f"'{level}'; each image needs one label{_transposed(images, ids)}"
       )
     check_labels(ids, len(source.names[level]), f"{origin}, level '{level}'")
   labels = {k: np.asarray(v, np.int32) for k, v in source.labels.items()}
-  return source._replace(images=images, labels=labels)
+  return source._replace(labels=labels)
 
 
 def check_labels(ids: np.ndarray, num_classes: int, origin: str) -> None:
@@ -64,8 +93,8 @@ def check_labels(ids: np.ndarray, num_classes: int, origin: str) -> None:
     )
 
 
-def _checked_images(images: np.ndarray, origin: str) -> np.ndarray:
-  """Images as [n, H, W, C], uint8 or float32."""
+def _with_channels(images: Any, origin: str) -> Any:
+  """Images as [n, H, W, C]."""
   if images.ndim not in (3, 4):
     raise UserError(
       f"{origin}: images have shape {images.shape}; "
@@ -76,23 +105,48 @@ def _checked_images(images: np.ndarray, origin: str) -> np.ndarray:
       f"{origin}: no examples (image array of shape {images.shape}); "
       "use a split that is not empty"
     )
-  if images.ndim == 3:
-    images = images[..., None]
-  if images.dtype == np.uint8:
-    return images
-  if not np.issubdtype(images.dtype, np.floating):
-    raise UserError(
-      f"{origin}: images are {images.dtype}; "
-      "store them as uint8, or as floats in [0, 1]"
-    )
-  # Written so that NaN, for which every comparison is false, is found too.
-  inside = (images >= 0) & (images <= 1)
-  if not inside.all():
-    raise UserError(
-      f"{origin}: float images hold {images[~inside][0]}; "
-      "scale them to [0, 1] (no NaN or inf), or store uint8"
-    )
-  return images.astype(np.float32)
+  return images[..., None] if images.ndim == 3 else images
+
+
+def _with_channels_last(source: Source) -> Source:
+  """Images [n, H, W, C], also where they are [n, C, H, W]."""
+  _, first, middle, last = source.images.shape
+  # Other numbers of channels than these are left alone: spectra, features.
+  if first not in (1, 3, 4) or min(middle, last) <= 4:
+    return source
+  said = (
+    f"images are [n, {first}, {middle}, {last}], taken for channels first, "
+    "then rows and columns"
+  )
+  return source._replace(
+    images=np.ascontiguousarray(np.moveaxis(source.images, 1, -1)),
+    notes=(*source.notes, said),
+  )
+
+
+def _transposed(images: np.ndarray, ids: np.ndarray) -> str:
+  """What to add where another axis has as many entries as there are labels."""
+  if len(ids) not in images.shape[1:]:
+    return ""
+  axis = images.shape.index(len(ids), 1)
+  return f"; axis {axis} of the images has {len(ids)}, move it to the front"
+
+
+def _in_range(
+  source: Source,
+  origin: str,
+  pixel_range: Sequence[float],
+  others: Callable[[], Sequence[np.ndarray]],
+) -> Source:
+  """Images as uint8 or float32 in [0, 1]."""
+  images = np.asarray(source.images)
+  found = pixels_lib.decided(images, others, pixel_range, origin)
+  said = pixels_lib.note(found, images.dtype)
+  return source._replace(
+    images=pixels_lib.as_usual(images, found),
+    pixel_range=tuple(found) if said else (),
+    notes=(*source.notes, *([said] if said else [])),
+  )
 
 
 def shrink(source: Source, factor: int, origin: str) -> Source:

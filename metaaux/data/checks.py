@@ -28,6 +28,13 @@ def alike(pool: arrays.Source, test: arrays.Source, config: Any) -> None:
       f"{config.dataset}: training images have shape {shapes[0]}, test images "
       f"{shapes[1]}; convert them to one shape"
     )
+  ranges = [s.pixel_range or "the usual range" for s in (pool, test)]
+  if ranges[0] != ranges[1]:
+    raise UserError(
+      f"{config.dataset}: training images look like {ranges[0]} from black to "
+      f"white, test images like {ranges[1]}; store them alike, or set "
+      "--config.pixel_range=BLACK,WHITE"
+    )
   if pool.names != test.names:
     raise UserError(
       f"{config.dataset}: train_split='{config.train_split}' and "
@@ -44,4 +51,16 @@ def primary_attribute(config: Any, pool: arrays.Source) -> None:
     raise UserError(
       f"primary='{config.primary}': {count} of the {len(pool.images)} training "
       "images have this attribute; choose another, or a larger train_split"
+    )
+
+
+def two_classes(config: Any, pool: arrays.Source, level: str) -> None:
+  """Raises UserError unless the images divide at the primary level."""
+  found = np.unique(pool.labels[level])
+  if len(found) < 2:
+    name = pool.names[level][found[0]]
+    raise UserError(
+      f"{config.dataset}: all {len(pool.images)} training images are of the "
+      f"class '{name}' of level '{level}', so that every answer would be "
+      "right; give images of two or more classes"
     )

@@ -9,13 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metaaux.data import arrays, images, lazy, slices
+from metaaux.data import arrays, files, folder_look, layout, lazy, slices
 from metaaux.errors import UserError
 
-_SUFFIXES = (
-  *(".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"),
-  *(".tif", ".tiff", ".ppm", ".pgm", ".pbm"),
-)
 # Of each class, where the folders do not say what is for testing.
 _TEST_FRACTION = 0.2
 _SHUFFLE_SEED = 0
@@ -37,7 +33,7 @@ class Listing(NamedTuple):
     names: of the classes.
     domains: their names; () without any.
     splits: files by name of the split.
-    divided: whether there are folders train/ and test/.
+    divided: whether its folders are splits, such as train/ and test/.
   """
 
   root: pathlib.Path
@@ -68,26 +64,15 @@ def load(where: str, part: slices.Slice) -> arrays.Source:
   """
   root, names, domains, splits, _ = listed(where)
   slices.check_name(part, splits, f"folder:{where}")
-  everything = [path for files in splits.values() for path in files.paths]
-  num_channels = _num_channels(everything, one_size=not part.side)
-  paths, ids, domain_ids = splits[part.name]
+  everything = [path for split in splits.values() for path in split.paths]
+  everything = list(dict.fromkeys(everything))
+  found = folder_look.look(everything, splits[part.name].paths, part)
+  paths, ids, domain_ids = _without(splits[part.name], found.broken)
   start, stop = part.bounds(len(paths))
-  first = images.header(paths[start])
-  size = (part.side or first.height, part.side or first.width, num_channels)
-
-  def read(positions: np.ndarray) -> np.ndarray:
-    pixels = np.empty((len(positions), *size), np.uint8)
-
-    def put(row: int) -> None:
-      found = images.decode(paths[positions[row]], num_channels)
-      pixels[row] = images.fit(found, part.side)
-
-    images.in_threads(put, range(len(positions)))
-    return pixels
-
+  read = folder_look.reader(found, paths, part.side)
   wanted = np.arange(start, stop)
   pixels = (
-    lazy.Images(read, wanted, size, _origin(root, paths))
+    lazy.Images(read, wanted, found.size, _origin(root, paths))
     if part.lazy
     else read(wanted)
   )
@@ -96,7 +81,8 @@ def load(where: str, part: slices.Slice) -> arrays.Source:
   if domains:
     labels["domain"] = domain_ids[start:stop]
     all_names["domain"] = domains
-  return arrays.Source(pixels, labels, all_names)
+  notes = (*layout.notes(root, bool(domains)), *found.notes)
+  return arrays.Source(pixels, labels, all_names, notes=notes)
 
 
 def listed(where: str) -> Listing:
@@ -108,12 +94,13 @@ def listed(where: str) -> Listing:
   Raises:
     UserError: no folder, no images, or fewer than two classes.
   """
-  root = pathlib.Path(where).expanduser()
+  root = files.expand(where, f"folder:{where}")
   if not root.is_dir():
     raise UserError(f"folder:{where}: no such folder; check the path")
   domains = _domain_names(root)
   names, splits = _list_domains(root, domains) if domains else _list(root)
-  return Listing(root, names, domains, splits, _is_divided(root))
+  divided = not domains and bool(layout.splits(root, _folders(root)))
+  return Listing(root, names, domains, splits, divided)
 
 
 def unread(where: str, parts: Collection[str]) -> list[str]:
@@ -139,7 +126,7 @@ def unread(where: str, parts: Collection[str]) -> list[str]:
   used |= {above for path in used for above in path.parents}
   counts: Counter[pathlib.Path] = Counter()
   for path, folders, _ in os.walk(found.root):
-    folders[:] = [name for name in folders if not name.startswith(".")]
+    folders[:] = [name for name in folders if not files.is_junk(name)]
     here = pathlib.Path(path)
     left = sum(image not in read for image in _images(here))
     if left:
@@ -167,14 +154,28 @@ def _origin(root: pathlib.Path, paths: list[pathlib.Path]) -> str:
   return f"{len(paths)} files, {checksum:08x}"
 
 
+def _without(found: _Files, broken: Collection[pathlib.Path]) -> _Files:
+  """The files that are not broken."""
+  if not broken:
+    return found
+  kept = np.array([path not in broken for path in found.paths])
+  paths = [path for path in found.paths if path not in broken]
+  domains = None if found.domains is None else found.domains[kept]
+  return _Files(paths, found.ids[kept], domains)
+
+
 def _domain_names(root: pathlib.Path) -> tuple[str, ...]:
   """Domains, if the folders of `root` hold class folders; else ().
 
-  A folder with images of its own is one of a class, whatever else it holds.
+  A folder with images of its own is one of a class, whatever else it holds; and
+  folders that have no name in common hold no classes.
   """
   folders = _folders(root)
   nested = [name for name in folders if _folders(root / name)]
-  if "train" in folders or len(nested) < 2:
+  if layout.splits(root, folders) or len(nested) < 2:
+    return ()
+  inside = [name for folder in nested for name in _folders(root / folder)]
+  if len(set(inside)) == len(inside):
     return ()
   if any(_images(root / name) for name in folders):
     return ()
@@ -203,48 +204,39 @@ def _list_domains(
   return names, {"all": everything}
 
 
-def _is_divided(root: pathlib.Path) -> bool:
-  return "train" in _folders(root) and bool(_folders(root / "train"))
-
-
 def _list(root: pathlib.Path) -> tuple[tuple[str, ...], dict[str, _Files]]:
   """Class names, and the files of every split."""
-  folders = _folders(root)
-  if not _is_divided(root):
+  found = layout.splits(root, _folders(root))
+  if not found:
     names = _class_names(root)
     return names, _divided(_files(root, names))
-  if "test" not in folders:
-    raise UserError(
-      f"folder:{root} has train/ but no test/; add it, or put the class "
-      f"folders directly into {root.name}/"
-    )
-  names = _class_names(root / "train")
-  return names, {split: _files(root / split, names) for split in folders}
+  names = _class_names(root / found["train"])
+  read = {folder: _files(root / folder, names) for folder in found.values()}
+  return names, {split: read[folder] for split, folder in found.items()}
 
 
 def _folders(path: pathlib.Path) -> list[str]:
   return sorted(
     entry.name
     for entry in path.iterdir()
-    if entry.is_dir() and not entry.name.startswith(".")
+    if entry.is_dir() and not files.is_junk(entry.name)
   )
 
 
 def _images(path: pathlib.Path) -> list[pathlib.Path]:
-  """Image files of a folder, by name."""
-  return sorted(
-    entry
-    for entry in path.iterdir()
-    if entry.suffix.lower() in _SUFFIXES and not entry.name.startswith(".")
-  )
+  """Image files of a folder, by name; not those of the folders inside."""
+  return files.walk(path, inside=False).images
 
 
 def _class_names(path: pathlib.Path) -> tuple[str, ...]:
   names = tuple(_folders(path))
   if len(names) < 2:
+    only = path / names[0] if names else path
+    meant = names and len(_folders(only)) > 1
     raise UserError(
       f"folder:{path} has {len(names)} class folders; it needs two or more, "
       "each with the images of one class"
+      f"{f' (did you mean folder:{only}?)' if meant else ''}"
     )
   return names
 
@@ -258,10 +250,10 @@ def _files(split: pathlib.Path, names: tuple[str, ...]) -> _Files:
         f"{split / name} is not a class of train/; its classes: "
         f"{', '.join(names)}"
       )
-    found = _images(split / name)
+    found = files.walk(split / name).images
     if not found:
       raise UserError(
-        f"{split / name} has no images ({', '.join(_SUFFIXES)}); add "
+        f"{split / name} has no images ({', '.join(files.SUFFIXES)}); add "
         "some or remove the folder"
       )
     paths += found
@@ -286,17 +278,3 @@ def _divided(files: _Files) -> dict[str, _Files]:
     )
     for name, mask in (("train", ~is_test), ("test", is_test))
   }
-
-
-def _num_channels(paths: list[pathlib.Path], *, one_size: bool) -> int:
-  """1 if all images are grey, else 3; UserError if sizes have to agree."""
-  headers = images.in_threads(images.header, paths)
-  first = headers[0]
-  for path, other in zip(paths, headers, strict=True):
-    if one_size and (other.width, other.height) != (first.width, first.height):
-      raise UserError(
-        f"{paths[0]} is {first.width}x{first.height}, {path} is "
-        f"{other.width}x{other.height}; resize the images to one size, or "
-        "let image_side do it, e.g. --config.image_side=32"
-      )
-  return 3 if any(h.colour for h in headers) else 1

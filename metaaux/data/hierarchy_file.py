@@ -9,13 +9,12 @@ adds the level "groups" with two classes; an example whose class at level "10"
 the order of the file, so one may stand on another.
 """
 
-import json
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from metaaux.data import files
 from metaaux.data.arrays import Source
 from metaaux.errors import UserError
 
@@ -31,11 +30,13 @@ def add_levels(source: Source, path: str) -> Source:
 
 def _read(path: str) -> Mapping[str, Any]:
   try:
-    content = json.loads(pathlib.Path(path).expanduser().read_text("utf-8"))
+    content = files.read_json(files.expand(path, f"hierarchy '{path}'"))
   except OSError as error:
     raise UserError(
       f"hierarchy '{path}' cannot be read ({error.strerror}); check the path"
     ) from error
+  except UserError:
+    raise
   except ValueError as error:
     raise UserError(
       f"hierarchy '{path}' is not JSON ({error}); correct it"
@@ -57,7 +58,9 @@ def _add(source: Source, level: str, entry: object, at: str) -> Source:
   if level in source.labels:
     raise UserError(f"{at}: there is a level of that name; choose another")
   if not isinstance(entry, dict) or sorted(entry) != sorted(_KEYS):
-    seen = ", ".join(entry) if isinstance(entry, dict) else repr(entry)
+    seen = (
+      ", ".join(entry) if isinstance(entry, dict) else files.short(repr(entry))
+    )
     raise UserError(
       f"{at} must have the keys {', '.join(_KEYS)}; it has {seen}"
     )
@@ -79,7 +82,9 @@ def _add(source: Source, level: str, entry: object, at: str) -> Source:
 
 def _check_names(names: object, at: str) -> None:
   if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
-    raise UserError(f"{at}={names!r} must be a list of class names")
+    raise UserError(
+      f"{at}={files.short(repr(names))} must be a list of class names"
+    )
   if len(names) < 2:
     raise UserError(f"{at} has {len(names)} classes; it needs two or more")
   if len(set(names)) < len(names):
@@ -90,7 +95,9 @@ def _check_parent(
   parent: object, num_children: int, num_classes: int, at: str
 ) -> None:
   if not isinstance(parent, list) or len(parent) != num_children:
-    seen = len(parent) if isinstance(parent, list) else repr(parent)
+    seen = (
+      len(parent) if isinstance(parent, list) else files.short(repr(parent))
+    )
     raise UserError(
       f"{at} must list one class id for each of the {num_children} classes "
       f"below; it has {seen}"

@@ -124,6 +124,8 @@ def _of_file(where: str, before: Identity | None) -> Identity | None:
 def _of_archive(where: str) -> Identity | None:
   """The checksum of each array, as the archive has it, and the names beside."""
   path = pathlib.Path(where).expanduser()
+  if not path.is_file():
+    return None  # what reads it says so
   try:
     with zipfile.ZipFile(path) as archive:
       arrays = sorted(

@@ -1,16 +1,14 @@
 """NumPy archives: `npz:PATH`, divided into splits or one set with domains."""
 
-import json
 import pathlib
-import pickle
 import zipfile
-import zlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from metaaux.data import arrays, slices
+from metaaux.data import archive as archive_lib
+from metaaux.data import arrays, class_ids, files, slices
 from metaaux.errors import UserError
 
 _SPLITS = ("train", "test")
@@ -19,24 +17,19 @@ _ALL = "all"
 _IMAGES, _LABELS, _NAMES = ("x", "image"), ("y", "label"), "_names"
 _CLASS_NAMES = "class" + _NAMES  # other than by the array of the labels
 _BESIDE = "meta.json"
-# What NumPy raises on archives that are cut short or are something else.
-_BROKEN = (
-  ValueError,
-  EOFError,
-  OSError,
-  zipfile.BadZipFile,
-  zlib.error,
-  pickle.UnpicklingError,
-)
+_WRITE = "write it again with numpy.savez, arrays of numbers only"
+_SMALLER = "store fewer or smaller images"
 
 
 def load(where: str, part: slices.Slice) -> arrays.Source:
   """Loads a part of an archive.
 
   `x_train` and `x_test` are uint8 [n, H, W] or [n, H, W, C], or floats in
-  [0, 1]; `y_train` and `y_test` are integers [n], and their level is named
-  after the number of classes, such as "10". Further levels NAME come from
-  `y_train_NAME` with `y_test_NAME`.
+  [0, 1]; other numbers, and [n, C, H, W], are read where that leaves one
+  reading, see `pixels.taken_for` and `arrays.check`. `y_train` and
+  `y_test` are integers [n], or what `class_ids.read` makes such of, and their
+  level is named after the number of classes, such as "10". Further levels NAME
+  come from `y_train_NAME` with `y_test_NAME`.
 
   An archive that is not divided has `x` (or `image`) and `y` (or `label`), and
   its split is `all`. Each further array of n integers is a level, such as
@@ -51,33 +44,28 @@ def load(where: str, part: slices.Slice) -> arrays.Source:
   Raises:
     UserError: the file or an array is missing, broken or of the wrong kind.
   """
-  path = pathlib.Path(where).expanduser()
-  if not path.is_file():
-    raise UserError(f"npz:{where}: no such file; check the path")
-  try:
-    # NumPy, given the path, leaves a broken file open.
-    with path.open("rb") as file:
-      archive = np.load(file, allow_pickle=False)
-      if not isinstance(archive, Mapping):
-        raise UserError(f"npz:{where} is one array; write it with numpy.savez")
-      if "x_train" in archive or not any(key in archive for key in _IMAGES):
-        slices.check_name(part, _SPLITS, f"npz:{where}")
-        return _read(archive, where, part)
-      slices.check_name(part, (_ALL,), f"npz:{where}")
-      return _read_all(archive, beside(path), where, part)
-  except UserError:
-    raise
-  except _BROKEN as error:
-    raise UserError(
-      f"npz:{where} cannot be read ({_first_line(error)}); write it again with "
-      "numpy.savez, arrays of numbers only"
-    ) from error
+  origin = f"npz:{where}"
+  path = files.expand(where, origin)
+  archive = archive_lib.open_archive(
+    path, origin, write=_WRITE, remedy=_SMALLER
+  )
+  if archive.is_one_array:
+    raise UserError(f"{origin} is one array; write it with numpy.savez")
+  with archive_lib.reading(origin, _WRITE):
+    if "x_train" in archive or not any(key in archive for key in _IMAGES):
+      slices.check_name(part, _SPLITS, origin)
+      return _read(archive, where, part)
+    slices.check_name(part, (_ALL,), origin)
+    return _read_all(archive, beside(path), where, part)
 
 
 def is_divided(where: str) -> bool:
   """Whether an archive has a training and a test part, or cannot be read."""
+  path = pathlib.Path(where).expanduser()
+  if not path.is_file():
+    return True
   try:
-    with zipfile.ZipFile(pathlib.Path(where).expanduser()) as archive:
+    with zipfile.ZipFile(path) as archive:
       held = {name.removesuffix(".npy") for name in archive.namelist()}
   except (OSError, zipfile.BadZipFile):
     return True
@@ -101,7 +89,13 @@ def _read(
     labels[level] = ids[part.name]
     names[level] = tuple(map(str, range(num_classes)))
   origin = f"npz:{where}, split '{part}'"
-  whole = arrays.check(arrays.Source(images, labels, names), origin)
+  others = [f"x_{split}" for split in _SPLITS if split != part.name]
+  whole = arrays.check(
+    arrays.Source(images, labels, names),
+    origin,
+    part.pixel_range,
+    lambda: [archive[key] for key in others if key in archive],
+  )
   return arrays.cut(whole, part)
 
 
@@ -136,7 +130,7 @@ def _read_all(
     labels[level], names[level] = ids, own
   origin = f"npz:{where}, split '{part}'"
   whole = arrays.check(
-    arrays.Source(archive[images_key], labels, names), origin
+    arrays.Source(archive[images_key], labels, names), origin, part.pixel_range
   )
   return arrays.cut(whole, part)
 
@@ -144,7 +138,7 @@ def _read_all(
 def beside(path: pathlib.Path) -> dict[str, list[Any]]:
   """The lists of names in the file beside an archive; {} without one."""
   try:
-    found = json.loads((path.parent / _BESIDE).read_text())
+    found = files.read_json(path.parent / _BESIDE)
   except (OSError, ValueError):
     return {}
   pairs = found.items() if isinstance(found, dict) else ()
@@ -174,16 +168,9 @@ def _array(
 def _labels(
   archive: Mapping[str, np.ndarray], key: str, where: str
 ) -> np.ndarray:
-  """One column of labels; [n, 1], which some libraries write, becomes [n]."""
+  """One column of labels."""
   ids = _array(archive, key, where)
-  if ids.ndim == 2 and ids.shape[1] == 1:
-    ids = ids[:, 0]
-  if ids.ndim != 1 or not np.issubdtype(ids.dtype, np.integer):
-    raise UserError(
-      f"npz:{where}: '{key}' is {ids.dtype} of shape {ids.shape}; store one "
-      "integer class id an image"
-    )
-  return ids
+  return class_ids.read(ids, f"npz:{where}: '{key}'")
 
 
 def _num_classes(ids: Mapping[str, np.ndarray], suffix: str, where: str) -> int:
@@ -205,7 +192,3 @@ def _num_classes(ids: Mapping[str, np.ndarray], suffix: str, where: str) -> int:
       "number the classes from 0"
     )
   return num_classes
-
-
-def _first_line(error: Exception) -> str:
-  return (str(error).splitlines() or [type(error).__name__])[0]

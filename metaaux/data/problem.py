@@ -9,6 +9,7 @@ from metaaux import hosts, stage
 from metaaux.data import arrays, checks, domains, several, sources, splits
 from metaaux.data import attributes as attributes_lib
 from metaaux.data import levels as levels_lib
+from metaaux.data import plausible as looked
 from metaaux.errors import UserError
 
 UNLABELLED = "unlabelled"
@@ -38,6 +39,7 @@ class Problem(NamedTuple):
     more: int32 [S, n] by name, further splits of the pool; one is
       "unlabelled", what is in neither `train` nor `meta`.
     attributes: the primary one and the K others, if there are any; else ().
+    notes: one line each of what the source was taken for.
   """
 
   pool: dict[str, np.ndarray]
@@ -53,6 +55,7 @@ class Problem(NamedTuple):
   attributes: tuple[attributes_lib.Attribute, ...] = ()
   test_positions: np.ndarray | None = None
   more: Mapping[str, np.ndarray] = {}
+  notes: tuple[str, ...] = ()
 
   def positions(self, split: str) -> np.ndarray:
     """Positions in the pool of a split that streams draw from: [S, n].
@@ -112,7 +115,8 @@ def build(config: Any) -> Problem:
     config: has the attributes dataset, hierarchy, select, shrink, image_side,
       train_split, test_split, target_domain, primary, aux, within, psi,
       attributes, labels_per_class, label_fraction, meta_fraction,
-      meta_per_class, seed, num_seeds and batch_size.
+      meta_per_class, seed, num_seeds and batch_size; perhaps skip_broken,
+      pixel_range and background.
 
   Raises:
     UserError: the data or one of these is wrong; the message names it.
@@ -134,6 +138,7 @@ def build(config: Any) -> Problem:
     )
     checks.primary_attribute(config, pool)
   levels = levels_lib.choose(config, pool.names)
+  checks.two_classes(config, pool, levels[0])
   columns, psi = levels_lib.auxiliary_task(config.psi, pool, test, levels)
   train, meta = _divide(config, pool, levels[0])
   checks.batch_size(config.batch_size, train, meta)
@@ -159,6 +164,7 @@ def build(config: Any) -> Problem:
     group_names=pool.names[config.within] if groups else (),
     attributes=attributes,
     more={UNLABELLED: splits.unlabelled(train, meta, len(pool.images))},
+    notes=looked.notes(pool, test, primary, train),
   )
 
 
@@ -166,6 +172,7 @@ def _build_domains(config: Any) -> Problem:
   """The problem of `target_domain`, see `domains.divide`."""
   source = load_source(config, config.dataset, config.train_split)
   primary, found = domains.divide(config, source)
+  checks.two_classes(config, source, primary)
   checks.batch_size(config.batch_size, found.train, found.train)
   everything = examples(source, (primary, ""), None, ())
   names = source.names[primary]
@@ -192,6 +199,9 @@ def _build_domains(config: Any) -> Problem:
       ),
       **{f"domain_{k}": rows for k, rows in enumerate(found.sources)},
     },
+    notes=looked.notes(
+      source, source, primary, found.train, tested=found.test[0]
+    ),
   )
 
 
@@ -227,6 +237,7 @@ def _build_several(config: Any) -> Problem:
     group_names=tuple(tasks),
     test_positions=found.tested,
     more={"big": found.big, **tasks},
+    notes=looked.notes(pool, test, level, None),
   )
 
 
@@ -251,8 +262,22 @@ def load_source(config: Any, source: str, split: str) -> arrays.Source:
     select=config.select,
     side=config.image_side,
     lazy=hosts.count() > 1,
+    skip_broken=getattr(config, "skip_broken", False),
+    pixel_range=_pixel_range(config),
+    background=getattr(config, "background", 128),
   )
   return arrays.shrink(found, config.shrink, source)
+
+
+def _pixel_range(config: Any) -> tuple[float, ...]:
+  """(black, white), or () where the images say it themselves."""
+  given = tuple(getattr(config, "pixel_range", ()))
+  if given and (len(given) != 2 or not given[0] < given[1]):
+    raise UserError(
+      f"pixel_range={given}; give two numbers, that of black and the larger "
+      "one of white, such as 0,4095"
+    )
+  return given
 
 
 def _divide(

@@ -1,7 +1,13 @@
 """Data from code of one's own: `python:MODULE:FUNCTION`."""
 
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
 from metaaux import own_code
-from metaaux.data import arrays, slices
+from metaaux.data import arrays, class_ids, files, slices
 from metaaux.errors import UserError
 
 
@@ -14,15 +20,75 @@ def load(where: str, part: slices.Slice) -> arrays.Source:
     part: the split, or a part of it.
 
   Raises:
-    UserError: the function is not there, or returns something else.
+    UserError: the function is not there, takes other arguments, fails, or
+      returns something else.
   """
-  function = own_code.find("dataset", where)
-  contract = "load(split) -> metaaux.data.Source(images, labels, names)"
-  what = f"dataset='python:{where}'"
-  found = own_code.call(what, contract, function, part.name)
+  origin = f"dataset='python:{where}'"
+  found = _call(own_code.find("dataset", where), part.name, origin)
   if not isinstance(found, arrays.Source):
     raise UserError(
-      f"dataset='python:{where}' returned {type(found).__name__} for split "
-      f"'{part.name}'; return metaaux.data.Source(images, labels, names)"
+      f"{origin} returned {type(found).__name__} for split '{part.name}'; "
+      "return metaaux.data.Source(images, labels, names)"
     )
-  return arrays.cut(arrays.check(found, f"python:{where}"), part)
+  found = _as_arrays(found, f"{origin}, split '{part.name}'")
+  found = arrays.check(found, f"python:{where}", part.pixel_range)
+  return arrays.cut(found, part)
+
+
+def _call(function: Callable[..., Any], split: str, origin: str) -> Any:
+  """What the function returns for a split."""
+  try:
+    inspect.signature(function).bind(split)
+  except TypeError as error:
+    raise UserError(
+      f"{origin} cannot be called with the name of a split ({error}); write it "
+      "as a function of one argument"
+    ) from error
+  except ValueError:
+    pass  # without a signature that can be told, as some of C's
+  contract = "load(split) -> metaaux.data.Source(images, labels, names)"
+  what = f"{origin}, split '{split}',"
+  return own_code.call(what, contract, function, split)
+
+
+def _as_arrays(found: arrays.Source, origin: str) -> arrays.Source:
+  """Lists and tensors of other libraries as arrays; names as texts."""
+  for name in ("labels", "names"):
+    value = getattr(found, name)
+    if not isinstance(value, Mapping):
+      raise UserError(
+        f"{origin}: {name} are {type(value).__name__}; return a dictionary, "
+        f"level -> {name} of it"
+      )
+  if not found.labels or set(found.labels) != set(found.names):
+    raise UserError(
+      f"{origin}: labels have the levels {_listed(found.labels)}, names "
+      f"{_listed(found.names)}; give both for the same levels, one or more"
+    )
+  for level, names in found.names.items():
+    if isinstance(names, str) or not hasattr(names, "__iter__"):
+      raise UserError(
+        f"{origin}: the names of level '{level}' are {names!r}; give a name "
+        "for each class"
+      )
+  try:
+    images = np.asarray(found.images)
+    labels = {str(k): np.asarray(v) for k, v in found.labels.items()}
+  except (TypeError, ValueError, RuntimeError) as error:
+    reason = " ".join(str(error).split())
+    raise UserError(
+      f"{origin}: images or labels are no arrays ({files.short(reason)}); "
+      "return numpy arrays"
+    ) from error
+  return found._replace(
+    images=images,
+    labels={
+      level: class_ids.read(ids, f"{origin}: the labels of '{level}'")
+      for level, ids in labels.items()
+    },
+    names={str(k): tuple(map(str, v)) for k, v in found.names.items()},
+  )
+
+
+def _listed(levels: Mapping[Any, Any]) -> str:
+  return ", ".join(map(str, levels)) or "none"

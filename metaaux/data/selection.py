@@ -105,12 +105,20 @@ def join(pieces: Sequence[arrays.Source], origin: str) -> arrays.Source:
       )
   if len(pieces) == 1:
     return pieces[0]
+  images = [np.asarray(piece.images) for piece in pieces]
+  if len({each.dtype for each in images}) > 1:
+    # One says 0..255 and another 0..1.
+    images = [
+      each / np.float32(255) if each.dtype == np.uint8 else each
+      for each in images
+    ]
   return pieces[0]._replace(
-    images=np.concatenate([piece.images for piece in pieces]),
+    images=np.concatenate(images),
     labels={
       level: np.concatenate([piece.labels[level] for piece in pieces])
       for level in pieces[0].labels
     },
+    notes=tuple(dict.fromkeys(n for piece in pieces for n in piece.notes)),
   )
 
 

@@ -34,6 +34,9 @@ class Slice(NamedTuple):
     side: of square images that are wanted, 0 for images as stored; a source
       with large images may decode straight to it.
     lazy: whether a source may return `lazy.Images`, where it can.
+    skip_broken: whether files that are no images are left out and counted.
+    pixel_range: numbers that are black and white; () for what it looks like.
+    background: grey value, 0..255, under what is transparent.
   """
 
   name: str
@@ -43,6 +46,9 @@ class Slice(NamedTuple):
   select: str = ""
   side: int = 0
   lazy: bool = False
+  skip_broken: bool = False
+  pixel_range: tuple[float, ...] = ()
+  background: int = 128
 
   def bounds(self, num_examples: int) -> tuple[int, int]:
     """First example and the one after the last, of `num_examples`.

@@ -6,10 +6,14 @@ in `SOURCES`; code outside the package is reached by `python:MODULE:FUNCTION`.
 
 import os
 from collections.abc import Callable
+from typing import Any
+
+import numpy as np
 
 from metaaux.data import (
   arrays,
   digits,
+  files,
   folder_source,
   hierarchy_file,
   images,
@@ -32,6 +36,9 @@ SOURCES: dict[str, Callable[[str, slices.Slice], Source]] = {
   "tfds": tfds_source.load,
 }
 
+# They know the numbers of their pixels, of all splits together.
+_READ = ("folder", "npz", "python")
+
 
 def load(
   source: str,
@@ -40,7 +47,7 @@ def load(
   hierarchy: str = "",
   select: str = "",
   side: int = 0,
-  lazy: bool = False,
+  **how: Any,
 ) -> Source:
   """Loads one split of a data source.
 
@@ -57,12 +64,12 @@ def load(
       splits, numbered from 0, and a level with one class is dropped. "": all.
     side: the middle square of each image, resized to this side; 0: images as
       they are stored.
-    lazy: whether images may be `lazy.Images`, which are decoded when they are
-      looked at; `folder:` and `tfds:` can do that.
+    **how: `lazy`, `skip_broken`, `pixel_range` and `background` of
+      `slices.Slice`; `folder:` and `tfds:` can be lazy.
 
   Raises:
     UserError: the source, the split, the hierarchy, the selection or the data
-      are wrong.
+      are wrong, or cannot be read.
   """
   kind, _, where = source.partition(":")
   if kind not in SOURCES or bool(where) != (kind != "digits"):
@@ -74,10 +81,18 @@ def load(
   origin = f"{source}, split '{split}'"
 
   def whole(part: slices.Slice) -> Source:
-    found = SOURCES[kind](where, part._replace(side=side, lazy=lazy))
+    try:
+      found = SOURCES[kind](where, part._replace(side=side, **how))
+    except (OSError, MemoryError) as error:
+      raise files.unreadable(origin, error) from error
     # A selection may be empty in one of the splits.
     if len(found.images) or not part.select:
-      found = arrays.check(found, origin)
+      given = how.get("pixel_range", ())
+      # What is not decoded yet is of bytes.
+      is_read = kind in _READ or not (
+        given or isinstance(found.images, np.ndarray)
+      )
+      found = arrays.check(found, origin, given, is_read=is_read)
       found = found._replace(images=images.fit_all(found.images, side))
     return hierarchy_file.add_levels(found, hierarchy) if hierarchy else found
 

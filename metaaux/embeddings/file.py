@@ -3,15 +3,14 @@
 Another run's embedding, or the features of any network the user has.
 """
 
-import os
-import zipfile
-
 import numpy as np
 
+from metaaux.data import archive, files
 from metaaux.errors import UserError
 
 # The array that is read of an .npz file; caches of runs have it too.
 KEY = "embedding"
+_WRITE = "write it with numpy.save or numpy.savez"
 
 
 def read(path: str, count: int) -> np.ndarray:
@@ -33,19 +32,21 @@ def read(path: str, count: int) -> np.ndarray:
       "embedding.name='file' needs embedding.path, an .npy or .npz file with "
       f"a vector for each of the {count} training images"
     )
-  path = os.path.expanduser(path)
-  if not os.path.isfile(path):
-    raise UserError(f"embedding.path={path!r} is not a file")
-  try:
-    with open(path, "rb") as stream:
-      vectors = _array(np.load(stream, allow_pickle=False), path)
-  except UserError:
-    raise
-  except (OSError, MemoryError, ValueError, EOFError, zipfile.BadZipFile):
+  origin = f"embedding.path={path!r}"
+  where = files.expand(path, origin)
+  if not where.is_file():
+    raise UserError(f"{origin} is not a file")
+  found = archive.open_archive(
+    where, origin, write=_WRITE, remedy="store fewer numbers of each image"
+  )
+  key = archive.ONLY if found.is_one_array else KEY
+  if key not in found:
     raise UserError(
-      f"embedding.path={path!r} cannot be read; write it with numpy.save or "
-      "numpy.savez"
-    ) from None
+      f"{origin} holds {', '.join(found) or 'nothing'}; name the array of "
+      f"vectors {KEY!r}"
+    )
+  with archive.reading(origin, _WRITE):
+    vectors = found[key]
   if vectors.ndim != 2 or vectors.dtype.kind != "f":
     raise UserError(
       f"embedding.path={path!r} holds {vectors.dtype}{list(vectors.shape)}; "
@@ -59,15 +60,3 @@ def read(path: str, count: int) -> np.ndarray:
   if not np.isfinite(vectors).all():
     raise UserError(f"embedding.path={path!r} has NaN or infinity in it")
   return vectors.astype(np.float32)
-
-
-def _array(found: np.ndarray | np.lib.npyio.NpzFile, path: str) -> np.ndarray:
-  """What an .npy file is, or the array of an .npz file."""
-  if isinstance(found, np.ndarray):
-    return found
-  if KEY not in found.files:
-    raise UserError(
-      f"embedding.path={path!r} holds {', '.join(found.files) or 'nothing'}; "
-      f"name the array of vectors {KEY!r}"
-    )
-  return found[KEY]

@@ -81,7 +81,7 @@ def test_classes_are_counted_over_both_splits(tmp_path):
     ),
     ({"y_train": np.arange(11) % 3}, "12 images but 11 labels"),
     ({"y_train": np.arange(12) % 3 - 1}, r"label -1 is outside 0\.\.2"),
-    ({"y_train": np.arange(12) % 3 * 1.0}, "'y_train' is float64"),
+    ({"y_train": np.arange(12) % 3 * 0.9}, "'y_train' is float64"),
     ({"y_train": np.zeros((12, 2), int)}, r"'y_train' is int64 of shape \(12"),
     ({"y_train": np.arange(12) * 1000}, "18 labels, but one is 11000"),
     (
@@ -91,7 +91,7 @@ def test_classes_are_counted_over_both_splits(tmp_path):
     ({"x_train": np.zeros((12, 4))}, r"shape \(12, 4\)"),
     ({"x_train": np.zeros((0, 4, 4, 1))}, "no examples"),
     ({"x_train": np.zeros((12, 4, 4), int)}, "images are int64"),
-    ({"x_train": np.full((12, 4, 4), 255.0)}, "float images hold 255.0"),
+    ({"x_train": np.full((12, 4, 4), 256.0)}, "float images hold 256.0"),
     ({"x_train": np.full((12, 4, 4), np.nan)}, "float images hold nan"),
     ({"x_train": np.full((12, 4, 4), np.inf)}, "float images hold inf"),
     ({"x_train": np.full((12, 4, 4), -0.5)}, "float images hold -0.5"),

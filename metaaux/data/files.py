@@ -1,0 +1,154 @@
+"""Files that somebody else made: which are opened, and how much is read."""
+
+import contextlib
+import json
+import os
+import pathlib
+import stat
+from collections.abc import Iterator
+from typing import Any, BinaryIO, NamedTuple
+
+from metaaux.errors import UserError
+
+SUFFIXES = (
+  *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib"),
+  *(".gif", ".webp", ".avif", ".jp2", ".tif", ".tiff"),
+  *(".ppm", ".pgm", ".pbm", ".pnm", ".tga"),
+)
+# How the content of an image begins, for files with another suffix or none.
+_BEGINNINGS = (
+  *(b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a"),
+  *(b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  "),
+)
+# What archives, systems and viewers leave in folders, besides hidden entries.
+_JUNK = ("__macosx", "@eadir", "lost+found", "thumbs", "thumbnails")
+_LARGEST_JSON = 64 * 2**20
+
+
+class Found(NamedTuple):
+  """What lies in a class folder and the folders inside it.
+
+  Attributes:
+    images: files, those of a folder before those of the folders inside.
+    others: files that are no images.
+    nested: how many of the images lie in folders inside.
+  """
+
+  images: list[pathlib.Path]
+  others: list[pathlib.Path]
+  nested: int
+
+
+def expand(where: str, origin: str) -> pathlib.Path:
+  """A path as the user wrote it.
+
+  Raises:
+    UserError: it cannot be one.
+  """
+  try:
+    path = pathlib.Path(where).expanduser()
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+      path.stat()
+  except (ValueError, RuntimeError, OSError) as error:
+    raise unreadable(origin, error) from error
+  return path
+
+
+def unreadable(origin: str, error: Exception) -> UserError:
+  """The error that a file cannot be read, in one short line."""
+  reason = getattr(error, "strerror", None) or str(error)
+  name = getattr(error, "filename", None)
+  named = f": {short(str(name))}" if name and str(name) not in origin else ""
+  origin = short(origin.replace("\0", "\\0"))
+  return UserError(
+    f"{origin} cannot be read ({reason}{named}); check the path and its "
+    "permissions"
+  )
+
+
+def short(text: str, length: int = 200) -> str:
+  """The text, or its beginning and end."""
+  half = length // 2
+  return text if len(text) <= length else f"{text[:half]}...{text[-half:]}"
+
+
+@contextlib.contextmanager
+def opened(path: os.PathLike[str]) -> Iterator[BinaryIO]:
+  """A regular file, to read; a pipe or a device would never end.
+
+  Raises:
+    OSError: it is something else, or cannot be opened.
+  """
+  # Opening a pipe waits for who writes to it.
+  flags = (
+    os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+  )
+  number = os.open(path, flags | getattr(os, "O_CLOEXEC", 0))
+  with os.fdopen(number, "rb") as stream:
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+      raise OSError(0, "no regular file", str(path))
+    yield stream
+
+
+def read_json(path: os.PathLike[str], limit: int = _LARGEST_JSON) -> Any:
+  """The content of a JSON file.
+
+  Raises:
+    OSError: it cannot be read, or is no regular file.
+    ValueError: it is not JSON, too large, or too deep.
+  """
+  with opened(path) as stream:
+    content = stream.read(limit + 1)
+  if len(content) > limit:
+    raise ValueError(f"more than {limit // 2**20} MiB")
+  try:
+    return json.loads(content.decode("utf-8"))
+  except RecursionError:
+    raise ValueError("nested too deeply") from None
+
+
+def is_junk(name: str) -> bool:
+  """Whether an entry of a folder is hidden, or there by accident."""
+  return name.startswith(".") or name.lower() in _JUNK
+
+
+def is_image(entry: os.DirEntry[str]) -> bool:
+  """Whether a file is meant to be an image: by its suffix, else its content."""
+  if os.path.splitext(entry.name)[1].lower() in SUFFIXES:
+    return True
+  if not entry.is_file():
+    return False
+  try:
+    with opened(entry.path) as stream:
+      start = stream.read(16)
+  except OSError:
+    return False
+  is_webp = start[:4] == b"RIFF" and start[8:12] == b"WEBP"
+  return is_webp or start.startswith(_BEGINNINGS)
+
+
+def walk(folder: pathlib.Path, *, inside: bool = True) -> Found:
+  """All images of a folder and, if `inside`, of those inside it, by name."""
+  found, seen = Found([], [], 0), set()
+
+  def add(path: str, *, is_top: bool) -> int:
+    real = os.path.realpath(path)
+    if real in seen:  # a link to a folder above
+      return 0
+    seen.add(real)
+    with os.scandir(path) as listing:
+      entries = sorted(
+        (e for e in listing if not is_junk(e.name)),
+        key=lambda e: pathlib.Path(e.name),
+      )
+    # Of pathlib, for which a link to itself is no folder, and no error.
+    folders = [e for e in entries if pathlib.Path(e.path).is_dir()]
+    files = [e for e in entries if e not in folders]
+    chosen = [entry for entry in files if is_image(entry)]
+    found.images.extend(pathlib.Path(entry.path) for entry in chosen)
+    left = set(files) - set(chosen)
+    found.others.extend(pathlib.Path(e.path) for e in entries if e in left)
+    nested = sum(add(e.path, is_top=False) for e in folders if inside)
+    return nested + (0 if is_top else len(chosen))
+
+  return found._replace(nested=add(str(folder), is_top=True))
