@@ -104,7 +104,7 @@ def hypergradient(
       under `jit` with sharded arrays.
     neumann_terms: number of terms of `neumann`, >= 1; the series converges for
       0 < lr < 2 / (largest eigenvalue of H), H positive definite.
-    difference_radius: distance > 0 of `finite_difference` from theta_0, ||e v||;
+    difference_radius: distance ||e v|| > 0 of `finite_difference` from theta_0;
       None: 0.01, in half precision more: the cube root of the resolution, in
       terms of float32's, times that. There it is never less than four times
       the resolution of the params, as a norm.
