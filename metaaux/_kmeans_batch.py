@@ -77,7 +77,7 @@ def run(
   def step(state: _State) -> _State:
     # All of a batch are read, also where there are no more rows than that.
     batch = sample(jax.random.fold_in(key, state.i), rows, batch_size)
-    z_BxD = batch.x_NxD.astype(rows.shift_D.dtype) - rows.shift_D[None, :]
+    z_BxD = base.shifted(rows, batch.x_NxD)
     clusters, inertia_T = _batch(rows, state.c_TxKxD, z_BxD)
     size_TxK = state.size_TxK + clusters.size_TxK
     c_TxKxD = _running_means(state.c_TxKxD, size_TxK, clusters)

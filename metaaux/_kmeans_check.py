@@ -10,6 +10,8 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
+from metaaux import distances
+
 Array = jax.Array
 
 
@@ -26,7 +28,7 @@ def check_arrays(
   Raises:
     ValueError: they do not fit together, or have NaN or infinity in them.
   """
-  x = jnp.asarray(x)
+  given, x = x, _asarray("x", x)
   if x.ndim != 2 or not jnp.issubdtype(x.dtype, jnp.floating):
     raise ValueError(f"x is {_describe(x)}, expected floats [n, d].")
   n, d = x.shape
@@ -41,7 +43,7 @@ def check_arrays(
   dtype = jnp.promote_types(x.dtype, jnp.float32)
   scale_TxD = jnp.ones((1, d), dtype)
   if scale is not None:
-    scale = jnp.asarray(scale)
+    scale = _asarray("scale", scale)
     if scale.ndim not in (1, 2) or scale.shape[-1] != d or scale.size == 0:
       raise ValueError(
         f"scale is {_describe(scale)}, expected [{d}] or [T, {d}] with T > 0."
@@ -57,11 +59,12 @@ def check_arrays(
   else:
     init = _check_init(init, len(scale_TxD), k, d).astype(dtype)
   _check_finite("x", x)
+  _check_distinct(given, x, k)
   return x, scale_TxD, init
 
 
 def _check_init(init: ArrayLike, t: int, k: int, d: int) -> Array:
-  init = jnp.asarray(init)
+  init = _asarray("init", init)
   if init.shape not in ((k, d), (t, k, d)):
     raise ValueError(
       f"init is {_describe(init)}, expected centroids [{k}, {d}] or "
@@ -69,6 +72,93 @@ def _check_init(init: ArrayLike, t: int, k: int, d: int) -> Array:
     )
   _check_finite("init", init)
   return jnp.broadcast_to(init, (t, k, d))
+
+
+def check_key(key: Array | None, needed: bool) -> None:
+  """Raises ValueError for what is no key where one is drawn from."""
+  if needed and not isinstance(key, jax.Array | np.ndarray):
+    raise ValueError(
+      f"key={key!r}, but rows are drawn; give a key, jax.random.key(0), or to "
+      "`kmeans` centroids as init."
+    )
+
+
+def _asarray(name: str, x: ArrayLike) -> Array:
+  """As an array of JAX, whose range must do for what was finite before."""
+  if _is_narrowed(x):
+    most = np.abs(x).max(initial=0)
+    if np.isfinite(most):
+      _check_range(name, most, jnp.result_type(x))
+  return distances.native(name, x)
+
+
+def _is_narrowed(x: ArrayLike) -> bool:
+  """Whether these are float64 that JAX will make float32."""
+  floats = isinstance(x, np.ndarray) and np.issubdtype(x.dtype, np.floating)
+  return (
+    floats
+    and x.dtype.isnative
+    and x.dtype.itemsize > jnp.result_type(x).itemsize
+  )
+
+
+def without_offset(
+  x: ArrayLike, init: str | ArrayLike
+) -> tuple[ArrayLike, str | ArrayLike, np.ndarray | None]:
+  """Moves rows and centroids where float32 would lose them to an offset.
+
+  Args:
+    x: rows.
+    init: a name or centroids.
+
+  Returns:
+    Both, and what was subtracted in float64 [d]; None where nothing was, which
+    is whenever float32 resolves a thousandth of each column's deviation.
+  """
+  if not _is_narrowed(x) or x.ndim != 2 or not x.size:
+    return x, init, None
+  if not np.isfinite(x).all() or np.abs(x).max() > 1e150:
+    return x, init, None
+  deviation_D = x.std(axis=0)
+  rounding_D = np.abs(x).max(axis=0) * np.finfo(np.float32).eps
+  if not np.any((rounding_D > 1e-3 * deviation_D) & (deviation_D > 0)):
+    return x, init, None
+  offset_D = x.mean(axis=0)
+  if not isinstance(init, str) and np.shape(init)[-1:] == offset_D.shape:
+    init = np.asarray(init, x.dtype) - offset_D
+  return x - offset_D, init, offset_D
+
+
+def _check_range(name: str, most: float, dtype: Any) -> None:
+  if most > jnp.finfo(dtype).max:
+    raise ValueError(
+      f"{name} has numbers up to {most:.3g}, beyond {dtype}; divide it by its "
+      "largest, or set jax_enable_x64."
+    )
+
+
+def _check_distinct(given: ArrayLike, x: Array, k: int) -> None:
+  """Looks for rows of float64 that are one in float32, if k needs them."""
+  if isinstance(x, jax.core.Tracer) or not _is_narrowed(given):
+    return
+  found = _count_distinct(np.asarray(x), k)
+  if found < k and _count_distinct(given, k) > found:
+    raise ValueError(
+      f"x is {given.dtype}, and in {x.dtype} only {found} of its rows are "
+      f"different, too few for k={k}; set jax_enable_x64, or give parts "
+      "that lie far apart one by one."
+    )
+
+
+def _count_distinct(x: np.ndarray, most: int) -> int:
+  """Number of different rows; stops at `most`, which is soon as a rule."""
+  seen: set[bytes] = set()
+  for row in x:
+    # Zeros have two signs.
+    seen.add((row + 0).tobytes())
+    if len(seen) >= most:
+      break
+  return len(seen)
 
 
 def check_number(name: str, value: Any, least: int) -> None:

@@ -1,11 +1,11 @@
 """Passes of k-means over its rows, a chunk at a time and over all devices.
 
-Rows are seen as z = x - shift, with one shift for all, near the mean: distances
-are the same and lose fewer digits. A scaling s is never applied to the rows:
-|s z - s c|^2 = |s z|^2 - 2 (score), where score = (s^2 c) z - |s c|^2 / 2, so
-that the nearest centroid is the one of highest score, and the scores of all
-partitions are one matrix product. In names, T is partitions, K clusters,
-B the rows of a chunk, N those of this device.
+Rows are seen as z = unit x - shift, with one shift for all, near the mean:
+distances are the same and lose fewer digits. A scaling s is never applied to
+the rows: |s z - s c|^2 = |s z|^2 - 2 (score), where score = (s^2 c) z -
+|s c|^2 / 2, so that the nearest centroid is the one of highest score, and the
+scores of all partitions are one matrix product. In names, T is partitions, K
+clusters, B the rows of a chunk, N those of this device.
 """
 
 from collections.abc import Callable
@@ -15,8 +15,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from metaaux import distances as distances_lib
+
 Array = jax.Array
 Tree = Any
+# Numbers between 2^-30 and 2^30 are of ordinary size.
+_ORDINARY = 30
 
 
 class Chunk(NamedTuple):
@@ -43,8 +47,10 @@ class Rows(NamedTuple):
 
   Attributes:
     x_NxD: rows of this device, in the precision they came in.
-    shift_D: subtracted from each row.
+    shift_D: subtracted from each row, in the units below.
     square_TxD: squares of the scalings, the weights of squared differences.
+    unit_D: powers of two by which columns are multiplied, so that no square
+      over- or underflows; 1 where numbers are of ordinary size.
     chunk: rows taken at a time, a Python int.
     axis_name: device axis over which rows are spread, or None.
   """
@@ -52,6 +58,7 @@ class Rows(NamedTuple):
   x_NxD: Array
   shift_D: Array
   square_TxD: Array
+  unit_D: Array
   chunk: int
   axis_name: str | None
 
@@ -63,12 +70,22 @@ class Rows(NamedTuple):
 
 def make_rows(
   x_NxD: Array, scale_TxD: Array, chunk: int, axis_name: str | None
-) -> tuple[Rows, Array]:
-  """Returns the rows, and the variance of each of their columns, [D]."""
+) -> tuple[Rows, Array, Array]:
+  """Returns the rows, the variance of their columns, and a unit [T].
+
+  Squared distances are to be multiplied by the square of the last.
+  """
   dtype = scale_TxD.dtype
   chunk = min(chunk, len(x_NxD))
   zero_D = jnp.zeros(x_NxD.shape[1], dtype)
-  rows = Rows(x_NxD, zero_D, scale_TxD * scale_TxD, chunk, axis_name)
+  rows = Rows(
+    x_NxD, zero_D, scale_TxD * scale_TxD, zero_D + 1, chunk, axis_name
+  )
+  unit_D = _power_of_two(_largest(rows))
+  scale_TxD = scale_TxD / unit_D[None, :]
+  unit_T = 1 / _power_of_two(jnp.max(jnp.abs(scale_TxD), axis=1))
+  scale_TxD = scale_TxD / unit_T[:, None]
+  rows = rows._replace(unit_D=unit_D, square_TxD=scale_TxD * scale_TxD)
   mean_D = _mean(rows, lambda z: z)
   variance_D = _mean(rows._replace(shift_D=mean_D), lambda z: z * z)
   # A shift of few digits takes none from the rows: what is a tie between two
@@ -78,7 +95,30 @@ def make_rows(
   rounded_D = jnp.round(mean_D / step_D) * step_D
   exact_D = jnp.isfinite(rounded_D) & (variance_D > 0)
   shift_D = jnp.where(exact_D, rounded_D, mean_D)
-  return rows._replace(shift_D=shift_D), variance_D
+  return rows._replace(shift_D=shift_D), variance_D, unit_T
+
+
+def _power_of_two(largest: Array) -> Array:
+  """What makes numbers of extreme size about 1, and 1 for all others.
+
+  Multiplying by it rounds nothing.
+  """
+  _, exponent = jnp.frexp(largest)
+  extreme = (jnp.abs(exponent) > _ORDINARY) & (largest > 0)
+  extreme &= jnp.isfinite(largest)
+  return jnp.ldexp(jnp.ones_like(largest), jnp.where(extreme, -exponent, 0))
+
+
+def _largest(rows: Rows) -> Array:
+  """Largest absolute value of each column, over all rows."""
+
+  def body(chunk: Chunk, largest_D: Array) -> Array:
+    return jnp.maximum(largest_D, jnp.max(jnp.abs(chunk.z_BxD), axis=0))
+
+  largest_D = over_chunks(rows, body, zeros(rows, rows.shift_D.shape))
+  if rows.axis_name is None:
+    return largest_D
+  return jnp.max(gather(largest_D, rows), axis=0)
 
 
 def _mean(rows: Rows, function: Callable[[Array], Array]) -> Array:
@@ -126,10 +166,23 @@ def gather(x: Array, rows: Rows) -> Array:
 def take(rows: Rows, position_K: Array) -> Array:
   """Rows [K, D], shifted, at positions [K] counted over all devices."""
   n = len(rows.x_NxD)
-  x_KxD = rows.x_NxD[position_K % n].astype(rows.shift_D.dtype)
   own_K = position_K // n == device(rows)
-  z_KxD = jnp.where(own_K[:, None], x_KxD - rows.shift_D[None, :], 0)
+  z_KxD = shifted(rows, rows.x_NxD[position_K % n])
+  z_KxD = jnp.where(own_K[:, None], z_KxD, 0)
   return total(z_KxD, rows)
+
+
+def shifted(rows: Rows, x: Array) -> Array:
+  """Rows or centroids [..., D] as the passes see them."""
+  shape = (1,) * (x.ndim - 1) + rows.shift_D.shape
+  x = x.astype(rows.shift_D.dtype) * rows.unit_D.reshape(shape)
+  return x - rows.shift_D.reshape(shape)
+
+
+def as_given(rows: Rows, c: Array) -> Array:
+  """Centroids [..., D] in the space of the rows that were given."""
+  shape = (1,) * (c.ndim - 1) + rows.shift_D.shape
+  return (c + rows.shift_D.reshape(shape)) / rows.unit_D.reshape(shape)
 
 
 def zeros(rows: Rows, shape: tuple[int, ...], dtype: Any = None) -> Array:
@@ -149,7 +202,7 @@ def over_chunks(rows: Rows, body: Body, init: Tree) -> Tree:
   def step(i: Array, carry: Tree) -> Tree:
     start = jnp.minimum(i * rows.chunk, n - rows.chunk)
     x_BxD = lax.dynamic_slice_in_dim(rows.x_NxD, start, rows.chunk)
-    z_BxD = x_BxD.astype(rows.shift_D.dtype) - rows.shift_D[None, :]
+    z_BxD = shifted(rows, x_BxD)
     own_B = start + jnp.arange(rows.chunk) >= i * rows.chunk
     return body(Chunk(i, start, z_BxD, own_B), carry)
 
@@ -157,10 +210,17 @@ def over_chunks(rows: Rows, body: Body, init: Tree) -> Tree:
 
 
 class Scorer(NamedTuple):
-  """Centroids as a matrix to multiply by; cluster is the slower index."""
+  """Centroids as a matrix to multiply by; cluster is the slower index.
+
+  `close_T` says whether two centroids are so close, in terms of their distance
+  from the shift, that rounding could take one for the other.
+  """
 
   weight_KTxD: Array
   half_KxTx1: Array
+  close_T: Array
+  square_TxD: Array
+  c_TxKxD: Array
 
 
 def scorer(square_TxD: Array, c_TxKxD: Array) -> Scorer:
@@ -168,11 +228,59 @@ def scorer(square_TxD: Array, c_TxKxD: Array) -> Scorer:
   weight_TxKxD = square_TxD[:, None, :] * c_TxKxD
   half_TxK = jnp.sum(weight_TxKxD * c_TxKxD, axis=-1) / 2
   weight_KTxD = weight_TxKxD.swapaxes(0, 1).reshape(-1, c_TxKxD.shape[-1])
-  return Scorer(weight_KTxD, half_TxK.T[:, :, None])
+  close_T = lax.map(lambda args: _close(*args), (weight_TxKxD, c_TxKxD))
+  half_KxTx1 = half_TxK.T[:, :, None]
+  return Scorer(weight_KTxD, half_KxTx1, close_T, square_TxD, c_TxKxD)
+
+
+def _close(weight_KxD: Array, c_KxD: Array) -> Array:
+  """Whether two centroids are less than a share of their lengths apart.
+
+  Scores are wrong by some units in the last place of the squared length; with
+  distances above the share, that is some 1e-4 of them in float32.
+  """
+  product_KxK = dot(weight_KxD, c_KxD.T)
+  length_K = jnp.diagonal(product_KxK)
+  apart_KxK = length_K[:, None] + length_K[None, :] - 2 * product_KxK
+  longer_KxK = jnp.maximum(length_K[:, None], length_K[None, :])
+  share = 32 * jnp.sqrt(jnp.finfo(c_KxD.dtype).eps)
+  others = ~jnp.eye(len(c_KxD), dtype=bool)
+  return jnp.any(others & (apart_KxK < share * longer_KxK))
 
 
 def nearest(scores: Scorer, z_BxD: Array) -> Array:
   """Index [T, B] of the nearest centroid; of equally near ones the lowest.
+
+  By scores, and by differences for a partition with close centroids.
+  """
+  index_TxB = _highest(scores, z_BxD)
+  k = scores.c_TxKxD.shape[1]
+
+  def one(args: tuple[Array, ...]) -> Array:
+    index_B, close, square_D, c_KxD = args
+
+    def body(j: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+      least_B, nearest_B = carry
+      c_BxD = jnp.broadcast_to(c_KxD[j][None, :], z_BxD.shape)
+      far_B = distances_lib.squared(z_BxD, c_BxD, square_D)
+      better_B = far_B < least_B
+      return (
+        jnp.where(better_B, far_B, least_B),
+        jnp.where(better_B, j, nearest_B),
+      )
+
+    # No turn at all where no two are close, also under `vmap`.
+    turns = jnp.where(close, k, 0)
+    start = jnp.full_like(z_BxD[:, 0], jnp.inf), index_B
+    return lax.fori_loop(0, turns, body, start)[1]
+
+  return lax.map(
+    one, (index_TxB, scores.close_T, scores.square_TxD, scores.c_TxKxD)
+  )
+
+
+def _highest(scores: Scorer, z_BxD: Array) -> Array:
+  """Index [T, B] of the highest score.
 
   The highest score so far goes over the clusters, all rows at a time and ten
   clusters a turn; XLA's `argmax` takes one number after another on a CPU.
@@ -211,7 +319,6 @@ def distances(
 
   def one(args: tuple[Array, Array, Array]) -> Array:
     square_D, c_KxD, index_B = args
-    difference_BxD = z_BxD - c_KxD[index_B]
-    return dot(difference_BxD * difference_BxD, square_D)
+    return distances_lib.squared(z_BxD, c_KxD[index_B], square_D)
 
   return lax.map(one, (rows.square_TxD, c_TxKxD, index_TxB))

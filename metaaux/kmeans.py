@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
@@ -17,8 +18,10 @@ from metaaux import _kmeans_batch, _kmeans_init, _kmeans_lloyd, _kmeans_rows
 from metaaux._kmeans_check import (
   check_arrays,
   check_chunk,
+  check_key,
   check_number,
   check_tol,
+  without_offset,
 )
 
 Array = jax.Array
@@ -78,8 +81,9 @@ def kmeans(
     key: a key; None will do where centroids are given. With T scalings
       partition t uses `jax.random.split(key, T)[t]`, as a run of it alone would
       use `key`.
-    x: floats [n, d], finite; half precision is computed in float32. With
-      `axis_name` the rows of this device, as many on each.
+    x: floats [n, d], finite; half precision is computed in float32, and so is
+      float64 unless `jax_enable_x64` is set. With `axis_name` the rows of this
+      device, as many on each.
     k: number of clusters, at most the number of rows.
     num_iters: most iterations; 0 assigns rows to the first centroids.
     tol: done when sum_j |s * change of c_j|^2 is at most tol times the mean
@@ -101,12 +105,17 @@ def kmeans(
     Centroids in the space of x (means of rows that are not scaled),
     assignments, inertia (in the scaled space) and numbers of iterations, of
     each partition. Assignments and inertia are those of the centroids returned.
+    An inertia beyond the range of its float type is infinite, or 0; the rest
+    does not suffer.
 
   Raises:
     ValueError: an argument is of a wrong shape, type or range, or has NaN or
-      infinity in it (the last only outside of `jit` and the like).
+      infinity in it, or float64 rows are too many to one in float32 for k
+      clusters (these only outside of `jit` and the like); no key.
   """
+  x, init, offset_D = without_offset(x, init)
   x, scale_TxD, init = check_arrays(x, k, init, scale, axis_name, tuple(_INITS))
+  check_key(key, needed=isinstance(init, str))
   check_number("num_iters", num_iters, 0)
   check_number("restarts", restarts, 1)
   chunk = check_chunk(chunk, k * len(scale_TxD))
@@ -134,7 +143,17 @@ def kmeans(
     axis_name=axis_name,
     chunk=chunk,
   )
+  result = _moved_back(result, offset_D)
   return result if many else jax.tree.map(lambda leaf: leaf[0], result)
+
+
+def _moved_back(
+  result: KMeansResult, offset_D: np.ndarray | None
+) -> KMeansResult:
+  if offset_D is None:
+    return result
+  offset_1x1xD = jnp.asarray(offset_D[None, None], result.centroids.dtype)
+  return result._replace(centroids=result.centroids + offset_1x1xD)
 
 
 def minibatch_kmeans(
@@ -178,7 +197,9 @@ def minibatch_kmeans(
   Raises:
     ValueError: as `kmeans`.
   """
+  x, init, offset_D = without_offset(x, init)
   x, scale_TxD, init = check_arrays(x, k, init, scale, axis_name, tuple(_INITS))
+  check_key(key, needed=True)
   check_number("num_steps", num_steps, 0)
   check_number("batch_size", batch_size, 1)
   check_number("patience", patience, 1)
@@ -197,6 +218,7 @@ def minibatch_kmeans(
     axis_name=axis_name,
     chunk=chunk,
   )
+  result = _moved_back(result, offset_D)
   many = scale is not None and jnp.ndim(scale) == 2
   return result if many else jax.tree.map(lambda leaf: leaf[0], result)
 
@@ -220,16 +242,17 @@ def _restarted(
   chunk: int,
 ) -> KMeansResult:
   """The best of several runs, for each partition."""
-  rows, variance_D = _kmeans_rows.make_rows(x_NxD, scale_TxD, chunk, axis_name)
-  shift_1x1xD = rows.shift_D[None, None, :]
-  variance_TxD = rows.square_TxD * variance_D[None, :]
+  rows, variance_D, unit_T = _kmeans_rows.make_rows(
+    x_NxD, scale_TxD, chunk, axis_name
+  )
+  variance_TxD = rows.square_TxD * variance_D[None, :]  # in the same units
   limit_T = tol * jnp.mean(variance_TxD, axis=1)
   # What re-seeding could gain below this is lost in the rounding of inertia.
   noise_T = jnp.finfo(scale_TxD.dtype).eps * jnp.sum(variance_TxD, axis=1)
 
   def run(restart: Array) -> KMeansResult:
     if init_name is None:
-      c_TxKxD = init_TxKxD - shift_1x1xD
+      c_TxKxD = _kmeans_rows.shifted(rows, init_TxKxD)
     else:
       own_T = jax.vmap(jax.random.fold_in, (0, None))(keys_T, restart)
       c_TxKxD = _INITS[init_name](own_T, rows, k)
@@ -237,8 +260,12 @@ def _restarted(
       rows, c_TxKxD, num_iters, limit_T, noise_T
     )
     index_TxN, inertia_T = _kmeans_lloyd.assign(rows, c_TxKxD)
-    return KMeansResult(
-      c_TxKxD + shift_1x1xD, index_TxN, inertia_T, num_iters_T
+    return KMeansResult(c_TxKxD, index_TxN, inertia_T, num_iters_T)
+
+  def as_given(result: KMeansResult) -> KMeansResult:
+    return result._replace(
+      centroids=_kmeans_rows.as_given(rows, result.centroids),
+      inertia=result.inertia * unit_T * unit_T,
     )
 
   def keep_better(
@@ -250,7 +277,7 @@ def _restarted(
     return jax.tree.map(lambda a, b: pick(better_T, a, b), new, best), None
 
   if restarts == 1:
-    return run(jnp.int32(0))
+    return as_given(run(jnp.int32(0)))
   t, d = scale_TxD.shape
   nothing = KMeansResult(
     centroids=jnp.zeros((t, k, d), scale_TxD.dtype),
@@ -258,7 +285,8 @@ def _restarted(
     inertia=jnp.zeros(t, scale_TxD.dtype),
     num_iters=jnp.full(t, -1, jnp.int32),
   )
-  return lax.scan(keep_better, nothing, jnp.arange(restarts))[0]
+  best, _ = lax.scan(keep_better, nothing, jnp.arange(restarts))
+  return as_given(best)
 
 
 @functools.partial(
@@ -280,11 +308,10 @@ def _minibatch(
   chunk: int,
 ) -> KMeansResult:
   """`minibatch_kmeans` with a leading T."""
-  rows, _ = _kmeans_rows.make_rows(x_NxD, scale_TxD, chunk, axis_name)
+  rows, _, unit_T = _kmeans_rows.make_rows(x_NxD, scale_TxD, chunk, axis_name)
   init_key, sample_key, batch_key = jax.random.split(key, 3)
-  shift_1x1xD = rows.shift_D[None, None, :]
   if init_name is None:
-    c_TxKxD = init_TxKxD - shift_1x1xD
+    c_TxKxD = _kmeans_rows.shifted(rows, init_TxKxD)
   else:
     some = rows
     if init_name == "kmeans++":
@@ -296,4 +323,6 @@ def _minibatch(
     batch_key, rows, c_TxKxD, num_steps, patience, batch_size
   )
   index_TxN, inertia_T = _kmeans_lloyd.assign(rows, c_TxKxD)
-  return KMeansResult(c_TxKxD + shift_1x1xD, index_TxN, inertia_T, num_steps_T)
+  c_TxKxD = _kmeans_rows.as_given(rows, c_TxKxD)
+  inertia_T = inertia_T * unit_T * unit_T
+  return KMeansResult(c_TxKxD, index_TxN, inertia_T, num_steps_T)

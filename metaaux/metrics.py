@@ -243,10 +243,14 @@ class Progress:
     self._label, self._total, self._last = label, total, start
     self._began: tuple[int, float] | None = None
     self._bar = None
-    stream = streams.Tolerant(sys.stderr)
-    if _takes_a_bar(stream):
+    self._stream = streams.Tolerant(sys.stderr)
+    if _takes_a_bar(self._stream):
       self._bar = tqdm(
-        desc=label, initial=start, total=total, unit="step", file=stream
+        desc=label,
+        initial=start,
+        total=total,
+        unit="step",
+        file=self._stream,
       )
 
   def begin(self, step: int) -> None:
@@ -312,7 +316,8 @@ class Progress:
     if self._bar is None:
       say(text)
     else:
-      self._bar.write(text, file=streams.Tolerant(sys.stderr))
+      # The bar moves out of the way of its own stream alone.
+      self._bar.write(text, file=self._stream)
 
   def close(self) -> None:
     """Ends the bar's line."""

@@ -100,6 +100,15 @@ def test_derivatives_equal_those_of_the_formula(gamma, x64):
     np.testing.assert_allclose(got, want, rtol=1e-11)
 
 
+@pytest.mark.parametrize("gap", [5.0, 8.0, 9.0, 12.0, 20.0])
+def test_digits_of_a_small_loss(gap):
+  """1 - p, of the loss -log p = x, has as many digits as x near p = 1."""
+  logits, label = jnp.array([[gap, 0.0]]), jnp.array([0])
+  x = np.float64(losses.softmax_cross_entropy(logits, label))
+  got = losses.focal_loss(logits, label)
+  np.testing.assert_allclose(got, np.expm1(-x) ** 2 * x, rtol=1e-5)
+
+
 def test_label_outside_the_classes_is_nan():
   got = losses.focal_loss(jnp.zeros((3, 2)), jnp.array([1, 2, -1]))
   np.testing.assert_array_equal(np.isnan(got), [False, True, True])
@@ -189,6 +198,15 @@ def test_masked_softmax_of_huge_logits(scale):
     value, [[1, 0, 0, 0, 0] if scale > 0 else [0, 1, 0, 0, 0]]
   )
   assert np.all(np.isfinite(pullback(jnp.ones((1, 5)))[0]))
+
+
+@pytest.mark.parametrize("low", [-1e3, -1e5, -1e20])
+def test_masked_softmax_of_low_logits(low):
+  """However low logits are, what the mask forbids gets nothing of the sum."""
+  logits = jnp.array([[low, low, 0.0, 3.0, low]])
+  mask = losses.class_mask(jnp.array([0]), PSI)
+  got = losses.masked_softmax(logits, mask)
+  np.testing.assert_allclose(got, [[0.5, 0.5, 0, 0, 0]])
 
 
 def test_masked_softmax_of_an_empty_row_is_zero():

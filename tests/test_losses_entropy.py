@@ -110,3 +110,13 @@ def test_a_rarely_chosen_column_is_not_in_use():
 def test_wrong_arguments_of_label_statistics(probs, labels, message):
   with pytest.raises(ValueError, match=message):
     losses.label_statistics(probs, labels, PSI)
+
+
+def test_entropy_of_rare_labels_has_its_slope():
+  """log y + 1, for probabilities of any size; 0 where there is none."""
+  probs = jnp.array([1.0, 1e-3, 1e-9, 1e-20, 1e-30, 0.0])
+  slope = jax.grad(losses.negative_entropy)(probs)
+  want = np.log(np.asarray(probs[:-1], np.float64)) + 1
+  np.testing.assert_allclose(slope, [*want, 0], rtol=1e-5)
+  value = losses.negative_entropy(probs)
+  np.testing.assert_allclose(value, probs[:-1] @ (want - 1), rtol=1e-5)

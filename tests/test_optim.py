@@ -47,6 +47,30 @@ def test_momentum_accumulates():
   np.testing.assert_allclose(moved, 0.1 * 2.9 * np.array([3, 4, 0]), rtol=1e-6)
 
 
+def test_decay_accumulates_in_the_momentum():
+  """It is part of the gradient: 0.9 of the first step's is in the second."""
+  optimizer = make(momentum=0.9, weight_decay=0.5)
+  w, velocity, params = np.array([1.0, -2, 0]), 0.0, PARAMS
+  state = optimizer.init(PARAMS)
+  for step in range(3):
+    params, state = optimizer.update(GRADS, state, params, jnp.int32(step))
+    velocity = 0.9 * velocity + np.array([3, 4, 0]) + 0.5 * w
+    w = w - 0.1 * velocity
+  np.testing.assert_allclose(params["w"], w, rtol=1e-6)
+
+
+@pytest.mark.parametrize("decay", ["weight_decay", "l1"])
+def test_adam_scales_the_decay_too(decay):
+  """Unit steps, down the sum of gradient and decay: the last is decay alone."""
+  optimizer = make(name="adam", **{decay: 8.0})
+  start = {"w": jnp.array([1.0, -2.0, 0.5])}
+  params, _ = optimizer.update(
+    GRADS, optimizer.init(start), start, jnp.int32(0)
+  )
+  moved = np.asarray(start["w"] - params["w"])
+  np.testing.assert_allclose(moved, [0.1, -0.1, 0.1], rtol=1e-5)
+
+
 def test_adam_takes_a_unit_step_first():
   optimizer = make(name="adam")
   params, _ = optimizer.update(

@@ -247,16 +247,15 @@ def test_images_that_are_not_read_are_named(tmp_path):
   _image(tmp_path / "unlabelled" / "2.png")
   _image(tmp_path / "loose.png")
   _image(tmp_path / "train" / "too.png")
-  _image(tmp_path / "train" / "a" / "thumbnails" / "1.png")
+  _image(tmp_path / "train" / "a" / "inside" / "1.png")  # of class a
   _classes(tmp_path / "val", (1, 1))
   (line,) = unread("train[:50%]", "test")
   assert line == (
-    f"folder:{tmp_path}: not read: train/ (1 image), train/a/thumbnails/ "
-    "(1 image), unlabelled/ (2 images), val/ (2 images), 1 image beside the "
-    "folders"
+    f"folder:{tmp_path}: not read: train/ (1 image), unlabelled/ (2 images), "
+    "val/ (2 images), 1 image beside the folders"
   )
   assert "val/" not in unread("train+val", "test")[0]
-  assert "val/" not in unread()[0] and "thumbnails" in unread()[0]
+  assert "val/" not in unread()[0] and "unlabelled" in unread()[0]
   assert data.unread("digits", "train") == []
 
 

@@ -110,6 +110,19 @@ def test_a_share_of_all_labels():
   np.testing.assert_array_equal(np.union1d(train, meta), both)
 
 
+def test_who_wins_a_tie_is_drawn():
+  """Four classes of 5; two of them get the odd ones of 6, any two."""
+  labels = np.arange(20) % 4
+  wins = np.zeros(4)
+  for seed in range(60):
+    drawn = splits.stratified(labels, 6, np.random.default_rng(seed))
+    counts = _counts(labels, drawn)
+    assert sorted(counts) == [1, 1, 2, 2]
+    wins += counts == 2
+  # Binomial with p = 1/2: four standard errors are 15.5.
+  assert np.abs(wins - 30).max() < 16
+
+
 def test_stratified_takes_all_or_nothing():
   rng = np.random.default_rng(0)
   np.testing.assert_array_equal(
