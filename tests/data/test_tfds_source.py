@@ -2,14 +2,16 @@
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import tiny
 import tiny_tfds
 
-from metaaux.data import hierarchies, sources
+from metaaux.data import hierarchies, identity, sources
 from metaaux.errors import UserError
 
 
@@ -212,3 +214,19 @@ def test_damaged_files(monkeypatch, tmp_path):
     ) as e:
       sources.load("tfds:cifar10", "train")
     assert "\n" not in str(e.value)
+
+
+def test_identity_of_a_prepared_set(data_dir, tmp_path, monkeypatch):
+  """That of its records, wherever they lie."""
+  config = tiny.config(dataset="tfds:mnist")
+
+  def look(folder):
+    tiny_tfds.use(monkeypatch, folder)
+    return identity.of(config, {}, lambda: None)["tfds:mnist"]
+
+  first = look(data_dir)
+  shutil.copytree(data_dir / "mnist", tmp_path / "mnist")
+  assert look(tmp_path)["content"] == first["content"]
+  (record,) = (tmp_path / "mnist").rglob("*-train.array_record*")
+  record.write_bytes(record.read_bytes() + b" ")
+  assert look(tmp_path)["content"] != first["content"]
