@@ -243,7 +243,7 @@ notebook.markdown(f"{RUNS}/table.md")
 #   hundred steps it happens.
 # - Three seeds see large differences only. Before a claim, raise `SEEDS`.
 # - A few epochs say nothing about 200. In the runs that `docs/results` has,
-#   MAXL's labels stay close to uniform and `uniform` does as well.
+#   MAXL's labels (generator by Adam at 1e-3) stay close to uniform.
 #
 # ## The report
 #
