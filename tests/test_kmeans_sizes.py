@@ -42,3 +42,25 @@ def test_fewer_rows_at_a_time_where_each_has_more_scores():
   assert sizes == sorted(sizes, reverse=True) and sizes[0] > sizes[-1] > 0
   assert check_chunk(None, 1000) * 1000 <= 2**20
   assert check_chunk(7, 1000) == 7
+
+
+def test_starved_centroids_of_each_partition_move_as_if_it_were_alone():
+  """To rows of the batch, which all partitions share; 5 clusters, 3 of them."""
+  x = np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32)
+  scale = np.float32([[1, 1], [1, 0.2], [0.1, 1]])
+  init = np.concatenate([x[:3], [[1e3, 1e3], [-1e3, 0]]]).astype(np.float32)
+  options = dict(num_steps=60, batch_size=16, patience=100)
+
+  def run(scale, init):
+    return minibatch_kmeans(
+      jax.random.key(0), x, 5, init=init, scale=scale, **options
+    )
+
+  together = run(scale, np.stack([init * 1] * 3))
+  for t in range(3):
+    alone = run(scale[t], init)
+    np.testing.assert_allclose(
+      together.centroids[t], alone.centroids, rtol=1e-4, atol=1e-5
+    )
+    np.testing.assert_array_equal(together.assignments[t], alone.assignments)
+  assert np.abs(together.centroids).max() < 10
