@@ -354,7 +354,9 @@ def check_estimator(
     )
   check_count("num_steps", num_steps)
   check_count("neumann_terms", neumann_terms)
-  if difference_radius is not None and not 0 < difference_radius < math.inf:
+  # One that is traced has no value yet.
+  is_known = not isinstance(difference_radius, jax.core.Tracer | None)
+  if is_known and not 0 < difference_radius < math.inf:
     raise ValueError(
       f"difference_radius={difference_radius!r} is not a finite number > 0; "
       "None chooses one by the precision of the params."

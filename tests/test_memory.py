@@ -12,9 +12,9 @@ from metaaux.errors import UserError
 @pytest.mark.parametrize(
   ("changes", "key", "largest"),
   [
-    ({"model.hidden": 10**12}, "model.hidden", "1000000000000]"),
+    ({"model.hidden": 2 * 10**9}, "model.hidden", "2000000000]"),
     ({"model.widths": (10**6, 10**6)}, "model.widths", "1000000, 1000000]"),
-    ({"primary": "2", "psi": (10**15,)}, "psi", "2000000000000000]"),
+    ({"primary": "2", "psi": (2 * 10**9,)}, "psi", "4000000000]"),
   ],
 )
 def test_networks_that_do_not_fit(tmp_path, changes, key, largest):

@@ -1,7 +1,6 @@
 """Data from code of one's own: `python:MODULE:FUNCTION`."""
 
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,10 @@ def load(where: str, part: slices.Slice) -> arrays.Source:
       returns something else.
   """
   origin = f"dataset='python:{where}'"
-  found = _call(own_code.find("dataset", where), part.name, origin)
+  function = own_code.find("dataset", where)
+  contract = "load(split) -> metaaux.data.Source(images, labels, names)"
+  what = f"{origin}, split '{part.name}',"
+  found = own_code.call(what, contract, function, part.name)
   if not isinstance(found, arrays.Source):
     raise UserError(
       f"{origin} returned {type(found).__name__} for split '{part.name}'; "
@@ -33,22 +35,6 @@ def load(where: str, part: slices.Slice) -> arrays.Source:
   found = _as_arrays(found, f"{origin}, split '{part.name}'")
   found = arrays.check(found, f"python:{where}", part.pixel_range)
   return arrays.cut(found, part)
-
-
-def _call(function: Callable[..., Any], split: str, origin: str) -> Any:
-  """What the function returns for a split."""
-  try:
-    inspect.signature(function).bind(split)
-  except TypeError as error:
-    raise UserError(
-      f"{origin} cannot be called with the name of a split ({error}); write it "
-      "as a function of one argument"
-    ) from error
-  except ValueError:
-    pass  # without a signature that can be told, as some of C's
-  contract = "load(split) -> metaaux.data.Source(images, labels, names)"
-  what = f"{origin}, split '{split}',"
-  return own_code.call(what, contract, function, split)
 
 
 def _as_arrays(found: arrays.Source, origin: str) -> arrays.Source:

@@ -197,9 +197,9 @@ IDS, NAMES = np.arange(6) % 2, ("no", "yes")
 @pytest.mark.parametrize(
   ("function", "message"),
   [
-    (lambda: None, "cannot be called with the name of a split"),
-    (lambda split, path: None, "cannot be called with the name of a split"),
-    (lambda *, split: None, "cannot be called with the name of a split"),
+    (lambda: None, r"TypeError: .*; the contract is load\(split\)"),
+    (lambda split, path: None, r"TypeError: .*; the contract is load\(split\)"),
+    (lambda *, split: None, r"TypeError: .*; the contract is load\(split\)"),
     (
       lambda split: {}["x"],
       r"split 'train', failed with KeyError: 'x' \(.*test_hostile.py:\d+\)$",
