@@ -292,7 +292,9 @@ def _print(flags: Any) -> None:
   if flags.dataset:
     for line in data.unread(flags.dataset):
       metrics.warn(line)
-    _say_which(flags, split, rows[0]["examples"])
+    # Of the run's own data the test split is what it was tested on.
+    if flags.dataset != config.dataset:
+      _say_which(flags, split, rows[0]["examples"])
   print(
     f"{config.method}, trained on {config.dataset} for {restored.step} of "
     f"{restored.stage.num_steps} steps"

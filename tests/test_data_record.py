@@ -125,7 +125,7 @@ def test_sources_without_names_are_compared_by_number(
 def test_a_folder_without_splits_is_evaluated_as_a_whole(
   trained, tmp_path, capsys
 ):
-  _, workdir = trained
+  root, workdir = trained
   new = folder(tmp_path / "new", count=5, first=70)
   status, out, err = command(workdir, f"--dataset=folder:{new}", capsys=capsys)
   assert status == 0
@@ -136,6 +136,9 @@ def test_a_folder_without_splits_is_evaluated_as_a_whole(
   )
   assert asked[0] == 0 and "(1 seed, 3 " in asked[1]
   assert "a fifth of each class" in asked[2]
+  # Of what it was trained on, what was held out then.
+  asked = command(workdir, f"--dataset=folder:{root}", capsys=capsys)
+  assert asked[0] == 0 and "(1 seed, 6 " in asked[1] and asked[2] == ""
   divided = folder(tmp_path / "divided" / "train", count=3).parent
   folder(divided / "test", count=2, first=90)
   status, out, err = command(
