@@ -20,6 +20,7 @@ from metaaux import (
   attribute_scores,
   cli,
   data,
+  data_record,
   groups,
   intervals,
   metrics,
@@ -27,7 +28,7 @@ from metaaux import (
   scoring,
 )
 from metaaux import config as config_lib
-from metaaux.data import slices
+from metaaux.data import identity, slices
 from metaaux.feed import Run
 from metaaux.saved import Restored, restore
 from metaaux.stage import Stage
@@ -254,10 +255,12 @@ def with_interval(
   return rows, intervals.of_shares(np.stack(correct), positions)
 
 
-def _default_split(config: Any, dataset: str) -> str:
+def _is_own(workdir: str, config: Any, dataset: str) -> bool:
+  """Whether a source is what the run was trained on, by whatever path."""
   if not dataset or dataset == config.dataset:
-    return "test"
-  return data.default_split(dataset)
+    return True
+  known = (data_record.read(workdir) or {}).get("sources", {})
+  return identity.is_of(config, known, dataset)
 
 
 def _say_which(flags: Any, split: str, number: int) -> None:
@@ -287,13 +290,16 @@ def _print(flags: Any) -> None:
     elsewhere=bool(flags.dataset),
   )
   config = restored.run.config
-  split = flags.split or _default_split(config, flags.dataset)
+  is_own = _is_own(flags.workdir, config, flags.dataset)
+  split = flags.split or (
+    "test" if is_own else data.default_split(flags.dataset)
+  )
   rows, half = with_interval(restored, split, flags.dataset)
   if flags.dataset:
     for line in data.unread(flags.dataset):
       metrics.warn(line)
     # Of the run's own data the test split is what it was tested on.
-    if flags.dataset != config.dataset:
+    if not is_own:
       _say_which(flags, split, rows[0]["examples"])
   print(
     f"{config.method}, trained on {config.dataset} for {restored.step} of "

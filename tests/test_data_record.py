@@ -136,9 +136,11 @@ def test_a_folder_without_splits_is_evaluated_as_a_whole(
   )
   assert asked[0] == 0 and "(1 seed, 3 " in asked[1]
   assert "a fifth of each class" in asked[2]
-  # Of what it was trained on, what was held out then.
-  asked = command(workdir, f"--dataset=folder:{root}", capsys=capsys)
-  assert asked[0] == 0 and "(1 seed, 6 " in asked[1] and asked[2] == ""
+  # Of what it was trained on, or a copy of that, what was held out then.
+  shutil.copytree(root, tmp_path / "copy")
+  for own in (root, tmp_path / "copy"):
+    asked = command(workdir, f"--dataset=folder:{own}", capsys=capsys)
+    assert asked[0] == 0 and "(1 seed, 6 " in asked[1] and asked[2] == ""
   divided = folder(tmp_path / "divided" / "train", count=3).parent
   folder(divided / "test", count=2, first=90)
   status, out, err = command(

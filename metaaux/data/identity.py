@@ -61,6 +61,21 @@ def of(
   return {key: value for key, value in found.items() if value is not None}
 
 
+def is_of(config: Any, known: Mapping[str, Identity], source: str) -> bool:
+  """Whether a folder or an archive holds the very data of a run.
+
+  Args:
+    config: of the run.
+    known: the run's, of `of`.
+    source: perhaps a copy, or the same by another path.
+  """
+  stored = known.get(config.dataset)
+  if not stored or not source.startswith(("folder:", "npz:")):
+    return False
+  now = _of_source(config, source, {}, lambda: None)
+  return now is not None and now["content"] == stored["content"]
+
+
 def _of_source(
   config: Any,
   source: str,
