@@ -293,19 +293,17 @@ class Progress:
     """
     bar, place = self._bar, f"{self._label} {self._last}/{self._total}"
 
-    def tell(seconds: float) -> None:
-      text = f"{what} ... {waiting.duration(seconds)}"
-      if bar is None:
-        say(f"{place} {text} so far")
-      else:
-        bar.set_postfix_str(text)
-
-    def finish(seconds: float) -> None:
-      text = f"{what} took {waiting.duration(seconds)}"
+    def show(text: str) -> None:
       if bar is None:
         say(f"{place} {text}")
       else:
         bar.set_postfix_str(text)
+
+    def tell(seconds: float) -> None:
+      show(f"{what} ... {waiting.duration(seconds)} so far")
+
+    def finish(seconds: float) -> None:
+      show(f"{what} took {waiting.duration(seconds)}")
 
     times = waiting.plain_times() if bar is None else waiting.live_times()
     with waiting.watched(tell, finish, times):

@@ -180,32 +180,50 @@ def _train_stages(
     states, offset, programs, alarmed = None, 0, {}, set()
     for stage in stages:
       if done <= offset + stage.num_steps:
+        is_last = stage is stages[-1]
         loop = Loop(
-          run, stage, offset, saver, file, should_stop, workdir, programs
-        )._replace(alarmed=alarmed)
-        if stage is stages[-1]:
-          best_of = scores if run.config.keep_best else None
-          loop = loop._replace(scores=best_of, is_last=True)
+          run,
+          stage,
+          offset,
+          saver,
+          file,
+          should_stop,
+          workdir,
+          programs,
+          scores=scores if is_last and run.config.keep_best else None,
+          alarmed=alarmed,
+          is_last=is_last,
+        )
         states = train_stage(loop, states, done)
       else:
         states = states_lib.shapes(run, stage, states)
       offset += stage.num_steps
     saver.finish(offset)
 
-  def conclude() -> dict[str, Any]:
-    seconds, rows = time.time() - started, kept_rows.all_rows(path, wanted)
-    result = evaluate.summarise(run, offset, rows, seconds)
-    kept = correct.read(workdir, result)
-    if kept is None:
-      metrics.warn(
-        f"{workdir} lacks evaluations in {rundir.CORRECT}/, so that the result "
-        "has no interval that covers the test images"
-      )
-    result["ci95_with_images"] = correct.half_width(kept)
-    metrics.write_json(os.path.join(workdir, rundir.RESULT), result)
-    return result
+  return hosts.on_first(
+    lambda: _conclude(run, workdir, wanted, offset, started)
+  )
 
-  return hosts.on_first(conclude)
+
+def _conclude(
+  run: Run,
+  workdir: str,
+  wanted: kept_rows.Schedule,
+  num_steps: int,
+  started: float,
+) -> dict[str, Any]:
+  """Writes result.json of a run whose rows are all there; returns it."""
+  rows = kept_rows.all_rows(os.path.join(workdir, rundir.METRICS), wanted)
+  result = evaluate.summarise(run, num_steps, rows, time.time() - started)
+  kept = correct.read(workdir, result)
+  if kept is None:
+    metrics.warn(
+      f"{workdir} lacks evaluations in {rundir.CORRECT}/, so that the result "
+      "has no interval that covers the test images"
+    )
+  result["ci95_with_images"] = correct.half_width(kept)
+  metrics.write_json(os.path.join(workdir, rundir.RESULT), result)
+  return result
 
 
 def _manager(

@@ -39,8 +39,7 @@ def test_times_are_seldom_in_a_log_and_every_second_on_a_terminal():
 def impatient(monkeypatch):
   """Every twentieth of a second instead of every second."""
   for name in ("plain_times", "live_times"):
-    times = lambda: itertools.count(0.05, 0.05)  # noqa: E731
-    monkeypatch.setattr(waiting, name, times)
+    monkeypatch.setattr(waiting, name, lambda: itertools.count(0.05, 0.05))
 
 
 def test_a_log_gets_lines_and_how_long_it_took(impatient, capsys):
