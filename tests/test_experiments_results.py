@@ -52,6 +52,17 @@ ALTERNATING = {"meta_mtl__variant": "alternating"}
       [run("single"), run("single", model__dropout=0.5)],
       ["single model.dropout=0.0", "single model.dropout=0.5"],
     ),
+    # A method's own keys come first.
+    (
+      [
+        run("maxl", batch_size=32, maxl__entropy_weight=0.5),
+        run("maxl", batch_size=64, maxl__entropy_weight=0.1),
+      ],
+      [
+        "maxl entropy_weight=0.5 batch_size=32",
+        "maxl entropy_weight=0.1 batch_size=64",
+      ],
+    ),
     # Tuples, and keys that change no figure.
     (
       [run("maxl", psi=(5, 3), log_every=7), run("maxl", psi=())],

@@ -79,6 +79,15 @@ def test_no_epoch_repeats_the_order_of_another(run):
   assert len(set(found)) == 200
 
 
+def test_the_order_of_an_epoch_is_its_own(run, monkeypatch):
+  """Whatever other epochs its order is made together with."""
+  stage = stage_of(run, train=StreamSpec("train", False))
+  found = epochs_of(run, stage, 40)
+  # `_block_order` is compiled for a number of epochs.
+  monkeypatch.setattr(feed, "_BLOCK_STEPS", 35)
+  assert epochs_of(run, stage, 40) == found
+
+
 def test_a_run_that_begins_later_sees_the_same_order(run):
   stage = stage_of(run, train=StreamSpec("train", False))
   step = 700
