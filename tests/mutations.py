@@ -81,7 +81,8 @@ PARTS = {
   "feed": Part(
     ("metaaux/feed.py",),
     (
-      "tests/test_feed.py tests/test_stages.py tests/data/test_augment.py",
+      "tests/test_feed.py tests/test_stages.py tests/data/test_augment.py "
+      "tests/data/test_unlabelled.py",
       "tests/test_train.py tests/test_evaluate.py tests/test_hosts.py",
     ),
   ),

@@ -63,6 +63,11 @@ ALTERNATING = {"meta_mtl__variant": "alternating"}
         "maxl entropy_weight=0.1 batch_size=64",
       ],
     ),
+    # What is no default is named, of either.
+    (
+      [run("single", model__dropout=0.5), run("maxl", psi=(7,))],
+      ["single model.dropout=0.5", "maxl psi=7"],
+    ),
     # Tuples, and keys that change no figure.
     (
       [run("maxl", psi=(5, 3), log_every=7), run("maxl", psi=())],
