@@ -131,7 +131,7 @@ def half_with_images(result: Result, baseline: Result) -> float | None:
   """
   common = [seed for seed in result["seeds"] if seed in baseline["seeds"]]
   ours, theirs = (correct.read(r["workdir"], r) for r in (result, baseline))
-  return correct.half_width_of_difference(ours, theirs, sorted(common))
+  return correct.half_width_of_difference(ours, theirs, common)
 
 
 def _values(results: Sequence[Result], key: str) -> set[str]:

@@ -125,6 +125,18 @@ def test_hosts_that_differ_are_told_so(tmp_path):
   assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
+def test_hosts_whose_data_differs_are_told_so(tmp_path):
+  flag = write_config(tmp_path, "single")
+  own = "--config.dataset=python:two_hosts:data_of_host"
+  with started(tmp_path, flag, own, joining=by_slurm) as processes:
+    statuses, _, errors = ends(processes)
+  assert statuses == [2, 2]
+  for text in errors:
+    assert "hosts [1] of 2 differ from host 0 in their data" in text
+  assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
 def test_one_host_needs_no_other():
   assert hosts.count() == 1 and hosts.is_first()
   assert hosts.on_first(lambda: {"a": [1]}) == {"a": [1]}

@@ -1,12 +1,16 @@
 """Two hosts of two devices each: processes on this machine."""
 
 import contextlib
+import os
 import socket
 import subprocess
 import sys
 
 import command
+import numpy as np
 import tiny
+
+from metaaux import data
 
 CONFIG = """
 import tiny
@@ -46,6 +50,15 @@ def write_config(folder, method):
   path = folder / "hosts.py"
   path.write_text(CONFIG.replace("SETTINGS", repr(SETTINGS.get(method, {}))))
   return f"--config={path}:{method}"
+
+
+def data_of_host(split):
+  """Images that are of the host which asks, as of copies that differ."""
+  rng = np.random.default_rng(len(split))
+  images = rng.integers(0, 256, (400, 8, 8, 1), dtype=np.uint8)
+  images[0] = int(os.environ["SLURM_PROCID"])
+  labels = np.arange(400, dtype=np.int32) % 2
+  return data.Source(images, {"2": labels}, {"2": ("even", "odd")})
 
 
 @contextlib.contextmanager
