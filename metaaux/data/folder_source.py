@@ -103,17 +103,16 @@ def listed(where: str) -> Listing:
   return Listing(root, names, domains, splits, divided)
 
 
-def unread(where: str, parts: Collection[str]) -> list[str]:
+def unread(found: Listing, parts: Collection[str]) -> list[str]:
   """What a reader may miss: image files that are in none of these splits.
 
   Args:
-    where: path of the folder.
+    found: of `listed`.
     parts: names of splits; none: all.
 
   Returns:
     `FOLDER/ (N images)` for each folder, then those beside the folders.
   """
-  found = listed(where)
   if not parts or not (found.divided or found.domains):
     parts = found.splits
   read = {

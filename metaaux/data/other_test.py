@@ -95,10 +95,11 @@ def unread(source: str, *splits: str) -> list[str]:
     return []
   parts = {part.name for text in splits for part in slices.parse(text)}
   lines = []
-  left = folder_source.unread(where, parts)
+  found = folder_source.listed(where)
+  left = folder_source.unread(found, parts)
   if left:
     lines.append(f"{source}: not read: {', '.join(left)}")
-  for name in folder_source.listed(where).names:
+  for name in found.names:
     if name.lower() in _NO_CLASSES:
       lines.append(
         f"{source}: the folder {name}/ is taken for a class; move it elsewhere "
