@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import blocks
+from benchmarks import timing
 from metaaux import config as config_lib
 from metaaux import methods
 from metaaux.stage import Spec
@@ -129,40 +129,40 @@ def times(
   for _ in range(rounds):
     for name, bench in benches.items():
       run = functools.partial(run_block, bench)
-      found[name].append(blocks.ms_per_step(run, BLOCK, clock))
+      found[name].append(timing.ms_per_step(run, BLOCK, clock))
   return found
 
 
 def line(name: str, bench: Bench, found: Mapping[str, list[float]]) -> str:
   """A line of the table."""
-  of = blocks.ratios(found[name], found[BASELINE])
-  verdict = blocks.verdict(of, TARGET) if name == "damtl" else ""
+  of = timing.ratios(found[name], found[BASELINE])
+  verdict = timing.verdict(of, TARGET) if name == "damtl" else ""
   return (
     f"{name:18} {statistics.median(found[name]):8.1f} ms"
-    f" {blocks.spread(of):20}{verdict:18}"
-    f"{blocks.megabytes(bench.step):6.0f} MB"
+    f" {timing.spread(of):20}{verdict:18}"
+    f"{timing.megabytes(bench.step):6.0f} MB"
   )
 
 
 def main() -> None:
   """Prints a table for each width."""
-  parser = blocks.parser(__doc__)
+  parser = timing.parser(__doc__)
   parser.add_argument("--width", type=float, action="append")
   options = parser.parse_args()
   print(
     f"two tasks, {_BATCH} images of {_SIDE}x{_SIDE} each, "
-    f"{blocks.machine(options.clock)}; memory beside the arguments"
+    f"{timing.machine(options.clock)}; memory beside the arguments"
   )
   met = True
   for width in options.width or [0.25, 1.0]:
     benches = {
       name: make(*contestant, width) for name, contestant in CONTESTANTS.items()
     }
-    found = times(benches, options.rounds, blocks.CLOCKS[options.clock])
+    found = times(benches, options.rounds, timing.CLOCKS[options.clock])
     print(f"width {width:g}")
     for name, bench in benches.items():
       print(line(name, bench, found), flush=True)
-    ratios = blocks.ratios(found["damtl"], found[BASELINE])
+    ratios = timing.ratios(found["damtl"], found[BASELINE])
     met = met and statistics.median(ratios) <= TARGET
   sys.exit(not met)
 

@@ -78,11 +78,11 @@ def assembled(config: Any) -> tuple[Any, tuple[Any, ...]]:
   """The compiled-to-be update of the training stage, and its arguments."""
   import numpy as np
 
-  from benchmarks import blocks
-  from metaaux import feed
+  from benchmarks import timing
+  from metaaux.run import batches
 
-  run, stage, states, update = blocks.training(config)
-  inputs = feed.inputs_at(run, stage, 0, None).value
+  run, stage, states, update = timing.training(config)
+  inputs = batches.inputs_at(run, stage, 0, None).value
   return update, (states, inputs, run.pool, np.int32(0))
 
 

@@ -64,10 +64,11 @@ def measure(steps: int, **changes: Any) -> dict[str, Any]:
   import jax
   import numpy as np
 
-  from benchmarks import blocks
-  from metaaux import feed, parallel
+  from benchmarks import timing
+  from metaaux import parallel
+  from metaaux.run import batches
 
-  run, stage, states, update = blocks.training(config_of(**changes))
+  run, stage, states, update = timing.training(config_of(**changes))
 
   def flat(tree: Any) -> np.ndarray:
     leaves = jax.tree.leaves(tree)
@@ -75,7 +76,7 @@ def measure(steps: int, **changes: Any) -> dict[str, Any]:
 
   found, times, inputs = {}, [], None
   for step in range(steps):
-    inputs = feed.inputs_at(run, stage, step, inputs)
+    inputs = batches.inputs_at(run, stage, step, inputs)
     begun = time.perf_counter()
     states, _ = update(states, inputs.value, run.pool, np.int32(step))
     jax.block_until_ready(states)

@@ -46,7 +46,7 @@ WARM_START_SECS, COLD_START_SECS = 6.0, 45.0
 # system and gives it back at each step, and a page at a time that costs XLA a
 # fifth of a VGG-16 training step, PyTorch a thirtieth.
 _HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
-OURS, PEER = "benchmarks.jax_step", "benchmarks.torch_step"
+OURS, PEER = "benchmarks.step_jax", "benchmarks.step_torch"
 
 
 @contextlib.contextmanager

@@ -21,13 +21,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import blocks
+from benchmarks import timing
 from metaaux import config as config_lib
-from metaaux import losses, models, optim
-from metaaux import tasks as tasks_lib
-from metaaux.methods import arml, arml_weights
+from metaaux import losses, models
+from metaaux.methods import optim, task_set
+from metaaux.methods.arml import arml
+from metaaux.methods.arml import rules as weight_rules
+from metaaux.methods.task_set import Losses, TaskSet
 from metaaux.stage import Array, Batch, Batches, Key
-from metaaux.tasks import Losses, TaskSet
 
 NUMBERS = (2, 8, 39)
 BLOCK = 20
@@ -94,7 +95,7 @@ def make(num_tasks: int, model: str, **sizes: int) -> Bench:
   problem = arml.Problem(
     config=config,
     tasks=tasks,
-    rule=arml_weights.from_config(config, tasks),
+    rule=weight_rules.from_config(config, tasks),
     optimizer=optim.make(config.optimizer, 1000),
     axis_name=None,
     num_examples=1000,
@@ -122,7 +123,7 @@ def keeping_gradients(bench: Bench) -> Any:
   tasks = bench.problem.tasks
 
   def update(state: Any, batches: Batches, key: Key) -> Array:
-    shared, heads = tasks_lib.split(state.params)
+    shared, heads = task_set.split(state.params)
 
     def of(shared: Any) -> tuple[Array, Array]:
       params = {**shared, **heads}
@@ -164,25 +165,25 @@ def times(
   for _ in range(rounds):
     for every, values in found.items():
       run = functools.partial(run_block, bench, every)
-      values.append(blocks.ms_per_step(run, BLOCK, clock))
+      values.append(timing.ms_per_step(run, BLOCK, clock))
   return found
 
 
 def _verdict(found: Sequence[float], target: float) -> str:
-  return f"{blocks.spread(found)} {blocks.verdict(found, target)}"
+  return f"{timing.spread(found)} {timing.verdict(found, target)}"
 
 
 def targets_met(found: Mapping[int, Sequence[float]]) -> bool:
   """Whether the medians of both ways of training are within their targets."""
   return all(
-    statistics.median(blocks.ratios(found[every], found[0])) <= target
+    statistics.median(timing.ratios(found[every], found[0])) <= target
     for every, target in ((BLOCK, SELDOM_TARGET), (1, ALWAYS_TARGET))
   )
 
 
 def copy_bytes(bench: Bench) -> int:
   """Size of one copy of the shared parameters."""
-  shared, _ = tasks_lib.split(bench.state.params)
+  shared, _ = task_set.split(bench.state.params)
   return sum(x.nbytes for x in jax.tree.leaves(shared))
 
 
@@ -190,26 +191,26 @@ def report(bench: Bench, found: Mapping[int, Sequence[float]]) -> str:
   """A line of the table."""
   num_tasks = len(bench.problem.tasks.names)
   seldom, always = (
-    blocks.ratios(found[every], found[0]) for every in (BLOCK, 1)
+    timing.ratios(found[every], found[0]) for every in (BLOCK, 1)
   )
   copies = num_tasks * copy_bytes(bench) / 1e6
   return (
     f"{num_tasks:3d}  {statistics.median(found[0]):7.1f} ms"
     f"  {_verdict(seldom, SELDOM_TARGET)}  {_verdict(always, ALWAYS_TARGET)}"
-    f"  {blocks.megabytes(bench.plain):7.0f}"
-    f" {blocks.megabytes(bench.reweigh):7.0f}"
-    f" {blocks.megabytes(keeping_gradients(bench)):7.0f}  {copies:7.1f} MB"
+    f"  {timing.megabytes(bench.plain):7.0f}"
+    f" {timing.megabytes(bench.reweigh):7.0f}"
+    f" {timing.megabytes(keeping_gradients(bench)):7.0f}  {copies:7.1f} MB"
   )
 
 
 def main() -> None:
   """Prints the table."""
-  parser = blocks.parser(__doc__)
+  parser = timing.parser(__doc__)
   parser.add_argument("--model", choices=tuple(MODELS), default="convnet")
   options = parser.parse_args()
   print(
     f"{options.model}, {_BATCH} images of {_SIDE}x{_SIDE}, "
-    f"{blocks.machine(options.clock)}"
+    f"{timing.machine(options.clock)}"
   )
   print(
     f"{'  K   uniform':17}{'every 20th step':33}{'every step':33}"
@@ -218,10 +219,10 @@ def main() -> None:
   met, extra_bytes = True, []
   for num_tasks in NUMBERS:
     bench = make(num_tasks, options.model)
-    found = times(bench, options.rounds, blocks.CLOCKS[options.clock])
+    found = times(bench, options.rounds, timing.CLOCKS[options.clock])
     met = targets_met(found) and met
     extra_bytes.append(
-      1e6 * (blocks.megabytes(bench.reweigh) - blocks.megabytes(bench.plain))
+      1e6 * (timing.megabytes(bench.reweigh) - timing.megabytes(bench.plain))
     )
     print(report(bench, found), flush=True)
   growth, copy = extra_bytes[-1] - extra_bytes[0], copy_bytes(bench)

@@ -38,7 +38,7 @@ Full size (57,150 steps): not yet run.
 import ml_collections
 
 from metaaux import config as config_lib
-from metaaux import recipes_arml_attributes as recipes
+from metaaux.config.recipes import arml_attributes as recipes
 
 
 def get_config(arg: str = "") -> ml_collections.ConfigDict:

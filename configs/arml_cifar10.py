@@ -34,15 +34,15 @@ The paper reports 86.32 Â± 0.35 with 4,000 labels (error 13.68), uniform 84.33 Â
 import ml_collections
 
 from metaaux import config as config_lib
-from metaaux import recipes_arml
+from metaaux.config.recipes import arml as arml_recipes
 
 
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
   """See the module's docstring."""
-  arg = config_lib.parse_argument(arg, **recipes_arml.SSL_ARGUMENTS)
+  arg = config_lib.parse_argument(arg, **arml_recipes.SSL_ARGUMENTS)
   config = config_lib.base()
   config.dataset = "tfds:cifar10"
   config.augment.flip = True
   config.augment.noise = 0.15
-  recipes_arml.semi_supervised(config, arg, num_classes=10, validation=5_000)
+  arml_recipes.semi_supervised(config, arg, num_classes=10, validation=5_000)
   return config

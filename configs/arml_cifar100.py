@@ -33,7 +33,7 @@ precision and 95% interval): arml 21.79 ± 0.81 in 173 seconds, uniform
 import ml_collections
 
 from metaaux import config as config_lib
-from metaaux import recipes_arml_attributes as recipes
+from metaaux.config.recipes import arml_attributes as recipes
 
 
 def get_config(arg: str = "") -> ml_collections.ConfigDict:

@@ -30,7 +30,7 @@ useless task ends at a weight of 0.07; docs/results has the other rules.
 import ml_collections
 
 from metaaux import config as config_lib
-from metaaux import recipes_arml
+from metaaux.config.recipes import arml as arml_recipes
 
 
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
@@ -49,5 +49,5 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   config.dataset = "digits"
   config.primary = "10"
   config.psi = (1,)
-  recipes_arml.digits(config, arg)
+  arml_recipes.digits(config, arg)
   return config

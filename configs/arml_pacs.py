@@ -29,12 +29,12 @@ weights. ResNet-18 at full size: not yet run.
 import ml_collections
 
 from metaaux import config as config_lib
-from metaaux import recipes_arml
+from metaaux.config.recipes import arml as arml_recipes
 
 
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
   """See the module's docstring."""
-  arg = config_lib.parse_argument(arg, **recipes_arml.PACS_ARGUMENTS)
+  arg = config_lib.parse_argument(arg, **arml_recipes.PACS_ARGUMENTS)
   config = config_lib.base()
-  recipes_arml.pacs(config, arg)
+  arml_recipes.pacs(config, arg)
   return config

@@ -33,17 +33,17 @@ The paper reports 94.11 ± 0.22 with 1,000 labels (error 5.89), uniform 92.17 ±
 import ml_collections
 
 from metaaux import config as config_lib
-from metaaux import recipes_arml
+from metaaux.config.recipes import arml as arml_recipes
 
 
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
   """See the module's docstring."""
   arg = config_lib.parse_argument(
-    arg, **{**recipes_arml.SSL_ARGUMENTS, "labels": 1000}
+    arg, **{**arml_recipes.SSL_ARGUMENTS, "labels": 1000}
   )
   config = config_lib.base()
   config.dataset = "tfds:svhn_cropped"
   config.consistency.epsilon = 1.0
   config.semi_supervised.flip = False
-  recipes_arml.semi_supervised(config, arg, num_classes=10, validation=7_320)
+  arml_recipes.semi_supervised(config, arg, num_classes=10, validation=7_320)
   return config

@@ -35,13 +35,13 @@ At full width and with labels=50: not yet run.
 import ml_collections
 
 from metaaux import config as config_lib
-from metaaux import recipes_damtl
+from metaaux.config.recipes import damtl as damtl_recipes
 
 
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
   """See the module's docstring."""
-  arg = config_lib.parse_argument(arg, **recipes_damtl.CIFAR100_ARGUMENTS)
+  arg = config_lib.parse_argument(arg, **damtl_recipes.CIFAR100_ARGUMENTS)
   config = config_lib.base()
   config.dataset = "tfds:cifar100"
-  recipes_damtl.cifar100(config, arg)
+  damtl_recipes.cifar100(config, arg)
   return config

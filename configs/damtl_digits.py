@@ -30,14 +30,14 @@ Expected with five seeds, one x86-64 core (mean accuracy over both tasks and
 import ml_collections
 
 from metaaux import config as config_lib
-from metaaux import recipes_damtl
+from metaaux.config.recipes import damtl as damtl_recipes
 
 
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
   """See the module's docstring."""
-  arg = config_lib.parse_argument(arg, **recipes_damtl.ARGUMENTS)
+  arg = config_lib.parse_argument(arg, **damtl_recipes.ARGUMENTS)
   config = config_lib.base()
   config.dataset = "digits"
   config.primary = "10"
-  recipes_damtl.digits(config, arg)
+  damtl_recipes.digits(config, arg)
   return config

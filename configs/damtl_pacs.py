@@ -25,12 +25,12 @@ Expected: not yet run.
 import ml_collections
 
 from metaaux import config as config_lib
-from metaaux import recipes_damtl
+from metaaux.config.recipes import damtl as damtl_recipes
 
 
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
   """See the module's docstring."""
-  arg = config_lib.parse_argument(arg, **recipes_damtl.PACS_ARGUMENTS)
+  arg = config_lib.parse_argument(arg, **damtl_recipes.PACS_ARGUMENTS)
   config = config_lib.base()
-  recipes_damtl.pacs(config, arg)
+  damtl_recipes.pacs(config, arg)
   return config

@@ -31,7 +31,7 @@ Full recipe (90,000 steps of MAXL): not yet run.
 import ml_collections
 
 from metaaux import config as config_lib
-from metaaux import recipes
+from metaaux.config.recipes import maxl as maxl_recipes
 
 
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
@@ -53,7 +53,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   config.aux = "" if arg.psi else arg.aux
   config.psi = arg.psi
   config.num_seeds = arg.seeds
-  recipes.maxl(config, arg.variant, num_examples=50_000)
+  maxl_recipes.maxl(config, arg.variant, num_examples=50_000)
   if arg.runlocal:
-    recipes.maxl_run_local(config)
+    maxl_recipes.maxl_run_local(config)
   return config

@@ -37,12 +37,12 @@ Full size: not yet run, with either preset.
 import ml_collections
 
 from metaaux import config as config_lib
-from metaaux import recipes
+from metaaux.config.recipes import maxl as maxl_recipes
 
 
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
   """See the module's docstring."""
-  arg = recipes.meta_mtl_preset(
+  arg = maxl_recipes.meta_mtl_preset(
     arg,
     code={
       "num_tasks": 3,
@@ -56,9 +56,9 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   config = config_lib.base()
   config.dataset = "tfds:cifar10"
   config.psi = (1,)
-  recipes.meta_mtl_paper(config, arg, class_size=5000)
+  maxl_recipes.meta_mtl_paper(config, arg, class_size=5000)
   if arg.preset == "code":
-    recipes.meta_mtl_code(config, arg.variant)
+    maxl_recipes.meta_mtl_code(config, arg.variant)
   config.augment.flip = arg.flip
   config.augment.grayscale = arg.grayscale
   return config

@@ -36,12 +36,12 @@ Full size: not yet run, with either preset.
 import ml_collections
 
 from metaaux import config as config_lib
-from metaaux import recipes
+from metaaux.config.recipes import maxl as maxl_recipes
 
 
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
   """See the module's docstring."""
-  arg = recipes.meta_mtl_preset(
+  arg = maxl_recipes.meta_mtl_preset(
     arg,
     code={
       "num_tasks": 7,
@@ -57,11 +57,11 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   config.dataset = "tfds:cifar100"
   config.primary = arg.primary
   config.psi = (1,)
-  recipes.meta_mtl_paper(
+  maxl_recipes.meta_mtl_paper(
     config, arg, class_size=2500 if arg.primary == "20" else 500
   )
   if arg.preset == "code":
-    recipes.meta_mtl_code(config, arg.variant)
+    maxl_recipes.meta_mtl_code(config, arg.variant)
   config.augment.flip = arg.flip
   config.augment.grayscale = arg.grayscale
   return config

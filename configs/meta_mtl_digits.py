@@ -29,12 +29,12 @@ interval): meta_mtl 93.78 ± 2.35 in 62 seconds, its control labels=permuted
 import ml_collections
 
 from metaaux import config as config_lib
-from metaaux import recipes
+from metaaux.config.recipes import maxl as maxl_recipes
 
 
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
   """See the module's docstring."""
-  defaults = recipes.META_MTL_ARGUMENTS
+  defaults = maxl_recipes.META_MTL_ARGUMENTS
   arg = config_lib.parse_argument(
     arg, **{**defaults, "label_fraction": 0.1, "num_classes": 20}
   )
@@ -42,7 +42,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   config.dataset = "digits"
   config.primary = "10"
   config.psi = (1,)
-  recipes.meta_mtl(config, arg, class_size=100)
+  maxl_recipes.meta_mtl(config, arg, class_size=100)
   config.model.widths = (16, 32)
   config.model.kernels = (3, 3)
   config.model.padding = "SAME"

@@ -28,14 +28,14 @@ Full size: not yet run.
 import ml_collections
 
 from metaaux import config as config_lib
-from metaaux import recipes
+from metaaux.config.recipes import maxl as maxl_recipes
 
 
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
   """See the module's docstring."""
   arg = config_lib.parse_argument(
     arg,
-    **{**recipes.META_MTL_PAPER_ARGUMENTS, "embedding": "deepcluster"},
+    **{**maxl_recipes.META_MTL_PAPER_ARGUMENTS, "embedding": "deepcluster"},
     path="miniimagenet",
   )
   config = config_lib.base()
@@ -43,7 +43,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   config.train_split = "train[:500/class]"
   config.test_split = "train[500:/class]"
   config.psi = (1,)
-  recipes.meta_mtl_paper(config, arg, class_size=500)
+  maxl_recipes.meta_mtl_paper(config, arg, class_size=500)
   config.model.widths = (32, 32, 32, 32)
   config.model.kernels = (3, 3, 3, 3)
   config.model.padding = "SAME"

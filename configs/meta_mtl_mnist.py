@@ -34,14 +34,14 @@ yet run.
 import ml_collections
 
 from metaaux import config as config_lib
-from metaaux import recipes
+from metaaux.config.recipes import maxl as maxl_recipes
 
 
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
   """See the module's docstring."""
-  arg = config_lib.parse_argument(arg, **recipes.META_MTL_ARGUMENTS)
+  arg = config_lib.parse_argument(arg, **maxl_recipes.META_MTL_ARGUMENTS)
   config = config_lib.base()
   config.dataset = "tfds:mnist"
   config.psi = (1,)
-  recipes.meta_mtl(config, arg, class_size=6000)
+  maxl_recipes.meta_mtl(config, arg, class_size=6000)
   return config

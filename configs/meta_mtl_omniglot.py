@@ -36,14 +36,14 @@ rising; docs/results has five alphabets.
 import ml_collections
 
 from metaaux import config as config_lib
-from metaaux import recipes
+from metaaux.config.recipes import maxl as maxl_recipes
 
 
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
   """See the module's docstring."""
   arg = config_lib.parse_argument(
     arg,
-    **{**recipes.META_MTL_PAPER_ARGUMENTS, "embedding": "pca"},
+    **{**maxl_recipes.META_MTL_PAPER_ARGUMENTS, "embedding": "pca"},
     alphabet="Greek",
     shrink=False,
   )
@@ -56,7 +56,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   config.train_split = "train[:50%/class]+test[:50%/class]"
   config.test_split = "train[70%:/class]+test[70%:/class]"
   config.psi = (1,)
-  recipes.meta_mtl(config, arg, class_size=10)
+  maxl_recipes.meta_mtl(config, arg, class_size=10)
   config.model.widths = (53, 53, 53, 53)
   config.model.kernels = (3, 3, 3, 3)
   if arg.shrink:

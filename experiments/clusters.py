@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from experiments import output as output_lib
-from experiments import partition_files
-from experiments.partition_files import Clusters
-from metaaux import cli, metrics
+from experiments.opened import clusters as opened_clusters
+from experiments.opened.clusters import Clusters
+from metaaux import messages
 from metaaux.errors import UserError
+from metaaux.run import cli
 
 _MAX_CLUSTERS, _PER_CLUSTER, _MAX_POINTS = 20, 10, 5000
 
@@ -215,7 +216,7 @@ def draw(
     UserError: see `partition_files.load`; there is no such partition;
       matplotlib is missing; or the pictures cannot be written.
   """
-  clusters = partition_files.load(workdir, seed)
+  clusters = opened_clusters.load(workdir, seed)
   total = len(clusters.partitions)
   if not 1 <= partition <= total:
     raise UserError(f"--partition={partition}: the run has 1 to {total}")
@@ -223,7 +224,7 @@ def draw(
   paths = [os.path.join(output, f"clusters-{end}")]
   output_lib.figure(gallery(clusters, partition - 1), paths[0])
   if clusters.embedding is None:
-    metrics.warn(
+    messages.warn(
       f"the embedding of these clusters is not in the cache of {workdir}; only "
       "the gallery is drawn"
     )

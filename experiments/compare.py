@@ -4,21 +4,23 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from experiments import naming, picked, published
-from experiments.paper_tables import Published
+from experiments.papers import lookup as published
+from experiments.papers.meta_mtl import Published
 from experiments.results import (
   Result,
   baseline_keys,
   difference,
   half_with_images,
   labels,
+  naming,
   natural,
+  picked,
   setting_keys,
   settings,
   told,
 )
-from metaaux import metrics
 from metaaux.errors import UserError
+from metaaux.run.logs import confidence_intervals
 
 # A mean and half of its 95% interval (None for a single seed), fractions.
 Interval = tuple[float, float | None]
@@ -182,7 +184,7 @@ def _row(
 
   def mean_of(key: str) -> Interval | None:
     values = result.get("meta_split", {}).get(key)
-    return None if values is None else metrics.mean_ci(values)
+    return None if values is None else confidence_intervals.mean_ci(values)
 
   config = result["config"]
   of_paper = result.get("metric", "accuracy") == "accuracy"

@@ -16,8 +16,11 @@ import numpy as np
 
 from experiments import output as output_lib
 from experiments import results as results_lib
-from metaaux import cli, metrics, rundir
 from metaaux.errors import UserError
+from metaaux.run import cli
+from metaaux.run import directory as run_directory
+from metaaux.run.logs import confidence_intervals
+from metaaux.run.logs import rows as rows_lib
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 COLOURS = ("#000000", "#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7")
@@ -68,7 +71,7 @@ def curve(
   if not by_step:
     raise UserError(f"no evaluation on split {split!r}; try --split=test")
   steps = sorted(by_step)
-  points = [metrics.mean_ci(by_step[step]) for step in steps]
+  points = [confidence_intervals.mean_ci(by_step[step]) for step in steps]
   means, halves = zip(*points, strict=True)
   halves = [half or 0.0 for half in halves]
   return np.array(steps), scale * np.array(means), scale * np.array(halves)
@@ -122,11 +125,11 @@ def draw(folder: str, output: str, split: str, title: str) -> None:
   axes = figure.subplots()
   lines = []
   for result, name in zip(found, names, strict=True):
-    path = os.path.join(result["workdir"], rundir.METRICS)
+    path = os.path.join(result["workdir"], run_directory.METRICS)
     seeds = len(result["seeds"])
     label = f"{name} ({seeds} {'seed' if seeds == 1 else 'seeds'})"
     try:
-      lines.append(Line(label, *curve(metrics.read_rows(path), split)))
+      lines.append(Line(label, *curve(rows_lib.read_rows(path), split)))
     except UserError as error:
       raise UserError(f"{result['workdir']}: {error}") from None
   plot(axes, lines)

@@ -24,11 +24,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import autoencoder, clusters
+from experiments import clusters
 from experiments import output as output_lib
-from experiments.autoencoder import Trained
-from metaaux import cli, metrics, rundir
+from experiments.opened import autoencoder
+from experiments.opened.autoencoder import Trained
+from metaaux import files, messages
 from metaaux.data import augment
+from metaaux.run import cli
+from metaaux.run import directory as run_directory
 
 _COLUMNS, _PAIRS, _BLOCKS = 10, 6, 2
 
@@ -163,13 +166,13 @@ def _run(argv: Sequence[str]) -> None:
   output_lib.figure(picture(trained, found), path)
   print(path)
   report = os.path.join(
-    flags.workdir, rundir.REPORTS, f"embedding-seed{trained.seed}.json"
+    flags.workdir, run_directory.REPORTS, f"embedding-seed{trained.seed}.json"
   )
   try:
     os.makedirs(os.path.dirname(report), exist_ok=True)
-    metrics.write_json(report, found)
+    files.write_json(report, found)
   except OSError as error:
-    metrics.warn(f"{report} is not written ({error.strerror})")
+    messages.warn(f"{report} is not written ({error.strerror})")
   else:
     print(report)
 

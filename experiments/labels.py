@@ -18,9 +18,10 @@ import numpy as np
 
 from experiments import clusters
 from experiments import output as output_lib
-from experiments.report_generated import Generated, generated
-from metaaux import cli, losses
+from experiments.opened.generated_labels import Generated, generated
+from metaaux import losses
 from metaaux.errors import UserError
+from metaaux.run import cli
 
 _COLUMNS, _WIDTH = 2, 4.6
 

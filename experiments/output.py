@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from metaaux import metrics
+from metaaux import files
 from metaaux.errors import UserError
 
 
@@ -15,7 +15,7 @@ def write(path: str, save: Callable[[str], None]) -> None:
   Raises:
     UserError: it cannot be written.
   """
-  partial = path + metrics.PARTIAL
+  partial = path + files.PARTIAL
   try:
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     save(partial)

@@ -22,11 +22,14 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from experiments import compare, output, paper_tables, picked, pooled
+from experiments import compare, output
 from experiments import results as results_lib
 from experiments.compare import Comparison, Interval, Row
-from experiments.results import Result
-from metaaux import cli, metrics
+from experiments.papers import meta_mtl as paper_tables
+from experiments.results import Result, picked, pooled
+from metaaux import messages
+from metaaux.run import cli
+from metaaux.run.logs import confidence_intervals
 
 _NONE = "-"
 
@@ -36,7 +39,7 @@ def _interval(value: Interval | None, half: float | None = None) -> str:
   if value is None:
     return _NONE
   more = "" if half is None else f" (± {100 * half:.2f})"
-  return metrics.format_ci(*value) + more
+  return confidence_intervals.format_ci(*value) + more
 
 
 def _gap(row: Row) -> str:
@@ -132,7 +135,7 @@ def notes(compared: Comparison, baseline: str) -> list[str]:
     if row.pairs and row.pairs < row.seeds:
       lines.append(
         f"{row.label}: minus {baseline} over the "
-        f"{metrics.count(row.pairs, 'seed')} of both."
+        f"{messages.count(row.pairs, 'seed')} of both."
       )
     if row.paper is not None:
       papers.append(

@@ -17,8 +17,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments import output
-from metaaux import cli
 from metaaux.errors import UserError
+from metaaux.run import cli
 
 FOLDER = pathlib.Path(__file__).parent / "notebooks"
 # Of a cell whose output is a whole page: too large for the file.

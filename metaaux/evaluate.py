@@ -16,21 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from metaaux import (
-  attribute_scores,
-  cli,
-  data,
-  data_record,
-  groups,
-  intervals,
-  metrics,
-  pool,
-  scoring,
-)
 from metaaux import config as config_lib
-from metaaux.data import identity, slices
-from metaaux.feed import Run
-from metaaux.saved import Restored, restore
+from metaaux import data, messages
+from metaaux.data import identity
+from metaaux.data.sources import split_names
+from metaaux.parallel import placement
+from metaaux.run import attribute_scores, cli, data_record, scoring
+from metaaux.run.checkpoints.reopen import Restored, restore
+from metaaux.run.logs import confidence_intervals
+from metaaux.run.open import Run
 from metaaux.stage import Stage
 
 Rows = list[dict[str, Any]]
@@ -162,12 +156,12 @@ def _measured(run: Run, rows: Rows) -> dict[str, Any]:
 
   test = of_seeds("test", "accuracy")
   per_seed = averages("test", "accuracy")
-  mean, ci95 = metrics.mean_ci(per_seed)
+  mean, ci95 = confidence_intervals.mean_ci(per_seed)
   final = [r for r in rows if r["split"] == "meta"][-len(run.seeds) :]
   known = {
     key
     for key in set.intersection(*map(set, final)) - _ROW_KEYS
-    if not key.startswith(groups.PREFIX)
+    if not key.startswith(scoring.GROUP_PREFIX)
   }
   # Of the test split, since a part of another may lack some groups.
   tested = next(row for row in rows if row["split"] == "test")
@@ -190,9 +184,9 @@ def _measured(run: Run, rows: Rows) -> dict[str, Any]:
       tested, lambda key: [values[-1] for values in of_seeds("test", key)]
     ),
     "groups": {
-      name.removeprefix(groups.PREFIX): averages("test", name)
+      name.removeprefix(scoring.GROUP_PREFIX): averages("test", name)
       for name in sorted(tested)
-      if name.startswith(groups.PREFIX)
+      if name.startswith(scoring.GROUP_PREFIX)
     },
     "meta_split": {key: [row[key] for row in final] for key in sorted(known)},
   }
@@ -239,7 +233,7 @@ def with_interval(
   else:
     source = dataset or run.config.dataset
     host = data.load_test(run.config, source, split, problem)
-    examples, labels = pool.place(host, run.plan), host["primary"]
+    examples, labels = placement.place(host, run.plan), host["primary"]
     positions = data.every_position(len(labels), len(run.seeds))
   predict = scoring.make_predictor(restored.stage, run)
   logits = predict(restored.states, examples, positions)
@@ -252,7 +246,7 @@ def with_interval(
     for pair in pairs
   ]
   correct = [scoring.correct(*pair, problem.spec.groups) for pair in pairs]
-  return rows, intervals.of_shares(np.stack(correct), positions)
+  return rows, confidence_intervals.of_shares(np.stack(correct), positions)
 
 
 def _is_own(workdir: str, config: Any, dataset: str) -> bool:
@@ -268,14 +262,14 @@ def _say_which(flags: Any, split: str, number: int) -> None:
   whole = data.default_split(flags.dataset)
   if whole == "test":
     return
-  images = metrics.count(number, "image")
+  images = messages.count(number, "image")
   if split == whole:
-    metrics.say(
+    messages.say(
       f"{flags.dataset} is not divided into train and test; all of its "
       f"{images} are evaluated"
     )
   elif flags.dataset.startswith("folder:") and split in ("train", "test"):
-    metrics.say(
+    messages.say(
       f"{flags.dataset} is not divided into train and test; a fifth of each "
       f"class is taken for test, and of {split} {images}; without --split all "
       "are evaluated"
@@ -283,7 +277,7 @@ def _say_which(flags: Any, split: str, number: int) -> None:
 
 
 def _print(flags: Any) -> None:
-  slices.parse(flags.split or "test")
+  split_names.parse(flags.split or "test")
   restored = restore(
     flags.workdir,
     best_one=flags.checkpoint == "best",
@@ -297,7 +291,7 @@ def _print(flags: Any) -> None:
   rows, half = with_interval(restored, split, flags.dataset)
   if flags.dataset:
     for line in data.unread(flags.dataset):
-      metrics.warn(line)
+      messages.warn(line)
     # Of the run's own data the test split is what it was tested on.
     if not is_own:
       _say_which(flags, split, rows[0]["examples"])
@@ -306,19 +300,21 @@ def _print(flags: Any) -> None:
     f"{restored.stage.num_steps} steps"
   )
   for seed, row in zip(restored.run.seeds, rows, strict=True):
-    accuracy = metrics.format_ci(row["accuracy"], None)
+    accuracy = confidence_intervals.format_ci(row["accuracy"], None)
     more = ""
     if "average_precision" in row:
-      precision = metrics.format_ci(row["average_precision"], None)
+      precision = confidence_intervals.format_ci(row["average_precision"], None)
       more = f", average precision {precision} %"
     print(f"seed {seed}: accuracy {accuracy} %{more}, loss {row['loss']:.4f}")
-  figure = metrics.format_ci(*metrics.mean_ci([r["accuracy"] for r in rows]))
+  figure = confidence_intervals.format_ci(
+    *confidence_intervals.mean_ci([r["accuracy"] for r in rows])
+  )
   print(
     f"{flags.dataset or config.dataset}, {split}: accuracy {figure} % "
-    f"({metrics.count(len(rows), 'seed')}, {rows[0]['examples']} examples)"
+    f"({messages.count(len(rows), 'seed')}, {rows[0]['examples']} examples)"
   )
   covered = "seeds and examples" if len(rows) > 1 else "examples"
-  width = metrics.format_ci(half, None)
+  width = confidence_intervals.format_ci(half, None)
   print(f"± {width} over {covered}, as a sample of all there could be")
 
 

@@ -20,9 +20,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from metaaux import cli, config_file, data_record, metrics, rundir
 from metaaux import config as config_lib
+from metaaux import messages
+from metaaux.config import file as config_file
 from metaaux.errors import NonFiniteError, UserError
+from metaaux.run import cli, data_record
+from metaaux.run import directory as run_directory
+from metaaux.run.logs import confidence_intervals
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -98,20 +102,22 @@ def _train(
   # JAX is imported only once the command is known to be right.
   import jax
 
-  from metaaux import hosts, pictures, train
+  from metaaux import train
+  from metaaux.parallel import hosts as hosts_lib
+  from metaaux.run.logs import pictures
 
   several = _is_distributed(flags)
   if several:
-    hosts.connect(flags.coordinator, flags.num_hosts, flags.host)
+    hosts_lib.connect(flags.coordinator, flags.num_hosts, flags.host)
   if flags.compilation_cache:
     folder = os.path.expanduser(flags.compilation_cache)
     try:
       os.makedirs(folder, exist_ok=True)
       jax.config.update("jax_compilation_cache_dir", folder)
     except OSError as error:
-      metrics.warn(f"no compilation cache in {folder}: {error.strerror}")
+      messages.warn(f"no compilation cache in {folder}: {error.strerror}")
   try:
-    with hosts.joined() if several else contextlib.nullcontext():
+    with hosts_lib.joined() if several else contextlib.nullcontext():
       result = train.train_and_evaluate(
         config,
         workdir,
@@ -122,7 +128,7 @@ def _train(
     raise NonFiniteError(
       f"{error}; checkpoints written before that are kept in {workdir}"
     ) from error
-  if not hosts.is_first():
+  if not hosts_lib.is_first():
     return None
   for what, path in pictures.draw(workdir):
     print(f"{what}: {path}")
@@ -174,8 +180,8 @@ def _run(argv: Sequence[str], received: Mapping[str, int]) -> None:
     result = _train(config, workdir, flags, received)
   if result is None:
     return
-  figure = metrics.format_ci(result["mean"], result["ci95"])
-  seeds = metrics.count(len(result["per_seed"]), "seed")
+  figure = confidence_intervals.format_ci(result["mean"], result["ci95"])
+  seeds = messages.count(len(result["per_seed"]), "seed")
   of = result.get("averaged_evaluations", 1)
   averaged = f", mean of the last {of} evaluations" if of > 1 else ""
   print(
@@ -184,13 +190,13 @@ def _run(argv: Sequence[str], received: Mapping[str, int]) -> None:
   )
   if result.get("ci95_with_images") is not None:
     print(_with_images(result))
-  print(os.path.join(workdir, rundir.RESULT))
+  print(os.path.join(workdir, run_directory.RESULT))
 
 
 def _with_images(result: Mapping[str, Any]) -> str:
   """The interval that covers the test images, too."""
-  half = metrics.format_ci(result["ci95_with_images"], None)
-  images = metrics.count(result["test_images"], "test image")
+  half = confidence_intervals.format_ci(result["ci95_with_images"], None)
+  images = messages.count(result["test_images"], "test image")
   seeds = "seeds and " if len(result["per_seed"]) > 1 else ""
   return f"± {half} over {seeds}{images}, as a sample of all there could be"
 

@@ -10,34 +10,28 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from metaaux import (
-  best,
-  checkpoint,
-  correct,
-  data,
-  data_record,
-  evaluate,
-  event_files,
-  feed,
-  host,
-  hosts,
-  kept_rows,
-  lock,
-  memory,
-  methods,
-  metrics,
-  own_code,
-  parallel,
-  rehearsal,
-  reuse,
-  rundir,
-  step_log,
-)
 from metaaux import config as config_lib
-from metaaux import saver as saver_lib
-from metaaux import states as states_lib
+from metaaux import data, evaluate, files, messages, methods, parallel
+from metaaux.config import user_code
 from metaaux.errors import Stopped
-from metaaux.feed import Run
+from metaaux.parallel import hosts, memory
+from metaaux.run import batches as batches_lib
+from metaaux.run import (
+  data_record,
+  lock,
+  open,
+  prepare,
+  rehearsal,
+  shared_stages,
+)
+from metaaux.run import directory as run_directory
+from metaaux.run import states as states_lib
+from metaaux.run.checkpoints import best
+from metaaux.run.checkpoints import format as checkpoint_format
+from metaaux.run.checkpoints import writer as checkpoint_writer
+from metaaux.run.logs import correct, event_files, recovered_rows, step_log
+from metaaux.run.logs import rows as rows_lib
+from metaaux.run.open import Run
 from metaaux.stage import Stage
 
 Seeded = Any
@@ -49,8 +43,8 @@ class Loop(NamedTuple):
   run: Run
   stage: Stage
   offset: int  # updates of the stages before this one
-  saver: saver_lib.Saver
-  file: metrics.RowFile  # metrics.jsonl
+  saver: checkpoint_writer.Saver
+  file: rows_lib.RowFile  # metrics.jsonl
   should_stop: Callable[[], bool]
   workdir: str
   # Compiled updates, for stages that share them; see `_programs`.
@@ -95,18 +89,20 @@ def _run(
   config: Any, workdir: str, overwrite: bool, should_stop: Callable[[], bool]
 ) -> dict[str, Any]:
   started = time.time()
-  hosts.check_same("their config or versions", lambda: rundir.contents(config))
+  hosts.check_same(
+    "their config or versions", lambda: run_directory.contents(config)
+  )
   finished = None
   if not overwrite:
     finished = hosts.on_first(lambda: data_record.finished(workdir, config))
   if finished is not None:
     return finished
   hosts.on_first(lambda: event_files.check(config.tensorboard))
-  run = hosts.together(lambda: feed.open_run(config))
-  watched, unread = own_code.watched(config)
+  run = hosts.together(lambda: open.open_run(config))
+  watched, unread = user_code.watched(config)
   splits = config.train_split, config.test_split
   for line in data.unread(config.dataset, *splits):
-    metrics.warn(line)
+    messages.warn(line)
   stages = methods.make(watched, run.problem.spec, axis_name=run.plan.axis_name)
   _check_stages(run, stages)
   with contextlib.ExitStack() as held:
@@ -116,11 +112,11 @@ def _run(
       known = None if overwrite else data_record.read(workdir)
       now = data_record.describe(config, run.problem, known)
       data_record.check(workdir, known, now)
-      rundir.prepare(workdir, config, overwrite=overwrite, data=now)
+      run_directory.prepare(workdir, config, overwrite=overwrite, data=now)
 
     hosts.on_first(claim)
-    run = feed.with_extra_tests(run)
-    feed.check_hosts(run)
+    run = open.with_extra_tests(run)
+    open.check_hosts(run)
     # What is computed on the host may read a key as late as in the last stage.
     late = any(stage.prepare for stage in stages)
     _report_unread([] if late else unread(), config)
@@ -132,8 +128,8 @@ def _run(
 def _report_unread(keys: Sequence[str], config: Any) -> None:
   """Says which keys of the config's group `own` are without effect."""
   if keys and hosts.is_first():
-    readers = ", ".join(own_code.used(config)) or "nothing but the package"
-    metrics.warn(
+    readers = ", ".join(user_code.used(config)) or "nothing but the package"
+    messages.warn(
       f"nobody reads {', '.join(keys)}: what runs here is {readers}; check the "
       "spelling, or leave out what has no effect"
     )
@@ -147,8 +143,8 @@ def _train_stages(
   started: float,
 ) -> dict[str, Any]:
   """Trains what the newest checkpoint leaves to do; writes the result."""
-  path = os.path.join(workdir, rundir.METRICS)
-  wanted = kept_rows.schedule(run, stages)
+  path = os.path.join(workdir, run_directory.METRICS)
+  wanted = recovered_rows.schedule(run, stages)
   with contextlib.ExitStack() as stack:
     scores: dict[int, float] = {}
     managers, events = [], []  # one on the host that writes, else none
@@ -156,15 +152,15 @@ def _train_stages(
     def recover() -> tuple[int, list[tuple[int, float]]]:
       manager = stack.enter_context(_manager(run, stages, workdir, scores))
       managers.append(manager)
-      kept = kept_rows.read(path, wanted)
-      found = checkpoint.recover(
+      kept = recovered_rows.read(path, wanted)
+      found = checkpoint_format.recover(
         manager,
-        metrics.warn,
-        lost=kept_rows.first_lost(kept.rows, wanted),
+        messages.warn,
+        lost=recovered_rows.first_lost(kept.rows, wanted),
         last=wanted.num_steps,
       )
       done = found or 0
-      rows = kept_rows.keep(path, kept, wanted, done, metrics.warn)
+      rows = recovered_rows.keep(path, kept, wanted, done, messages.warn)
       following = event_files.following(workdir, rows, run.config.tensorboard)
       events.append(stack.enter_context(following))
       return done, list(best.scores(run.config, rows, stages).items())
@@ -174,8 +170,8 @@ def _train_stages(
     step_log.announce(run, done)
     target = path if managers else os.devnull
     raw = stack.enter_context(open(target, "ab", buffering=0))
-    file = metrics.RowFile(raw, events[0] if events else None)
-    saver = saver_lib.Saver(managers[0] if managers else None, file)
+    file = rows_lib.RowFile(raw, events[0] if events else None)
+    saver = checkpoint_writer.Saver(managers[0] if managers else None, file)
     stack.callback(saver.close)
     states, offset, programs, alarmed = None, 0, {}, set()
     for stage in stages:
@@ -208,21 +204,23 @@ def _train_stages(
 def _conclude(
   run: Run,
   workdir: str,
-  wanted: kept_rows.Schedule,
+  wanted: recovered_rows.Schedule,
   num_steps: int,
   started: float,
 ) -> dict[str, Any]:
   """Writes result.json of a run whose rows are all there; returns it."""
-  rows = kept_rows.all_rows(os.path.join(workdir, rundir.METRICS), wanted)
+  rows = recovered_rows.all_rows(
+    os.path.join(workdir, run_directory.METRICS), wanted
+  )
   result = evaluate.summarise(run, num_steps, rows, time.time() - started)
   kept = correct.read(workdir, result)
   if kept is None:
-    metrics.warn(
-      f"{workdir} lacks evaluations in {rundir.CORRECT}/, so that the result "
-      "has no interval that covers the test images"
+    messages.warn(
+      f"{workdir} lacks evaluations in {run_directory.CORRECT}/, so that the "
+      "result has no interval that covers the test images"
     )
   result["ci95_with_images"] = correct.half_width(kept)
-  metrics.write_json(os.path.join(workdir, rundir.RESULT), result)
+  files.write_json(os.path.join(workdir, run_directory.RESULT), result)
   return result
 
 
@@ -230,8 +228,8 @@ def _manager(
   run: Run, stages: Sequence[Stage], workdir: str, scores: dict[int, float]
 ) -> Any:
   """The checkpoints of a run; `scores` may grow while they are written."""
-  return checkpoint.open_manager(
-    os.path.join(workdir, rundir.CHECKPOINTS),
+  return checkpoint_format.open_manager(
+    os.path.join(workdir, run_directory.CHECKPOINTS),
     run.config.keep_checkpoints,
     keep_steps=_embedded(stages),
     best=lambda steps: best.step(steps, scores),
@@ -240,11 +238,11 @@ def _manager(
 
 def _check_stages(run: Run, stages: Sequence[Stage]) -> None:
   """Finds what does not fit before anything is written or trained."""
-  feed.check_batches(run, stages)
+  batches_lib.check_batches(run, stages)
   shapes = None
   for stage in stages:
     shapes = states_lib.shapes(run, stage, shapes)
-    if any(own_code.is_path(run.config[key]) for key in own_code.KEYS):
+    if any(user_code.is_path(run.config[key]) for key in user_code.KEYS):
       updates = {
         name: compile_update(run, stage, name) for name in stage.updates
       }
@@ -279,7 +277,7 @@ def train_stage(loop: Loop, previous: Seeded, done: int) -> Seeded:
   run, stage, offset = loop.run, loop.stage, loop.offset
   config, total = run.config, stage.num_steps
   start = max(0, done - offset)
-  states = None if start or offset else reuse.load(run, stage)
+  states = None if start or offset else shared_stages.load(run, stage)
   if states is not None:
     loop.saver.save(total, parallel.to_host(states, run.plan))
     return states
@@ -292,7 +290,7 @@ def train_stage(loop: Loop, previous: Seeded, done: int) -> Seeded:
   log = step_log.StepLog(loop.file, run, stage, offset, start, alarmed)
   inputs = None
   for step in range(start, total):
-    inputs = feed.inputs_at(run, stage, step, inputs)
+    inputs = batches_lib.inputs_at(run, stage, step, inputs)
     phase = stage.phase(step)
     with log.compiling(f"compiling the {phase} step"):
       states, values = updates[phase](
@@ -322,7 +320,7 @@ def train_stage(loop: Loop, previous: Seeded, done: int) -> Seeded:
       )
   log.close()
   if start < total:
-    reuse.store(run, stage, states)
+    shared_stages.store(run, stage, states)
   return states
 
 
@@ -381,7 +379,7 @@ def initial_states(loop: Loop, previous: Seeded, start: int) -> Seeded:
   run, stage, step = loop.run, loop.stage, loop.offset + start
   if start:
     return states_lib.restore(run, stage, previous, loop.saver.manager, step)
-  prepared = host.prepare(run, stage, previous, loop.workdir)
+  prepared = prepare.prepare(run, stage, previous, loop.workdir)
   return states_lib.fresh(run, stage, previous, prepared)
 
 
@@ -392,8 +390,8 @@ def compile_update(
   update = stage.updates[phase]
 
   def step_fn(state: Any, inputs: Any, pool: Any, step: Any) -> tuple:
-    batches = feed.batches_at(run, stage, inputs, pool, step, state)
-    key = jax.random.fold_in(feed.key_of(inputs["seed"], "update"), step)
+    batches = batches_lib.batches_at(run, stage, inputs, pool, step, state)
+    key = jax.random.fold_in(batches_lib.key_of(inputs["seed"], "update"), step)
     state, values = update(state, batches, key, step)
     return state, dict(values)
 

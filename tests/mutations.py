@@ -55,18 +55,18 @@ class Part(NamedTuple):
 
 PARTS = {
   "hypergrad": Part(
-    ("metaaux/hypergrad.py", "metaaux/_inner.py"),
+    ("metaaux/hypergrad/*.py",),
     (
       "tests/test_inner.py tests/test_hypergrad.py",
       "tests/test_hypergrad_*.py",
     ),
   ),
   "losses": Part(
-    ("metaaux/losses.py",),
+    ("metaaux/losses/__init__.py",),
     ("tests/test_losses*.py", "tests/methods/test_maxl.py"),
   ),
   "kmeans": Part(
-    ("metaaux/kmeans.py", "metaaux/_kmeans_*.py"),
+    ("metaaux/kmeans/*.py",),
     (
       "tests/test_kmeans.py tests/test_kmeans_errors.py",
       "tests/test_kmeans_[ps]*.py",
@@ -75,11 +75,11 @@ PARTS = {
   ),
   "simplex": Part(("metaaux/simplex.py",), ("tests/test_simplex.py",)),
   "methods": Part(
-    ("metaaux/methods/*.py", "metaaux/methods/reweighting/*.py"),
+    ("metaaux/methods/**/*.py",),
     (),  # see `tests_of`
   ),
   "feed": Part(
-    ("metaaux/feed.py",),
+    ("metaaux/run/batches.py",),
     (
       "tests/test_feed.py tests/test_stages.py tests/data/test_augment.py "
       "tests/data/test_unlabelled.py",
@@ -87,7 +87,11 @@ PARTS = {
     ),
   ),
   "checkpoints": Part(
-    ("metaaux/checkpoint.py", "metaaux/saver.py", "metaaux/best.py"),
+    (
+      "metaaux/run/checkpoints/format.py",
+      "metaaux/run/checkpoints/writer.py",
+      "metaaux/run/checkpoints/best.py",
+    ),
     (
       "tests/test_saver.py tests/test_checkpoint*.py tests/test_best.py "
       "tests/test_durability.py",
@@ -95,7 +99,11 @@ PARTS = {
     ),
   ),
   "statistics": Part(
-    ("metaaux/metrics.py", "experiments/results.py", "experiments/compare.py"),
+    (
+      "metaaux/run/logs/*.py",
+      "experiments/results/__init__.py",
+      "experiments/compare.py",
+    ),
     (
       "tests/test_metrics.py tests/test_experiments_results.py "
       "tests/test_paired.py tests/test_durability.py tests/test_table.py "

@@ -6,7 +6,7 @@ import re
 
 from test_table import write
 
-from metaaux import metrics
+from metaaux.run.logs import confidence_intervals
 
 OPEN = ("meta", "link", "img", "br", "hr", "input", "wbr")
 
@@ -112,6 +112,6 @@ def finished(folder, name, per_seed, **config):
   write(folder, name, per_seed, seeds, {"method": name, **config})
   path = folder / name / "result.json"
   result = json.loads(path.read_text())
-  result["ci95"] = metrics.mean_ci(per_seed)[1]
+  result["ci95"] = confidence_intervals.mean_ci(per_seed)[1]
   path.write_text(json.dumps(result))
   log(folder, name, rows([a / 2 for a in per_seed], 5), rows(per_seed, 10))

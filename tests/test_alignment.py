@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metaaux import alignment
-from metaaux.alignment import Side
-from metaaux.cmmd import cmmd
-from metaaux.models import staged
-from metaaux.models.staged import Staged
+from metaaux.losses._cmmd import cmmd
+from metaaux.methods.damtl import alignment
+from metaaux.methods.damtl.alignment import Side
+from metaaux.models import layered
+from metaaux.models.layered import Staged
 
 NET = Staged((4,), (5,), "native", "he_normal")
 IMAGES = np.random.default_rng(0).normal(size=(6, 4, 4, 1))
@@ -17,12 +17,12 @@ LABELS = np.array([0, 1, 1, 2, 0, 1])
 
 
 def network(seed):
-  return staged.init(NET, jax.random.key(seed), IMAGES, 3)
+  return layered.init(NET, jax.random.key(seed), IMAGES, 3)
 
 
 def side(params, images=IMAGES, labels=LABELS):
-  features = staged.features(NET, params, jnp.asarray(images))
-  return Side(params, staged.classify(NET, params, features)[1], labels)
+  features = layered.features(NET, params, jnp.asarray(images))
+  return Side(params, layered.classify(NET, params, features)[1], labels)
 
 
 def compared(task, auxiliary, pairing, big=None, **options):

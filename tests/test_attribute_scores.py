@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tiny
 
-from metaaux import attribute_scores, evaluate, feed, parallel, scoring, train
+from metaaux import evaluate, parallel, train
+from metaaux.run import attribute_scores, open, scoring
 from metaaux.stage import Stage
 
 
@@ -103,7 +104,7 @@ def test_rows_of_an_evaluation(mode):
     labels_per_class=0,
     test_split="test[:300]",
   )
-  run = feed.open_run(settings)
+  run = open.open_run(settings)
   spec = run.problem.spec._replace(attribute_names=("2", "0"))
   attributes = run.problem.test["attributes"][:, :2]
   problem = run.problem._replace(

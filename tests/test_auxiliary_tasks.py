@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import tiny
 
-from metaaux import auxiliary_tasks, feed, host, methods, parallel
+from metaaux import methods, parallel
 from metaaux import stage as stage_lib
 from metaaux.errors import UserError
+from metaaux.methods.meta_mtl import cluster_tasks
+from metaaux.run import open, prepare
 
 COUNT, CLASSES = 60, 4
 SPEC = stage_lib.Spec((4, 4, 1), (2, 2), COUNT, True)
@@ -75,28 +77,28 @@ def sizes(labels_TxN, k=CLASSES):
 @pytest.mark.parametrize("labels", ["random", "permuted", "kmeans", "human"])
 def test_labels_of_every_kind(labels, where):
   settings = config(labels, where)
-  found = auxiliary_tasks.compute(settings, SPEC, view())
-  wanted = auxiliary_tasks.prepare(settings, SPEC).shapes
+  found = cluster_tasks.compute(settings, SPEC, view())
+  wanted = cluster_tasks.prepare(settings, SPEC).shapes
   assert (found.shape, found.dtype) == (wanted.shape, wanted.dtype)
   assert found.shape == (1 if labels == "human" else 3, COUNT)
   inside = np.full(COUNT, where == "all")
   inside[TRAIN] = True
   assert (found[:, ~inside] == -1).all()
   assert (found[:, inside] >= 0).all() and (found < CLASSES).all()
-  again = auxiliary_tasks.compute(settings, SPEC, view())
+  again = cluster_tasks.compute(settings, SPEC, view())
   np.testing.assert_array_equal(found, again)
-  other = auxiliary_tasks.compute(settings, SPEC, view(seed=1))
+  other = cluster_tasks.compute(settings, SPEC, view(seed=1))
   assert np.array_equal(found, other) == (labels == "human")
 
 
 def test_human_labels_are_those_of_the_data():
   pool = view()
-  found = auxiliary_tasks.compute(config("human"), SPEC, pool)
+  found = cluster_tasks.compute(config("human"), SPEC, pool)
   np.testing.assert_array_equal(found, pool.auxiliary[None])
 
 
 def test_kmeans_finds_the_blobs():
-  found = auxiliary_tasks.compute(
+  found = cluster_tasks.compute(
     config("kmeans", scaling="none", restarts=4), SPEC, view()
   )
   _, which = images()
@@ -107,7 +109,7 @@ def test_kmeans_finds_the_blobs():
 @pytest.mark.parametrize("where", ["all", "train"])
 def test_permuted_labels_keep_the_sizes_of_the_clusters(where):
   clustered, permuted = (
-    auxiliary_tasks.compute(config(labels, where), SPEC, view())
+    cluster_tasks.compute(config(labels, where), SPEC, view())
     for labels in ("kmeans", "permuted")
   )
   inside = np.arange(COUNT) if where == "all" else TRAIN
@@ -133,7 +135,7 @@ def test_partitions_of_labelled_images_see_no_others(labels, name):
   changed = 1 - pictures
   changed[TRAIN] = pictures[TRAIN]
   found, again = (
-    auxiliary_tasks.compute(settings, SPEC, view(pictures=each))
+    cluster_tasks.compute(settings, SPEC, view(pictures=each))
     for each in (pictures, changed)
   )
   np.testing.assert_array_equal(found, again)
@@ -144,7 +146,7 @@ def test_partitions_of_all_images_see_the_others():
   changed = pictures.copy()
   changed[1] = pictures[2]
   found, again = (
-    auxiliary_tasks.compute(config("kmeans"), SPEC, view(pictures=each))
+    cluster_tasks.compute(config("kmeans"), SPEC, view(pictures=each))
     for each in (pictures, changed)
   )
   assert (found != again).any()
@@ -158,7 +160,7 @@ def test_true_labels_of_unlabelled_images_change_nothing(labels, where):
   other[TRAIN] = pool.primary[TRAIN]
   for primary in (pool.primary, other):
     reports = []
-    found = auxiliary_tasks.compute(
+    found = cluster_tasks.compute(
       config(labels, where), SPEC, view(primary=primary, reports=reports)
     )
     results.append((found.tolist(), reports))
@@ -169,7 +171,7 @@ def test_report_counts_every_empty_cluster():
   reports = []
   settings = config("random", "train")
   settings.partition.num_classes = 50  # of 20 images: most stay empty
-  found = auxiliary_tasks.compute(settings, SPEC, view(reports=reports))
+  found = cluster_tasks.compute(settings, SPEC, view(reports=reports))
   ((name, content),) = reports
   assert name == "partitions" and len(content["partitions"]) == 3
   for row, entry in zip(found[:, TRAIN], content["partitions"], strict=True):
@@ -181,7 +183,7 @@ def test_report_counts_every_empty_cluster():
 def test_report_has_the_inertia_of_what_was_clustered():
   reports = []
   settings = config("kmeans", scaling="none")
-  rows = auxiliary_tasks.compute(settings, SPEC, view(reports=reports))
+  rows = cluster_tasks.compute(settings, SPEC, view(reports=reports))
   vectors = images()[0].reshape(COUNT, -1).astype(np.float64)
   for row, entry in zip(rows, reports[0][1]["partitions"], strict=True):
     own = [vectors[row == c] for c in range(CLASSES)]
@@ -189,7 +191,7 @@ def test_report_has_the_inertia_of_what_was_clustered():
     assert entry["inertia"] == pytest.approx(by_hand, rel=1e-4)
     assert entry["num_iters"] >= 1
   # The inertia of permuted labels would be that of other clusters.
-  auxiliary_tasks.compute(config("permuted"), SPEC, view(reports=reports))
+  cluster_tasks.compute(config("permuted"), SPEC, view(reports=reports))
   assert "inertia" not in reports[1][1]["partitions"][0]
 
 
@@ -206,9 +208,9 @@ def test_cache_tells_partitions_apart():
   ):
     settings = config("kmeans")
     settings.partition.update(change)
-    auxiliary_tasks.compute(settings, SPEC, view(kept=kept))
-  auxiliary_tasks.compute(config("kmeans"), SPEC, view(seed=1, kept=kept))
-  auxiliary_tasks.compute(
+    cluster_tasks.compute(settings, SPEC, view(kept=kept))
+  cluster_tasks.compute(config("kmeans"), SPEC, view(seed=1, kept=kept))
+  cluster_tasks.compute(
     config("kmeans"), SPEC, view(pictures=images(1)[0], kept=kept)
   )
   assert len(set(kept)) == len(kept) == 9
@@ -221,13 +223,13 @@ def test_more_clusters_than_images(labels, where, count):
   settings.partition.num_classes = count + 1
   message = rf"num_classes={count + 1}, but there are {count} images"
   with pytest.raises(UserError, match=message):
-    auxiliary_tasks.compute(settings, SPEC, view())
+    cluster_tasks.compute(settings, SPEC, view())
 
 
 def test_as_many_clusters_as_images():
   settings = config("kmeans", "train")
   settings.partition.num_classes = len(TRAIN)
-  found = auxiliary_tasks.compute(settings, SPEC, view())
+  found = cluster_tasks.compute(settings, SPEC, view())
   assert [sorted(row) for row in found[:, TRAIN]] == [list(range(20))] * 3
 
 
@@ -244,11 +246,11 @@ def test_number_of_classes_and_tasks(labels, num_classes, expected):
   settings = config(labels)
   settings.partition.num_classes = num_classes
   found = (
-    auxiliary_tasks.num_classes(settings, SPEC),
-    auxiliary_tasks.num_tasks(settings),
+    cluster_tasks.num_classes(settings, SPEC),
+    cluster_tasks.num_tasks(settings),
   )
   assert found == expected
-  net = auxiliary_tasks.network(settings, SPEC, None)
+  net = cluster_tasks.network(settings, SPEC, None)
   assert net.num_tasks == expected[1]
 
 
@@ -265,14 +267,14 @@ def test_number_of_classes_and_tasks(labels, num_classes, expected):
 def test_only_clusters_need_an_embedding(labels, name, stages):
   settings = config(labels)
   settings.embedding.name = name
-  found = auxiliary_tasks.stages(settings, SPEC, None)
+  found = cluster_tasks.stages(settings, SPEC, None)
   assert [stage.name for stage in found] == stages
 
 
 def test_human_labels_must_be_there():
   spec = SPEC._replace(has_auxiliary=False)
   with pytest.raises(UserError, match=r"partition\.labels='human'.*has none"):
-    auxiliary_tasks.network(config("human"), spec, None)
+    cluster_tasks.network(config("human"), spec, None)
 
 
 @pytest.mark.parametrize("seeds", ["loop", "vmap"])
@@ -281,12 +283,12 @@ def test_devices_do_not_change_the_partitions(seeds):
   for mode in ("none", "pmap"):
     settings = config("kmeans", "train")
     settings.update(parallel=mode, num_seeds=2, seeds=seeds)
-    run = feed.open_run(settings)
+    run = open.open_run(settings)
     assert run.plan.num_shards == {"none": 1, "pmap": 4}[mode]
     (stage,) = methods.make(
       settings, run.problem.spec, axis_name=run.plan.axis_name
     )
-    prepared = host.prepare(run, stage, None, "")
+    prepared = prepare.prepare(run, stage, None, "")
     found.append(parallel.to_host(prepared, run.plan))
   np.testing.assert_array_equal(*found)
   assert (found[0][0] != found[0][1]).any()

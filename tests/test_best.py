@@ -7,8 +7,11 @@ import chex
 import pytest
 import tiny
 
-from metaaux import best, checkpoint, evaluate, metrics, train
+from metaaux import evaluate, train
 from metaaux.errors import Stopped, UserError
+from metaaux.run.checkpoints import best
+from metaaux.run.checkpoints import format as checkpoint_format
+from metaaux.run.logs import rows as rows_lib
 
 SETTINGS = {
   "method": "single",
@@ -71,7 +74,7 @@ def test_the_best_stays_and_can_be_evaluated(tmp_path):
   settings = tiny.config(keep_best="accuracy", **SETTINGS)
   workdir = tmp_path / "run"
   train.train_and_evaluate(settings, str(workdir))
-  rows = metrics.read_rows(str(workdir / "metrics.jsonl"))
+  rows = rows_lib.read_rows(str(workdir / "metrics.jsonl"))
   kept = evaluate.restore(str(workdir), best_one=True)
   means = {
     step: sum(r["accuracy"] for r in meta) / len(meta)
@@ -80,8 +83,8 @@ def test_the_best_stays_and_can_be_evaluated(tmp_path):
   }
   assert len(means) == 8
   assert kept.step == max(means, key=means.get) != 24
-  with checkpoint.open_manager(workdir / "checkpoints") as manager:
-    assert checkpoint.all_steps(manager) == [kept.step, 24]
+  with checkpoint_format.open_manager(workdir / "checkpoints") as manager:
+    assert checkpoint_format.all_steps(manager) == [kept.step, 24]
   found = evaluate.on_split(kept, "meta")
   assert sum(r["accuracy"] for r in found) / 2 == pytest.approx(
     means[kept.step]

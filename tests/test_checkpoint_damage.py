@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from test_checkpoint import DAMAGES
 
-from metaaux import checkpoint
 from metaaux.errors import DamagedError, UserError
+from metaaux.run.checkpoints import format as checkpoint_format
 
 OLD, NEW = {"['x']": np.arange(3.0)}, {"['x']": np.arange(3.0) + 1}
 # What does not change a leaf may be lost.
@@ -65,9 +65,9 @@ KINDS = {
 def saved(tmp_path_factory):
   """A folder with checkpoints 7 and 8."""
   folder = tmp_path_factory.mktemp("saved") / "checkpoints"
-  with checkpoint.open_manager(str(folder), 2) as manager:
-    checkpoint.save(manager, 7, OLD)
-    checkpoint.save(manager, 8, NEW)
+  with checkpoint_format.open_manager(str(folder), 2) as manager:
+    checkpoint_format.save(manager, 7, OLD)
+    checkpoint_format.save(manager, 8, NEW)
   return folder
 
 
@@ -83,20 +83,22 @@ def paths(step):
 def go_on(folder, expected=7):
   """Recovers, saves what the run would, and reads it again; the reports."""
   reports = []
-  with checkpoint.open_manager(str(folder), 2) as manager:
-    step = checkpoint.recover(manager, reports.append, last=20)
+  with checkpoint_format.open_manager(str(folder), 2) as manager:
+    step = checkpoint_format.recover(manager, reports.append, last=20)
     assert step in (expected, 8)
     for now in range(step + 1, 10):
-      checkpoint.save(manager, now, NEW)
-    assert checkpoint.all_steps(manager) == [8, 9]
+      checkpoint_format.save(manager, now, NEW)
+    assert checkpoint_format.all_steps(manager) == [8, 9]
   for step in (8, 9):
     np.testing.assert_array_equal(restored(folder, step), NEW["['x']"])
   return reports
 
 
 def restored(folder, step):
-  with checkpoint.open_manager(str(folder)) as manager:
-    return checkpoint.restore(manager, step, {"['x']": np.zeros(3)})["['x']"]
+  with checkpoint_format.open_manager(str(folder)) as manager:
+    return checkpoint_format.restore(manager, step, {"['x']": np.zeros(3)})[
+      "['x']"
+    ]
 
 
 def copied(saved, tmp_path, name="copy"):
@@ -110,10 +112,10 @@ def test_each_part_of_the_newest(saved, tmp_path, damage):
     folder = copied(saved, tmp_path, str(i))
     damage(folder / name)
     reports = []
-    with checkpoint.open_manager(str(folder), 2) as manager:
-      step = checkpoint.recover(manager, reports.append, last=20)
-      found = checkpoint.restore(manager, step, {"['x']": np.zeros(3)})
-      there = checkpoint.all_steps(manager)
+    with checkpoint_format.open_manager(str(folder), 2) as manager:
+      step = checkpoint_format.recover(manager, reports.append, last=20)
+      found = checkpoint_format.restore(manager, step, {"['x']": np.zeros(3)})
+      there = checkpoint_format.all_steps(manager)
     if step == 8:
       assert set(name.parts) & set(HARMLESS), name
       assert not reports
@@ -136,13 +138,13 @@ def test_a_pipe_is_not_waited_for(saved, tmp_path):
   remove(path)
   os.mkfifo(path)
   with pytest.raises(UserError, match="METADATA is no regular file; move it"):
-    checkpoint.open_manager(str(folder))
+    checkpoint_format.open_manager(str(folder))
 
 
 def test_a_file_in_the_place_of_the_folder(tmp_path):
   (tmp_path / "checkpoints").touch()
   with pytest.raises(UserError, match=r"cannot be made .*exists.*; move away"):
-    checkpoint.open_manager(str(tmp_path / "checkpoints"), 2)
+    checkpoint_format.open_manager(str(tmp_path / "checkpoints"), 2)
 
 
 @pytest.mark.parametrize(
@@ -181,29 +183,29 @@ def test_a_checkpoint_of_another_run_is_no_reason_to_stop_saving(
 ):
   folder = copied(saved, tmp_path)
   shutil.copytree(folder / "8", folder / "300")
-  with checkpoint.open_manager(str(folder), 2) as manager:
+  with checkpoint_format.open_manager(str(folder), 2) as manager:
     with pytest.raises(
       UserError, match=r"/300 is of another run, .* at step 20"
     ):
-      checkpoint.recover(manager, pytest.fail, last=20)
+      checkpoint_format.recover(manager, pytest.fail, last=20)
     # Nor is a save that orbax passes over taken for one.
     with pytest.raises(OSError, match="there is a newer one"):
-      checkpoint.save(manager, 9, NEW)
+      checkpoint_format.save(manager, 9, NEW)
 
 
 def test_lost_rows_are_made_again_from_an_older_one(saved, tmp_path):
   folder = copied(saved, tmp_path)
-  with checkpoint.open_manager(str(folder), 2) as manager:
+  with checkpoint_format.open_manager(str(folder), 2) as manager:
     for lost in (5, 7):
       with pytest.raises(
         UserError, match=f"at step {lost}, and no .* older"
       ) as e:
-        checkpoint.recover(manager, pytest.fail, lost=lost)
+        checkpoint_format.recover(manager, pytest.fail, lost=lost)
       assert "overwrite" not in str(e.value)
-    assert checkpoint.recover(manager, pytest.fail, lost=9) == 8
+    assert checkpoint_format.recover(manager, pytest.fail, lost=9) == 8
     reports = []
-    assert checkpoint.recover(manager, reports.append, lost=8) == 7
-    assert checkpoint.all_steps(manager) == [7]
+    assert checkpoint_format.recover(manager, reports.append, lost=8) == 7
+    assert checkpoint_format.all_steps(manager) == [7]
   assert reports == [
     f"the rows of step 8, before checkpoint {folder}/8, are lost; it is "
     "removed, and the run goes on from step 7"
@@ -222,8 +224,8 @@ def test_what_cannot_be_emptied_is_moved_away(saved, tmp_path, monkeypatch):
   DAMAGES["empty"](folder / "8" / "default" / "_METADATA")
   with monkeypatch.context() as patch:
     patch.setattr(shutil, "rmtree", lambda *args, **more: None)
-    with checkpoint.open_manager(str(folder), 2) as manager:
-      assert checkpoint.recover(manager, lambda line: None) == 7
+    with checkpoint_format.open_manager(str(folder), 2) as manager:
+      assert checkpoint_format.recover(manager, lambda line: None) == 7
   assert set(os.listdir(folder)) == {"7", "8.damaged0"}
   checkpoint_of_nobody = folder / "8.damaged0" / "default" / "_METADATA"
   assert checkpoint_of_nobody.exists()
@@ -259,8 +261,8 @@ def test_all_are_damaged(saved, tmp_path):
   for step in ("7", "8"):
     empty(folder / step)
   with (
-    checkpoint.open_manager(str(folder), 2) as manager,
+    checkpoint_format.open_manager(str(folder), 2) as manager,
     pytest.raises(DamagedError, match="nor can an older one"),
   ):
-    checkpoint.recover(manager, pytest.fail)
+    checkpoint_format.recover(manager, pytest.fail)
   assert set(os.listdir(folder)) == {"7", "8"}

@@ -6,9 +6,10 @@ import sys
 import command
 import pytest
 
-from metaaux import cli, evaluate
 from metaaux import config as config_lib
+from metaaux import evaluate
 from metaaux.errors import NonFiniteError, Stopped, UserError
+from metaaux.run import cli
 
 
 def raises(error):

@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from metaaux import losses
-from metaaux.cmmd import cmmd
+from metaaux.losses._cmmd import cmmd
 
 Y = np.array([0, 0, 1, 1, 1])
 AUX = np.array([[2, 1], [0, 3], [4, 0], [3, 1], [5, 2]], np.float64)

@@ -4,7 +4,8 @@ import ml_collections
 import pytest
 
 from metaaux import config as config_lib
-from metaaux import config_rules, methods
+from metaaux import methods
+from metaaux.config import rules as config_rules
 from metaaux.errors import UserError
 
 DEFAULTS = config_lib.flatten(config_lib.base())

@@ -4,7 +4,7 @@ import command
 import pytest
 
 from metaaux import config as config_lib
-from metaaux import config_file
+from metaaux.config import file as config_file
 from metaaux.errors import UserError
 
 

@@ -9,7 +9,8 @@ import pytest
 from test_train import CONFIGS, load_config
 
 from metaaux import config as config_lib
-from metaaux import config_rules, models
+from metaaux import models
+from metaaux.config import rules as config_rules
 from metaaux.errors import UserError
 
 NAMES = sorted(path.stem for path in CONFIGS.glob("*.py"))

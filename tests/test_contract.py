@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import pytest
 import tiny
 
-from metaaux import joint, main, models, optim, train
+from metaaux import main, models, train
 from metaaux.errors import UserError
+from metaaux.methods import optim, steps
 from metaaux.stage import Prepare, Stage, StreamSpec
 
 State = namedtuple("State", "params stats optimizer")
@@ -24,7 +25,7 @@ def stage_of(config, spec, axis_name=None, **changes):
   net = models.make(config.model, {"primary": spec.num_primary})
   optimizer = optim.make(config.optimizer, config.num_steps)
   options = {"labels_BxK": None, "gamma": config.gamma, "weight": 0.0}
-  loss = functools.partial(joint.joint_loss, net, **options)
+  loss = functools.partial(steps.joint_loss, net, **options)
 
   def init(key, batch, previous):
     params, stats = net.init(key, batch["image"])
@@ -34,10 +35,10 @@ def stage_of(config, spec, axis_name=None, **changes):
     def of(params, stats):
       return loss(params, stats, batches["train"], key=key)
 
-    *new, metrics = joint.descend(of, optimizer, *state, step, axis_name)
+    *new, metrics = steps.descend(of, optimizer, *state, step, axis_name)
     return State(*new), metrics
 
-  predict = joint.predictor(net)
+  predict = steps.predictor(net)
   stage = Stage("train", config.num_steps, TRAIN, init, {"u": update}, predict)
   stage = stage._replace(phase=lambda step: "u")
   return stage._replace(

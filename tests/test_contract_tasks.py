@@ -14,7 +14,7 @@ from test_contract import always, own
 from metaaux import train
 from metaaux.errors import UserError
 from metaaux.methods import reweighting
-from metaaux.settings import semi_supervised
+from metaaux.methods.arml.tasks import semi_supervised
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import tiny
 
-from metaaux import correct, evaluate, intervals, main, metrics, train
+from metaaux import evaluate, main, train
 from metaaux.errors import Stopped
+from metaaux.run.logs import confidence_intervals, correct
 
 
 def settings(**changes):
@@ -42,7 +43,9 @@ def test_a_result_has_the_number_of_test_images_and_their_interval(finished):
   found = correct.read(workdir, result)
   np.testing.assert_allclose(found.shares.mean(1), result["per_seed"])
   assert set(np.unique(found.shares)) <= {0, 0.5, 1}
-  assert result["ci95_with_images"] == intervals.of_shares(found.shares)
+  assert result["ci95_with_images"] == confidence_intervals.of_shares(
+    found.shares
+  )
   assert result["ci95_with_images"] >= result["ci95"]
   stored = pathlib.Path(workdir, "result.json").read_text()
   assert json.loads(stored) == result
@@ -57,7 +60,7 @@ def test_a_result_has_the_number_of_test_images_and_their_interval(finished):
       "averaged_evaluations": 1,
     },
   )
-  assert half == intervals.of_shares(last.shares)
+  assert half == confidence_intervals.of_shares(last.shares)
 
 
 def test_a_run_that_was_stopped_has_the_same(finished, tmp_path):
@@ -136,7 +139,7 @@ def test_positions_of_each_seed_come_back(tmp_path):
   )
   half = correct.half_width_of_difference(found, other, [3, 4])
   gap = 2.0 * hits - 1
-  assert half == intervals.of_differences(gap, positions)
+  assert half == confidence_intervals.of_differences(gap, positions)
   moved = other._replace(positions=positions)
   assert correct.half_width_of_difference(found, moved, [3, 4]) is None
   assert correct.half_width_of_difference(found, None, [3]) is None
@@ -147,6 +150,6 @@ def test_the_command_says_it(finished, tmp_path, capsys):
   evaluate.main([f"--workdir={workdir}"])
   out = capsys.readouterr().out
   assert "60 examples)\n± " in out and "over seeds and examples" in out
-  half = metrics.format_ci(result["ci95_with_images"], None)
+  half = confidence_intervals.format_ci(result["ci95_with_images"], None)
   text = main._with_images(result)
   assert text.startswith(f"± {half} over seeds and 60 test images, as a")

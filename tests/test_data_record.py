@@ -10,9 +10,11 @@ import pytest
 import tiny
 from PIL import Image
 
-from metaaux import data_record, evaluate, main, rundir, train
+from metaaux import evaluate, main, train
 from metaaux.data import identity
 from metaaux.errors import Stopped, UserError
+from metaaux.run import data_record
+from metaaux.run import directory as run_directory
 
 NAMES = ("ant", "bee", "cat")
 
@@ -151,12 +153,12 @@ def test_a_folder_without_splits_is_evaluated_as_a_whole(
 
 def test_a_further_test_folder_without_splits_is_whole(trained, tmp_path):
   root, _ = trained
-  from metaaux import feed
+  from metaaux.run import open
 
   new = folder(tmp_path / "new", count=5, first=70)
   source = f"folder:{new}"
-  run = feed.open_run(settings(root, extra_test=(source,)))
-  assert len(feed.with_extra_tests(run).tests[source][1]) == 15
+  run = open.open_run(settings(root, extra_test=(source,)))
+  assert len(open.with_extra_tests(run).tests[source][1]) == 15
 
 
 def copied(trained, tmp_path):
@@ -177,7 +179,7 @@ def test_a_copy_and_other_times_are_the_same_data(trained, tmp_path):
   for path in data.rglob("*.png"):
     os.utime(path, (1, 1))
   result = data_record.finished(run, settings(data))
-  assert result == rundir.finished(run, settings(data))
+  assert result == run_directory.finished(run, settings(data))
 
 
 @pytest.mark.parametrize("change", ["more", "bytes", "renamed"])

@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metaaux import distances, partitions
-from metaaux.cmmd import cmmd
+from metaaux import partitions
+from metaaux.losses import distances
+from metaaux.losses._cmmd import cmmd
 
 
 def in_double(x, y):

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import tiny
 
-from metaaux import evaluate, feed, metrics, train
+from metaaux import evaluate, train
 from metaaux.errors import Stopped, UserError
+from metaaux.run import batches
+from metaaux.run.logs import rows as rows_lib
 
 
 def settings(**changes):
@@ -27,7 +29,7 @@ def settings(**changes):
 def rows_and_result(folder, **options):
   result = train.train_and_evaluate(settings(), str(folder), **options)
   result.pop("seconds")
-  return metrics.read_rows(str(folder / "metrics.jsonl")), result
+  return rows_lib.read_rows(str(folder / "metrics.jsonl")), result
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +54,7 @@ def test_each_seed_is_tested_on_the_rest_of_the_target(whole):
   last = [r for r in rows if r["split"] == "test" and r["step"] == 4]
   again = evaluate.on_split(restored, "test")
   for s, state in enumerate(restored.states):
-    batch = feed.draw(run, run.pool, jnp.asarray(tested[s]), None)
+    batch = batches.draw(run, run.pool, jnp.asarray(tested[s]), None)
     logits = restored.stage.predict(state, batch["image"])
     hits = np.asarray(logits).argmax(-1) == np.asarray(batch["primary"])
     for found in (last[s], again[s]):

@@ -13,10 +13,15 @@ import numpy as np
 import pytest
 from command import environment
 
-from metaaux import cache, checkpoint, fingerprint, lock, metrics, rundir
 from metaaux import config as config_lib
+from metaaux import files
+from metaaux.data import fingerprint
 from metaaux.errors import DamagedError
-from metaaux.saver import Saver
+from metaaux.run import cache, lock
+from metaaux.run import directory as run_directory
+from metaaux.run.checkpoints import format as checkpoint_format
+from metaaux.run.checkpoints.writer import Saver
+from metaaux.run.logs import rows as rows_lib
 
 
 class Killed(BaseException):
@@ -44,7 +49,7 @@ def killed_before(number):
 
 
 def old_run(folder):
-  rundir.prepare(str(folder), config_lib.base())
+  run_directory.prepare(str(folder), config_lib.base())
   for name in ("tensorboard", "reports", "cache", "checkpoints"):
     (folder / name).mkdir()
     (folder / name / "7").write_text("")
@@ -60,17 +65,17 @@ def test_a_run_that_is_half_overwritten_is_unfinished_and_still_known(
   other = config_lib.base()
   other.seed = 1
   with killed_before(removed), pytest.raises(Killed):
-    rundir.prepare(str(tmp_path), other, overwrite=True)
+    run_directory.prepare(str(tmp_path), other, overwrite=True)
   left = set(os.listdir(tmp_path))
   # Whose it is stays known to the end, and the same command may go on.
-  assert rundir.load_config(str(tmp_path)) == config_lib.base()
+  assert run_directory.load_config(str(tmp_path)) == config_lib.base()
   # Nobody reads the old result of a run of which a part is gone.
   assert ("result.json" in left) == (removed == 0)
   # Nor does a checkpoint stay without the rows that led to it.
   assert "metrics.jsonl" in left or "checkpoints" not in left
-  rundir.prepare(str(tmp_path), other, overwrite=True)
+  run_directory.prepare(str(tmp_path), other, overwrite=True)
   assert os.listdir(tmp_path) == ["config.json"]
-  assert rundir.load_config(str(tmp_path)) == other
+  assert run_directory.load_config(str(tmp_path)) == other
 
 
 WRITE = """
@@ -126,8 +131,8 @@ def is_synced(synced, path):
 @pytest.mark.parametrize(
   "write",
   [
-    lambda path: metrics.write_json(path, {"a": 1}),
-    lambda path: metrics.write_rows(path, [{"total_step": 10}]),
+    lambda path: files.write_json(path, {"a": 1}),
+    lambda path: rows_lib.write_rows(path, [{"total_step": 10}]),
   ],
 )
 def test_a_file_is_on_disk_before_it_takes_the_place_of_another(
@@ -152,17 +157,17 @@ def test_rows_are_on_disk_before_the_checkpoint_that_follows_them(
 ):
   path, saved = tmp_path / "metrics.jsonl", []
 
-  def save(manager, step, state, save=checkpoint.save):
+  def save(manager, step, state, save=checkpoint_format.save):
     assert is_synced(synced, path)
     save(manager, step, state)
     saved.append(step)
 
-  monkeypatch.setattr(checkpoint, "save", save)
+  monkeypatch.setattr(checkpoint_format, "save", save)
   with (
-    checkpoint.open_manager(tmp_path / "checkpoints", 2) as manager,
+    checkpoint_format.open_manager(tmp_path / "checkpoints", 2) as manager,
     open(path, "ab", buffering=0) as file,
   ):
-    rows = metrics.RowFile(file)
+    rows = rows_lib.RowFile(file)
     saver = Saver(manager, rows)
     for step in (1, 2):
       rows.append([{"total_step": step}])
@@ -184,21 +189,21 @@ def test_the_same_bytes_in_another_shape_or_dtype_are_damage(
   tmp_path, monkeypatch, other
 ):
   state = {"x": np.arange(6, dtype=np.int32).reshape(2, 3)}
-  digest = checkpoint._digest({"['x']": state["x"]})
-  with checkpoint.open_manager(tmp_path, 2) as manager:
-    checkpoint.save(manager, 1, state)
+  digest = checkpoint_format._digest({"['x']": state["x"]})
+  with checkpoint_format.open_manager(tmp_path, 2) as manager:
+    checkpoint_format.save(manager, 1, state)
     with monkeypatch.context() as patch:
-      patch.setattr(checkpoint, "_digest", lambda flat: digest)
-      checkpoint.save(manager, 2, {"x": other})
+      patch.setattr(checkpoint_format, "_digest", lambda flat: digest)
+      checkpoint_format.save(manager, 2, {"x": other})
     with pytest.raises(DamagedError, match="its digest does not fit"):
-      checkpoint.restore(manager, 2, {"x": other})
-    assert checkpoint.recover(manager, lambda line: None) == 1
+      checkpoint_format.restore(manager, 2, {"x": other})
+    assert checkpoint_format.recover(manager, lambda line: None) == 1
 
 
 def test_a_checkpoint_that_fails_midway_leaves_no_folder(tmp_path, monkeypatch):
   """Whatever went wrong, and however much was written before."""
-  with checkpoint.open_manager(tmp_path, 2) as manager:
-    checkpoint.save(manager, 1, {"x": np.zeros(3)})
+  with checkpoint_format.open_manager(tmp_path, 2) as manager:
+    checkpoint_format.save(manager, 1, {"x": np.zeros(3)})
 
     def fail(step, **options):
       folder = tmp_path / f"{step}.orbax-checkpoint-tmp"
@@ -209,17 +214,17 @@ def test_a_checkpoint_that_fails_midway_leaves_no_folder(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
       patch.setattr(manager, "save", fail)
       with pytest.raises(OSError, match="No space left"):
-        checkpoint.save(manager, 2, {"x": np.zeros(3)})
+        checkpoint_format.save(manager, 2, {"x": np.zeros(3)})
     assert os.listdir(tmp_path) == ["1"]
-    checkpoint.save(manager, 2, {"x": np.zeros(3)})
+    checkpoint_format.save(manager, 2, {"x": np.zeros(3)})
     assert sorted(os.listdir(tmp_path)) == ["1", "2"]
 
 
 def test_the_folder_is_made_by_who_writes_alone(tmp_path):
   for keep in (None, 2):
     folder = tmp_path / "run" / "checkpoints"
-    with checkpoint.open_manager(folder, keep) as manager:
-      assert checkpoint.all_steps(manager) == []
+    with checkpoint_format.open_manager(folder, keep) as manager:
+      assert checkpoint_format.all_steps(manager) == []
       assert folder.exists() == (keep is not None)
 
 

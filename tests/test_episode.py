@@ -6,26 +6,26 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metaaux import episode as episode_lib
-from metaaux import episode_code
-from metaaux.decoders import Params
-from metaaux.episode import Rule, before_outer_step, episode
+from metaaux.methods.meta_mtl import episode as episode_lib
+from metaaux.methods.meta_mtl import episode_official
+from metaaux.methods.meta_mtl.decoders import Params
+from metaaux.methods.meta_mtl.episode import Rule, before_outer_step, episode
 
 A, B, RATE = 1.0, -2.0, 0.1
 
 
 def _take(task_loss, main_loss, params, t, rule):
   """An episode of task t, and F after the outer step by plain SGD."""
-  if rule.variant in episode_code.VARIANTS:
-    found, code = episode_code.episode(
+  if rule.variant in episode_official.VARIANTS:
+    found, code = episode_official.episode(
       task_loss,
       main_loss,
       params,
       jnp.int32(t),
-      episode_code.init(params, rule),
+      episode_official.init(params, rule),
       rule,
     )
-    start, _ = episode_code.first_outer_step(
+    start, _ = episode_official.first_outer_step(
       params.shared, found.inner, found.outer, code, rule
     )
   else:

@@ -9,9 +9,10 @@ import official_code
 import pytest
 
 from metaaux import config as config_lib
-from metaaux import episode_code, optim
-from metaaux.decoders import Params
-from metaaux.episode import Rule
+from metaaux.methods import optim
+from metaaux.methods.meta_mtl import episode_official
+from metaaux.methods.meta_mtl.decoders import Params
+from metaaux.methods.meta_mtl.episode import Rule
 
 # Exact in float32, which is what the outer optimiser's rate is.
 ALPHA, ALPHA_D, BETA = 0.125, 0.0625, 0.03125
@@ -73,16 +74,16 @@ def _make(toy, variant, num_steps, **sgd):
     def main_loss(shared, main):
       return toy.loss(len(toy.x) - 1, shared, main), ()
 
-    one, code = episode_code.episode(
+    one, code = episode_official.episode(
       task_loss, main_loss, params, t, code, rule
     )
-    shared, code = episode_code.first_outer_step(
+    shared, code = episode_official.first_outer_step(
       params.shared, one.inner, one.outer, code, rule
     )
     shared, optimizer = outer.update(one.outer, optimizer, shared, 0)
     return one.params._replace(shared=shared), code, optimizer
 
-  start = params, episode_code.init(params, rule), outer.init(params.shared)
+  start = params, episode_official.init(params, rule), outer.init(params.shared)
   return step, start
 
 
@@ -111,7 +112,7 @@ def _assert_equal(found, wanted):
 
 @pytest.mark.parametrize("num_steps", [1, 3])
 @pytest.mark.parametrize("sgd", [OFFICIAL, {}], ids=["official", "plain"])
-@pytest.mark.parametrize("variant", episode_code.VARIANTS)
+@pytest.mark.parametrize("variant", episode_official.VARIANTS)
 def test_equals_the_simulation(x64, variant, sgd, num_steps):
   for (params, *_), simulation in _run(variant, num_steps, **sgd):
     _assert_equal(
@@ -122,7 +123,7 @@ def test_equals_the_simulation(x64, variant, sgd, num_steps):
   assert set(simulation.clipped) == ({True, False} if sgd else {False})
 
 
-@pytest.mark.parametrize("variant", episode_code.VARIANTS)
+@pytest.mark.parametrize("variant", episode_official.VARIANTS)
 def test_momentum_outlives_the_weights(x64, variant):
   *_, ((_, code, optimizer), simulation) = _run(variant, 3, **OFFICIAL)
   buffers = [
@@ -153,7 +154,7 @@ def _moved(before, after):
 def test_which_decoders_move(x64):
   """PyTorch 1 keeps the gradients of zero of tasks that were drawn before."""
   found = {}
-  for variant in episode_code.VARIANTS:
+  for variant in episode_official.VARIANTS:
     step, state = _make(_toy(), variant, 1, momentum=0.9, weight_decay=0.05)
     found[variant] = []
     for t in (1, 2, 1):
@@ -184,7 +185,7 @@ def test_steady_state_of_torch1(x64, num_steps):
 
   @jax.jit
   def step(params, code, buffer):
-    one, code = episode_code.episode(
+    one, code = episode_official.episode(
       lambda shared, at: 0.5 * (shared - 5.0) ** 2,
       lambda shared, main: (shared, ()),
       params,
@@ -192,14 +193,17 @@ def test_steady_state_of_torch1(x64, num_steps):
       code,
       rule,
     )
-    shared, code = episode_code.first_outer_step(
+    shared, code = episode_official.first_outer_step(
       params.shared, one.inner, one.outer, code, rule
     )
     buffer = momentum * buffer + one.outer
     shared = shared - rate * buffer
     return one.params._replace(shared=shared), code, buffer
 
-  state, path = (params, episode_code.init(params, rule), jnp.zeros(())), [0.0]
+  state, path = (
+    (params, episode_official.init(params, rule), jnp.zeros(())),
+    [0.0],
+  )
   for _ in range(200):
     state = step(*state)
     path.append(float(state[0].shared))
@@ -222,7 +226,7 @@ def test_left_over_gradients_count_in_the_norm(x64):
       return 3.0 * shared + 4.0 * at.auxiliary[0]
 
     found, _ = jax.jit(
-      lambda params, code: episode_code.episode(
+      lambda params, code: episode_official.episode(
         task_loss,
         lambda shared, main: (2.0 * shared + main, ()),
         params,
@@ -230,7 +234,7 @@ def test_left_over_gradients_count_in_the_norm(x64):
         code,
         rule,
       )
-    )(params, episode_code.init(params, rule))
+    )(params, episode_official.init(params, rule))
     return found
 
   # The inner gradient is (0.6, 0.8), of which 0.8 is left over.

@@ -8,9 +8,10 @@ import pytest
 import tiny
 
 from metaaux import config as config_lib
-from metaaux import data, evaluate, feed, losses, scoring, train
-from metaaux.data import digits, slices
+from metaaux import data, evaluate, losses, train
+from metaaux.data.sources import digits, split_names
 from metaaux.errors import Stopped
+from metaaux.run import open, scoring
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +221,7 @@ def test_a_part_of_a_split_is_of_all_of_it():
 
 def sorted_by_class(tmp_path):
   """Digits whose classes are stored one after another, as npz."""
-  source = digits.load("", slices.Slice("train"))
+  source = digits.load("", split_names.Slice("train"))
   labels = source.labels["10"]
   order = np.argsort(labels, kind="stable")
   path = str(tmp_path / "sorted.npz")
@@ -280,7 +281,7 @@ def rows_of(accuracies, *, stage="train", split="test", **more):
 
 def test_summary():
   settings = tiny.config(num_seeds=2, average_last=2, extra_test=("digits",))
-  run = feed.with_extra_tests(feed.open_run(settings))
+  run = open.with_extra_tests(open.open_run(settings))
   rows = [
     *rows_of([[0.0, 0.0]], stage="before"),
     *rows_of([[0.9, 0.2], [0.5, 0.4], [0.7, 0.5]]),
@@ -305,7 +306,7 @@ def test_summary():
 def test_the_result_is_of_the_last_stage_alone():
   """Also where it has fewer evaluations than are averaged."""
   settings = tiny.config(num_seeds=2, average_last=5)
-  run = feed.open_run(settings)
+  run = open.open_run(settings)
   before = {"stage": "before", "label_usage": 0.5}
   rows = [
     *rows_of([[0.9, 0.95]] * 4, **before),

@@ -11,8 +11,11 @@ from full_disk import full_disk
 from test_train import figures
 
 from metaaux import config as config_lib
-from metaaux import event_files, metrics, rundir, train
+from metaaux import train
 from metaaux.errors import Stopped, UserError
+from metaaux.run import directory as run_directory
+from metaaux.run.logs import event_files
+from metaaux.run.logs import rows as rows_lib
 
 tensorboardX = pytest.importorskip(
   "tensorboardX", reason="needs metaaux[tensorboard]"
@@ -65,7 +68,7 @@ def logged(workdir):
     (row["split"], f"seed{row['seed']}", f"{row['stage']}/{name}", row["step"]):
     # As the files have them.
     struct.unpack("<f", struct.pack("<f", value))[0]
-    for row in metrics.read_rows(str(workdir / "metrics.jsonl"))
+    for row in rows_lib.read_rows(str(workdir / "metrics.jsonl"))
     for name, value in row.items()
     if name not in about
   }
@@ -118,7 +121,7 @@ def test_a_run_that_began_without_them(tmp_path, before):
     stored = json.loads((tmp_path / "config.json").read_text())
     del stored["config"]["tensorboard"]
     (tmp_path / "config.json").write_text(json.dumps(stored))
-    assert rundir.load_config(str(tmp_path)) == plain
+    assert run_directory.load_config(str(tmp_path)) == plain
   train.train_and_evaluate(settings(), str(tmp_path))
   assert points(tmp_path) == logged(tmp_path)
   assert {key[3] for key in points(tmp_path)} == {1, 5, 6, 10, 12}
@@ -140,14 +143,14 @@ def test_a_disk_that_fails_ends_the_writing_and_not_the_run(tmp_path, capsys):
     open(tmp_path / "rows", "ab", buffering=0) as raw,
     event_files.following(str(tmp_path), [], True) as files,
   ):
-    file = metrics.RowFile(raw, files)
+    file = rows_lib.RowFile(raw, files)
     file.append([row])
     (tmp_path / "tensorboard" / "train").write_text("in the way")
     for split in ("train", "train", "test"):
       file.append([{**row, "split": split}])
-  assert len(metrics.read_lines(str(tmp_path / "rows"))) == 4
+  assert len(rows_lib.read_lines(str(tmp_path / "rows"))) == 4
   error = capsys.readouterr().err
-  assert error.count("\n") == 1 and "metaaux.event_files" in error
+  assert error.count("\n") == 1 and "metaaux.run.logs.event_files" in error
   assert len(points(tmp_path)) == 1
 
 
@@ -158,7 +161,7 @@ def test_rows_that_waited_for_room_are_there_once(tmp_path, capsys):
     open(tmp_path / "metrics.jsonl", "ab", buffering=0) as raw,
     event_files.following(str(tmp_path), [], True) as files,
   ):
-    file = metrics.RowFile(raw, files)
+    file = rows_lib.RowFile(raw, files)
     with full_disk():
       file.append([row])
     assert not points(tmp_path)
@@ -182,7 +185,7 @@ def test_the_command_of_what_is_no_run(tmp_path, capsys):
   assert event_files.main([f"--workdir={tmp_path}"]) == 2
   assert "holds no run" in capsys.readouterr().err
   assert not list(tmp_path.iterdir())
-  rundir.prepare(str(tmp_path), settings())
+  run_directory.prepare(str(tmp_path), settings())
   assert event_files.main([f"--workdir={tmp_path}"]) == 2
   assert "has no rows yet" in capsys.readouterr().err
   assert not (tmp_path / "tensorboard").exists()

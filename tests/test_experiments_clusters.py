@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from sklearn.cluster import KMeans
 
-from experiments import clusters, partition_files
+from experiments import clusters
+from experiments.opened import clusters as opened_clusters
 from metaaux import config as config_lib
-from metaaux import data, fingerprint
+from metaaux import data
+from metaaux.data import fingerprint
 from metaaux.errors import UserError
 
 
@@ -60,7 +62,7 @@ def test_clusters_of_labelled_images_alone(tmp_path):
   problem, vectors, partitions = write(
     tmp_path, **{"partition.images": "train"}
   )
-  found = partition_files.load(str(tmp_path))
+  found = opened_clusters.load(str(tmp_path))
   where = problem.train[0]
   np.testing.assert_array_equal(found.partitions, partitions)
   np.testing.assert_array_equal(found.embedding, vectors[where])
@@ -79,7 +81,7 @@ def test_files_of_other_runs_in_a_cache_are_passed_over(tmp_path):
     made_of=np.asarray(json.dumps(other)),
   )
   np.savez(shared / "acai-seed0-ffff.npz", embedding=vectors + 1)
-  found = partition_files.load(str(tmp_path))
+  found = opened_clusters.load(str(tmp_path))
   np.testing.assert_array_equal(found.partitions, partitions)
   np.testing.assert_array_equal(found.embedding, vectors)
   assert [path.rpartition("/")[2] for path in found.files] == [
@@ -126,14 +128,14 @@ def test_a_run_without_clusters_says_so(tmp_path):
   write(tmp_path, **{"partition.labels": "random"})
   (tmp_path / "cache" / "partitions-seed0-4567.npz").unlink()
   with pytest.raises(UserError, match="makes no clusters"):
-    partition_files.load(str(tmp_path))
+    opened_clusters.load(str(tmp_path))
 
 
 def test_a_method_without_clusters_is_named(tmp_path):
   write(tmp_path, method="maxl")
   (tmp_path / "cache" / "partitions-seed0-4567.npz").unlink()
   with pytest.raises(UserError, match=r"'maxl' makes .*one of joint or meta_"):
-    partition_files.load(str(tmp_path))
+    opened_clusters.load(str(tmp_path))
 
 
 def test_largest_clusters_and_their_samples():

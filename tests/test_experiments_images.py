@@ -10,7 +10,7 @@ import pytest
 from test_table import write
 
 from experiments import report, results, table
-from metaaux import correct, intervals, metrics
+from metaaux.run.logs import confidence_intervals, correct
 
 NUMBER = 60
 
@@ -26,8 +26,8 @@ def run(folder, method, hits_SxN, labels=None):
   positions = np.tile(np.arange(NUMBER), (len(seeds), 1))
   correct.write(str(folder / method), 9, hits_SxN, positions, labels)
   result |= {
-    "ci95": metrics.mean_ci(per_seed)[1],
-    "ci95_with_images": intervals.of_shares(hits_SxN),
+    "ci95": confidence_intervals.mean_ci(per_seed)[1],
+    "ci95_with_images": confidence_intervals.of_shares(hits_SxN),
     "test_images": NUMBER,
     "averaged_evaluations": 1,
   }
@@ -50,9 +50,11 @@ def folder(tmp_path):
 def test_a_table_has_both_intervals(folder, capsys):
   assert table.main([f"--workdir={folder}"]) == 0
   out = capsys.readouterr().out
-  both = intervals.of_shares(hits(42, 43, 44))
+  both = confidence_intervals.of_shares(hits(42, 43, 44))
   assert f"71.67 ± 4.14 (± {100 * both:.2f})" in out
-  gap = intervals.of_differences(1.0 * hits(42, 43, 44) - hits(40, 41, 42))
+  gap = confidence_intervals.of_differences(
+    1.0 * hits(42, 43, 44) - hits(40, 41, 42)
+  )
   assert f"+3.33 ± 0.00 (± {100 * gap:.2f})" in out
   assert f"also covers the choice of the {NUMBER} test images" in out
   assert table.main([f"--workdir={folder}", "--format=csv"]) == 0

@@ -7,11 +7,15 @@ import numpy as np
 import pytest
 import tiny
 
-from experiments import autoencoder, interpolations
-from metaaux import checkpoint, rundir, saved, train
+from experiments import interpolations
+from experiments.opened import autoencoder
+from metaaux import train
 from metaaux.data import augment
-from metaaux.embeddings import acai
 from metaaux.errors import Stopped, UserError
+from metaaux.methods.embeddings import acai
+from metaaux.run import directory as run_directory
+from metaaux.run.checkpoints import format as checkpoint_format
+from metaaux.run.checkpoints import reopen
 
 SETTINGS = {
   "embedding.name": "acai",
@@ -67,7 +71,7 @@ def test_another_seed_and_file(workdir, tmp_path, capsys):
 def test_error_is_that_of_the_reconstructions(workdir):
   """Digits need no padding, so that the error is that of what is shown."""
   trained = autoencoder.load(str(workdir), 4)
-  restored = saved.restore(str(workdir), "embed")
+  restored = reopen.restore(str(workdir), "embed")
   images = restored.run.problem.test["image"]
   batch = augment.normalise(images, *augment.normalisation("digits"))
   params = restored.states[1].params
@@ -153,9 +157,11 @@ def test_unfinished_runs_and_wrong_flags(tmp_path, capsys):
   ],
 )
 def test_runs_without_an_autoencoder(tmp_path, changes, message):
-  rundir.prepare(str(tmp_path), tiny.config(**changes))
-  with checkpoint.open_manager(str(tmp_path / "checkpoints"), 1) as manager:
-    checkpoint.save(manager, 1, {"any": np.zeros(1)})
+  run_directory.prepare(str(tmp_path), tiny.config(**changes))
+  with checkpoint_format.open_manager(
+    str(tmp_path / "checkpoints"), 1
+  ) as manager:
+    checkpoint_format.save(manager, 1, {"any": np.zeros(1)})
   with pytest.raises(UserError, match=message):
     autoencoder.load(str(tmp_path))
 

@@ -8,7 +8,8 @@ import pytest
 import tiny
 from PIL import Image
 
-from experiments import labels, notebook, report_generated
+from experiments import labels, notebook
+from experiments.opened import generated_labels
 from metaaux import train
 from metaaux.errors import UserError
 
@@ -36,7 +37,7 @@ def test_picture(run, tmp_path, capsys, name):
 
 
 def test_the_figure_says_how_many_images_have_each_label(run):
-  found = report_generated.generated(str(run))
+  found = generated_labels.generated(str(run))
   figure = labels.gallery(found, num_classes=1, num_labels=2)
   (axes,) = figure.axes
   largest = np.bincount(found.primary).argmax()

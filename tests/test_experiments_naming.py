@@ -7,7 +7,9 @@ import pytest
 from test_experiments_results import run
 from test_table import write
 
-from experiments import compare, naming, report, report_parts, results, table
+from experiments import compare, report, results, table
+from experiments.report import parts as report_parts
+from experiments.results import naming
 
 # What two config files differ in, beside the method.
 FIRST = {

@@ -2,7 +2,8 @@
 
 import pytest
 
-from experiments import paper_tables, published
+from experiments.papers import lookup as published
+from experiments.papers import meta_mtl as paper_tables
 from metaaux import config as config_lib
 
 

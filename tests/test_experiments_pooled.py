@@ -3,7 +3,8 @@
 import pytest
 from test_table import write
 
-from experiments import compare, pooled, results, table
+from experiments import compare, results, table
+from experiments.results import pooled
 from metaaux.errors import UserError
 
 

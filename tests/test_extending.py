@@ -15,7 +15,8 @@ import tiny
 
 from experiments import table
 from metaaux import config as config_lib
-from metaaux import config_file, data, evaluate, main, models, parallel
+from metaaux import data, evaluate, main, models, parallel
+from metaaux.config import file as config_file
 from metaaux.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[1]

@@ -18,8 +18,11 @@ import pytest
 import tiny
 from test_checkpoint import DAMAGES, parts
 
-from metaaux import checkpoint, metrics, saved, train
+from metaaux import train
 from metaaux.errors import Stopped, UserError
+from metaaux.run.checkpoints import format as checkpoint_format
+from metaaux.run.checkpoints import reopen
+from metaaux.run.logs import rows as rows_lib
 
 
 def assert_same_end(workdir, reference):
@@ -35,7 +38,7 @@ def assert_same_end(workdir, reference):
 
 def newest(workdir):
   """Step and bits of the newest checkpoint, its digest among them."""
-  with checkpoint.open_manager(workdir / "checkpoints") as manager:
+  with checkpoint_format.open_manager(workdir / "checkpoints") as manager:
     step = manager.latest_step()
     stored = manager.restore(step)
   return step, {path: np.asarray(x).tobytes() for path, x in stored.items()}
@@ -86,7 +89,7 @@ def test_damage_of_the_newest_checkpoint(
   assert newest(workdir)[0] == 15
   DAMAGES[damage](parts(workdir / "checkpoints" / "15")[part])
   # Who only reads takes the one before, and removes nothing.
-  assert saved.restore(str(workdir)).step == 10
+  assert reopen.restore(str(workdir)).step == 10
   assert capsys.readouterr().err.endswith("; an older one is read instead\n")
   assert (workdir / "checkpoints" / "15").exists()
   train.train_and_evaluate(settings, str(workdir))
@@ -105,7 +108,7 @@ def test_an_empty_folder_with_a_higher_number(
   shutil.copytree(stopped / "stopped", workdir)
   for step in ("17", "900"):
     (workdir / "checkpoints" / step).mkdir()
-  assert saved.restore(str(workdir)).step == 15
+  assert reopen.restore(str(workdir)).step == 15
   train.train_and_evaluate(settings, str(workdir))
   assert "go on from step 15" in capsys.readouterr().err.replace("goes", "go")
   assert_same_end(workdir, stopped / "straight")
@@ -152,7 +155,7 @@ def test_evaluations_that_cannot_be_made_again_end_the_command(
     path.read_bytes(),
     sorted(os.listdir(workdir / "checkpoints")),
   )
-  assert saved.restore(str(workdir)).step == 15
+  assert reopen.restore(str(workdir)).step == 15
 
 
 def test_a_lost_row_of_the_loss_is_a_gap(settings, stopped, tmp_path, capsys):
@@ -277,7 +280,7 @@ def test_killed_at_random_moments(tmp_path, kills):
 
   reference, workdir = tmp_path / "reference", tmp_path / "killed"
   assert start(reference).wait() == 0
-  known = metrics.read_rows(str(reference / "metrics.jsonl"))
+  known = rows_lib.read_rows(str(reference / "metrics.jsonl"))
   moments = np.random.default_rng(0)
   before, while_saving = 0, 0
   for kill in range(kills):
@@ -294,7 +297,7 @@ def test_killed_at_random_moments(tmp_path, kills):
     names = os.listdir(workdir / "checkpoints")
     while_saving += any("tmp" in name for name in names)
     before, _ = newest(workdir)
-    rows = metrics.read_rows(str(workdir / "metrics.jsonl"))
+    rows = rows_lib.read_rows(str(workdir / "metrics.jsonl"))
     assert [row for row in rows if row["total_step"] <= before] == [
       row for row in known if row["total_step"] <= before
     ]

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import tiny
 
-from metaaux import feed, methods, parallel
+from metaaux import methods, parallel
+from metaaux.run import batches as batches_lib
+from metaaux.run import open
 from metaaux.stage import StreamSpec
 
 PURPOSES = ("init", "order", "augment", "update", "prepare")
@@ -14,7 +16,7 @@ PURPOSES = ("init", "order", "augment", "update", "prepare")
 @pytest.fixture(scope="module")
 def run():
   changes = {"method": "single", "num_seeds": 2, "augment.pad": 2}
-  return feed.open_run(tiny.config(**changes))
+  return open.open_run(tiny.config(**changes))
 
 
 def stage_of(run, **streams):
@@ -29,10 +31,10 @@ def test_the_same_images_are_augmented_anew_at_every_step(run):
 
   spec = StreamSpec("train", True, batch_size=16, draw=always_the_same)
   stage = stage_of(run, train=spec)
-  inputs = feed.inputs_at(run, stage, 0, None)
+  inputs = batches_lib.inputs_at(run, stage, 0, None)
 
   def step_fn(state, inputs, pool, step):
-    batches = feed.batches_at(run, stage, inputs, pool, step, state)
+    batches = batches_lib.batches_at(run, stage, inputs, pool, step, state)
     return (batches["train"],)
 
   compiled = parallel.compile_step(step_fn, run.plan)
@@ -52,7 +54,7 @@ def test_the_same_images_are_augmented_anew_at_every_step(run):
 
 def test_keys_of_seeds_and_purposes_never_meet():
   keys = [
-    jax.random.key_data(feed.key_of(np.int32(seed), purpose)).tolist()
+    jax.random.key_data(batches_lib.key_of(np.int32(seed), purpose)).tolist()
     for seed in range(3)
     for purpose in PURPOSES
   ]
@@ -61,10 +63,10 @@ def test_keys_of_seeds_and_purposes_never_meet():
 
 def epochs_of(run, stage, number, name="train"):
   """The order of each epoch, of the first seed: one tuple an epoch."""
-  length = feed.steps_per_epoch(run, stage.streams[name])
+  length = batches_lib.steps_per_epoch(run, stage.streams[name])
   inputs, found = None, []
   for epoch in range(number):
-    inputs = feed.inputs_at(run, stage, epoch * length, inputs)
+    inputs = batches_lib.inputs_at(run, stage, epoch * length, inputs)
     rows = parallel.to_host(inputs.value, run.plan)["orders"][name][0]
     at = epoch * length % len(rows)
     found.append(tuple(rows[at : at + length].ravel().tolist()))
@@ -84,7 +86,7 @@ def test_the_order_of_an_epoch_is_its_own(run, monkeypatch):
   stage = stage_of(run, train=StreamSpec("train", False))
   found = epochs_of(run, stage, 40)
   # `_block_order` is compiled for a number of epochs.
-  monkeypatch.setattr(feed, "_BLOCK_STEPS", 35)
+  monkeypatch.setattr(batches_lib, "_BLOCK_STEPS", 35)
   assert epochs_of(run, stage, 40) == found
 
 
@@ -93,8 +95,8 @@ def test_a_run_that_begins_later_sees_the_same_order(run):
   step = 700
   inputs = None
   for before in range(0, step + 1, 50):
-    inputs = feed.inputs_at(run, stage, before, inputs)
-  anew = feed.inputs_at(run, stage, step, None)
+    inputs = batches_lib.inputs_at(run, stage, before, inputs)
+  anew = batches_lib.inputs_at(run, stage, step, None)
   assert anew.blocks == inputs.blocks
   jax.tree.map(np.testing.assert_array_equal, anew.value, inputs.value)
 
@@ -104,9 +106,11 @@ def test_streams_have_orders_of_their_own(run):
   names = ("train", "inner", "pool", "meta", "task_0", "task_1")
   specs = {name: StreamSpec("train", True) for name in names}
   stage = stage_of(run, **specs)
-  inputs = feed.inputs_at(run, stage, 0, None)
+  inputs = batches_lib.inputs_at(run, stage, 0, None)
   orders = parallel.to_host(inputs.value, run.plan)["orders"]
   assert len({orders[name].tobytes() for name in names}) == len(names)
   alone = stage_of(run, pool=specs["pool"])
-  value = parallel.to_host(feed.inputs_at(run, alone, 0, None).value, run.plan)
+  value = parallel.to_host(
+    batches_lib.inputs_at(run, alone, 0, None).value, run.plan
+  )
   np.testing.assert_array_equal(value["orders"]["pool"], orders["pool"])

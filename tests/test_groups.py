@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from command import run, write_config
 
-from metaaux import groups, losses, scoring
+from metaaux import losses
+from metaaux.losses import groups
+from metaaux.run import scoring
 
 # Classes 0, 2 are of group 0; 1, 3, 4 of group 1.
 GROUPS = (0, 1, 0, 1, 1)
@@ -31,7 +33,7 @@ def test_only_classes_of_the_group_compete():
 
 def test_without_groups_logits_come_back():
   assert groups.restrict(LOGITS, LABELS, ()) is LOGITS
-  assert groups.accuracies(LABELS > 2, LABELS, (), ()) == {}
+  assert scoring.accuracies(LABELS > 2, LABELS, (), ()) == {}
 
 
 def test_the_gradient_is_that_of_a_decoder_of_the_group_alone():

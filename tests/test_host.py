@@ -8,15 +8,18 @@ import numpy as np
 import pytest
 import tiny
 
-from metaaux import feed, host, methods, rundir
+from metaaux import methods
 from metaaux.data import augment
 from metaaux.errors import UserError
+from metaaux.run import directory as run_directory
+from metaaux.run import open
+from metaaux.run import prepare as prepare_lib
 from metaaux.stage import Prepare
 
 
 @pytest.fixture(scope="module")
 def run():
-  return feed.open_run(tiny.config(method="single", num_seeds=2, seed=3))
+  return open.open_run(tiny.config(method="single", num_seeds=2, seed=3))
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +57,7 @@ def npz_files(folder):
 def test_cache_keeps_what_has_the_same_name_and_makers(
   run, stage, tmp_path, name, makers, computed, files
 ):
-  pool, calls = host.view(run, stage, None, 0, str(tmp_path)), []
+  pool, calls = prepare_lib.view(run, stage, None, 0, str(tmp_path)), []
   first = pool.cache("thing", {"dim": 2, "a": "b"}, counted(calls, 1))
   again = pool.cache(name, makers, counted(calls, 2))
   assert calls == computed
@@ -75,13 +78,13 @@ def test_cache_of_other_images_is_another_file(run, stage, tmp_path):
   )
   calls = []
   for number, each in enumerate((run, other, run)):
-    pool = host.view(each, stage, None, 0, str(tmp_path))
+    pool = prepare_lib.view(each, stage, None, 0, str(tmp_path))
     pool.cache("thing", {}, counted(calls, number))
   assert calls == [0, 1]
 
 
 def test_without_a_run_directory_nothing_is_kept(run, stage, tmp_path):
-  pool, calls = host.view(run, stage, None, 0, ""), []
+  pool, calls = prepare_lib.view(run, stage, None, 0, ""), []
   for number in range(2):
     pool.cache("thing", {}, counted(calls, number))
   pool.report("thing", {"a": 1})
@@ -95,7 +98,7 @@ def test_runs_share_the_cache_that_the_config_names(run, stage, tmp_path):
   calls = []
   for number, workdir in enumerate(("first", "second", "")):
     path = str(tmp_path / workdir) if workdir else ""
-    pool = host.view(run._replace(config=config), stage, None, 0, path)
+    pool = prepare_lib.view(run._replace(config=config), stage, None, 0, path)
     pool.cache("thing", {}, counted(calls, number))
   assert calls == [0]
   assert npz_files(tmp_path / "shared") and not (tmp_path / "first").exists()
@@ -103,7 +106,7 @@ def test_runs_share_the_cache_that_the_config_names(run, stage, tmp_path):
 
 @pytest.mark.parametrize("damage", ["half", "empty", "flipped", "text"])
 def test_damaged_cache_is_made_again(run, stage, tmp_path, capsys, damage):
-  pool, calls = host.view(run, stage, None, 0, str(tmp_path)), []
+  pool, calls = prepare_lib.view(run, stage, None, 0, str(tmp_path)), []
   pool.cache("thing", {}, lambda: ramp(1000))
   (path,) = (tmp_path / "cache").glob("*.npz")
   whole = path.read_bytes()
@@ -131,7 +134,9 @@ def test_unwritable_cache_is_found_before_the_work(run, stage, tmp_path):
   (tmp_path / "file").write_text("in the way")
   config = run.config.copy_and_resolve_references()
   config.cache = str(tmp_path / "file" / "cache")
-  pool = host.view(run._replace(config=config), stage, None, 0, str(tmp_path))
+  pool = prepare_lib.view(
+    run._replace(config=config), stage, None, 0, str(tmp_path)
+  )
   calls = []
   with pytest.raises(UserError, match=r"cannot write .*file.*config\.cache"):
     pool.cache("thing", {}, counted(calls, 1))
@@ -145,8 +150,8 @@ def test_a_failed_write_leaves_nothing_half_done(
     file.write(b"begin")
     raise OSError(28, "No space left on device")
 
-  monkeypatch.setattr(host.np, "savez", full)
-  pool = host.view(run, stage, None, 0, str(tmp_path))
+  monkeypatch.setattr(prepare_lib.np, "savez", full)
+  pool = prepare_lib.view(run, stage, None, 0, str(tmp_path))
   with pytest.raises(UserError, match=r"No space left on device.*free space"):
     pool.cache("thing", {}, ramp)
   assert not list((tmp_path / "cache").iterdir())
@@ -154,7 +159,7 @@ def test_a_failed_write_leaves_nothing_half_done(
 
 def test_reports_are_named_by_seed(run, stage, tmp_path):
   for s in range(2):
-    pool = host.view(run, stage, None, s, str(tmp_path))
+    pool = prepare_lib.view(run, stage, None, s, str(tmp_path))
     assert pool.seed == 3 + s
     pool.report("sizes", {"seed": pool.seed, "of": [1, 2]})
   for seed in (3, 4):
@@ -165,20 +170,20 @@ def test_reports_are_named_by_seed(run, stage, tmp_path):
 
 def test_key_depends_on_seed_and_stage(run, stage):
   keys = [
-    host.view(run, stage._replace(name=name), None, s, "").key
+    prepare_lib.view(run, stage._replace(name=name), None, s, "").key
     for name in ("train", "embed")
     for s in range(2)
   ]
   data = {tuple(np.asarray(jax.random.key_data(key)).tolist()) for key in keys}
   assert len(data) == 4
-  again = host.view(run, stage._replace(name="train"), None, 0, "").key
+  again = prepare_lib.view(run, stage._replace(name="train"), None, 0, "").key
   assert jnp.array_equal(
     jax.random.key_data(again), jax.random.key_data(keys[0])
   )
 
 
 def test_view_is_of_its_seed(run, stage):
-  pools = [host.view(run, stage, None, s, "") for s in range(2)]
+  pools = [prepare_lib.view(run, stage, None, s, "") for s in range(2)]
   for s, pool in enumerate(pools):
     np.testing.assert_array_equal(pool.train, run.problem.train[s])
     assert len(pool.images) == len(pool.primary) == len(pool.auxiliary)
@@ -191,7 +196,7 @@ def test_map_equals_a_direct_application(run, stage, count):
   rows = {name: x[:count] for name, x in problem.pool.items()}
   run = run._replace(problem=problem._replace(pool=rows))
   state = {"scale": np.float32(2)}
-  pool = host.view(run, stage, state, 0, "")
+  pool = prepare_lib.view(run, stage, state, 0, "")
 
   def darkest_column(state, images):
     return images.min((1, 3)) * state["scale"]
@@ -209,11 +214,11 @@ def test_map_equals_a_direct_application(run, stage, count):
 def test_prepare_gives_every_seed_its_own(run, stage, seeds):
   config = run.config.copy_and_resolve_references()
   config.seeds = seeds
-  run = feed.open_run(config)
+  run = open.open_run(config)
   previous = {"w": np.float32([10, 20])}
-  seeded = host.parallel.from_host(previous, run.plan)
+  seeded = prepare_lib.parallel.from_host(previous, run.plan)
   shape = jax.ShapeDtypeStruct((2,), jnp.float32)
-  prepared = host.prepare(
+  prepared = prepare_lib.prepare(
     run,
     stage._replace(
       prepare=Prepare(
@@ -223,7 +228,7 @@ def test_prepare_gives_every_seed_its_own(run, stage, seeds):
     seeded,
     "",
   )
-  found = host.parallel.to_host(prepared, run.plan)
+  found = prepare_lib.parallel.to_host(prepared, run.plan)
   np.testing.assert_array_equal(found, [[3, 10], [4, 20]])
 
 
@@ -242,20 +247,24 @@ def test_prepared_must_be_what_was_promised(run, stage, value):
   with pytest.raises(
     ValueError, match=r"stage train prepared .*, but promised"
   ):
-    host.prepare(run, stage._replace(prepare=prepare), None, "")
+    prepare_lib.prepare(run, stage._replace(prepare=prepare), None, "")
 
 
 def test_a_stage_without_prepare_gets_nothing(run, stage):
-  assert host.prepare(run, stage, None, "") is None
+  assert prepare_lib.prepare(run, stage, None, "") is None
 
 
 def test_overwrite_removes_cache_and_reports(run, stage, tmp_path):
-  rundir.prepare(str(tmp_path), run.config)
-  pool = host.view(run, stage, None, 0, str(tmp_path))
+  run_directory.prepare(str(tmp_path), run.config)
+  pool = prepare_lib.view(run, stage, None, 0, str(tmp_path))
   pool.cache("thing", {}, ramp)
   pool.report("sizes", {"of": [1]})
-  (tmp_path / rundir.CACHE / "thing.npz.7.partial").write_text("cut short")
-  rundir.prepare(str(tmp_path), run.config)
-  assert len(list((tmp_path / rundir.CACHE).iterdir())) == 2  # it goes on
-  rundir.prepare(str(tmp_path), tiny.config(), overwrite=True)
-  assert [path.name for path in tmp_path.iterdir()] == [rundir.CONFIG]
+  (tmp_path / run_directory.CACHE / "thing.npz.7.partial").write_text(
+    "cut short"
+  )
+  run_directory.prepare(str(tmp_path), run.config)
+  assert (
+    len(list((tmp_path / run_directory.CACHE).iterdir())) == 2
+  )  # it goes on
+  run_directory.prepare(str(tmp_path), tiny.config(), overwrite=True)
+  assert [path.name for path in tmp_path.iterdir()] == [run_directory.CONFIG]

@@ -7,16 +7,19 @@ import numpy as np
 import pytest
 from two_hosts import by_slurm, ends, settings_of, started, write_config
 
-from metaaux import checkpoint, hosts, metrics, train
+from metaaux import train
 from metaaux.errors import HostError
+from metaaux.parallel import hosts
+from metaaux.run.checkpoints import format as checkpoint_format
+from metaaux.run.logs import rows as rows_lib
 
 # What a host that is told of another's death has to end in.
 SECONDS = 60
 
 
 def newest(folder):
-  with checkpoint.open_manager(folder / "checkpoints") as manager:
-    step = checkpoint.latest_step(manager)
+  with checkpoint_format.open_manager(folder / "checkpoints") as manager:
+    step = checkpoint_format.latest_step(manager)
     return step, manager.restore(step)
 
 
@@ -50,7 +53,7 @@ def test_two_hosts_equal_one(tmp_path, method):
   here = tmp_path / "here"
   train.train_and_evaluate(settings_of(method, parallel="sharding"), str(here))
   rows, expected = (
-    metrics.read_rows(str(folder / "metrics.jsonl"))
+    rows_lib.read_rows(str(folder / "metrics.jsonl"))
     for folder in (tmp_path / "run", here)
   )
   # Written once, in the same order.
@@ -89,7 +92,7 @@ def test_a_dead_host_ends_the_other_and_the_run_resumes(tmp_path, dies):
   assert statuses == [128 + signal.SIGTERM] * 2
   (stopped,) = {text.splitlines()[-1] for text in errors}
   assert stopped.startswith("stopped after step ")
-  rows = metrics.read_rows(str(tmp_path / "run" / "metrics.jsonl"))
+  rows = rows_lib.read_rows(str(tmp_path / "run" / "metrics.jsonl"))
   steps = [row["step"] for row in rows if row["split"] == "batch"]
   assert steps == sorted(steps) and steps[0] == 2
   assert len(set(steps)) == len(steps) / 2 == steps[-1] / 2

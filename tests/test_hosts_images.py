@@ -7,9 +7,11 @@ import pytest
 from PIL import Image
 from two_hosts import by_slurm, ends, settings_of, started, write_config
 
-from metaaux import metrics, train
-from metaaux.data import digits, slices, sources
+from metaaux import train
+from metaaux.data import sources
+from metaaux.data.sources import digits, split_names
 from metaaux.errors import UserError
+from metaaux.run.logs import rows as rows_lib
 
 
 def photographs(home):
@@ -18,7 +20,7 @@ def photographs(home):
   Hosts keep the first and the second half, as the source orders them.
   """
   root, halves = home / "photos", ([], [])
-  found = digits.load("", slices.Slice("train"))
+  found = digits.load("", split_names.Slice("train"))
   path_of = {}
   for i, image in enumerate(found.images[:60]):
     split = "train" if i < 40 else "test"
@@ -76,7 +78,7 @@ def test_a_host_decodes_what_its_devices_keep(tmp_path):
   )
   train.train_and_evaluate(settings, str(tmp_path / "here"))
   losses, expected = (
-    [row["loss"] for row in metrics.read_rows(str(folder / "metrics.jsonl"))]
+    [row["loss"] for row in rows_lib.read_rows(str(folder / "metrics.jsonl"))]
     for folder in (tmp_path / "run", tmp_path / "here")
   )
   np.testing.assert_allclose(losses, expected, rtol=1e-5)

@@ -5,15 +5,15 @@ import re
 
 import pytest
 
-from metaaux import kept_rows
 from metaaux.errors import UserError
+from metaaux.run.logs import recovered_rows
 
 # Ten steps that train an embedding, then ten with evaluations.
 PARTS = (
-  kept_rows.Part("acai", 0, 10, None, False),
-  kept_rows.Part("train", 10, 10, 4, False),
+  recovered_rows.Part("acai", 0, 10, None, False),
+  recovered_rows.Part("train", 10, 10, 4, False),
 )
-WANTED = kept_rows.Schedule(PARTS, (0, 1), ("train", "test"))
+WANTED = recovered_rows.Schedule(PARTS, (0, 1), ("train", "test"))
 
 
 def row(total, split, seed, **more):
@@ -54,21 +54,21 @@ def at(total, split="test", seed=1):
 def read(tmp_path, lines):
   path = tmp_path / "metrics.jsonl"
   path.write_text("\n".join(lines) + "\n")
-  kept = kept_rows.read(str(path), WANTED)
-  return kept, kept_rows.first_lost(kept.rows, WANTED)
+  kept = recovered_rows.read(str(path), WANTED)
+  return kept, recovered_rows.first_lost(kept.rows, WANTED)
 
 
 def test_what_a_run_wrote_is_kept(tmp_path):
-  assert read(tmp_path, LINES) == (kept_rows.Kept(ROWS, 0), None)
-  assert read(tmp_path, LINES * 2) == (kept_rows.Kept(ROWS, 0), None)
+  assert read(tmp_path, LINES) == (recovered_rows.Kept(ROWS, 0), None)
+  assert read(tmp_path, LINES * 2) == (recovered_rows.Kept(ROWS, 0), None)
   assert read(tmp_path, LINES[: at(14)]) == (
-    kept_rows.Kept(ROWS[: at(14)], 0),
+    recovered_rows.Kept(ROWS[: at(14)], 0),
     14,
   )
   # Cut short, as by a crash.
   assert read(tmp_path, [*LINES, LINES[0][:30]])[0].lost == 0
   assert read(tmp_path, [])[1] == 14
-  assert kept_rows.first_lost([], WANTED._replace(parts=PARTS[:1])) is None
+  assert recovered_rows.first_lost([], WANTED._replace(parts=PARTS[:1])) is None
 
 
 @pytest.mark.parametrize(
@@ -127,8 +127,8 @@ def test_rows_that_contradict_each_other_are_none(tmp_path):
 def test_a_stage_of_another_run_left_no_rows():
   shared = PARTS[1]._replace(may_lack=True)
   wanted = WANTED._replace(parts=(PARTS[0], shared))
-  assert kept_rows.first_lost(ROWS[:4], wanted) is None
-  assert kept_rows.first_lost(ROWS[: at(14)], wanted) == 14
+  assert recovered_rows.first_lost(ROWS[:4], wanted) is None
+  assert recovered_rows.first_lost(ROWS[: at(14)], wanted) == 14
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_stage_of_another_run_left_no_rows():
 def test_rows_of_work_that_is_done_again_go(tmp_path, lines, done, said):
   kept, _ = read(tmp_path, lines)
   path, told = tmp_path / "metrics.jsonl", []
-  rows = kept_rows.keep(str(path), kept, WANTED, done, told.append)
+  rows = recovered_rows.keep(str(path), kept, WANTED, done, told.append)
   assert rows == [each for each in kept.rows if each["total_step"] <= done]
   assert path.read_text() == "".join(f"{json.dumps(each)}\n" for each in rows)
   assert [each.name for each in tmp_path.iterdir()] == ["metrics.jsonl"]
@@ -164,16 +164,16 @@ def test_rows_of_work_that_is_done_again_go(tmp_path, lines, done, said):
 def test_no_rows_before_a_stage_that_another_run_trained(tmp_path):
   wanted = WANTED._replace(parts=(PARTS[0]._replace(may_lack=True), PARTS[1]))
   path = str(tmp_path / "metrics.jsonl")
-  kept = kept_rows.read(path, wanted)
-  assert kept_rows.keep(path, kept, wanted, 10, pytest.fail) == []
+  kept = recovered_rows.read(path, wanted)
+  assert recovered_rows.keep(path, kept, wanted, 10, pytest.fail) == []
 
 
 def test_an_end_without_all_its_evaluations_is_none(tmp_path):
   path = tmp_path / "metrics.jsonl"
   path.write_text("\n".join(LINES))
-  assert kept_rows.all_rows(str(path), WANTED) == ROWS
+  assert recovered_rows.all_rows(str(path), WANTED) == ROWS
   path.write_text("\n".join(LINES[:-1]))
   with pytest.raises(
     UserError, match=r"lost rows of the evaluation at step 20"
   ):
-    kept_rows.all_rows(str(path), WANTED)
+    recovered_rows.all_rows(str(path), WANTED)

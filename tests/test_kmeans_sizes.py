@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from metaaux._kmeans_check import check_chunk
 from metaaux.kmeans import kmeans, minibatch_kmeans
+from metaaux.kmeans._check import check_chunk
 
 KEY = jax.random.key(0)
 

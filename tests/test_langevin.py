@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metaaux import langevin
+from metaaux.methods.arml import langevin
 
 
 def test_langevin_noise_has_the_stationary_variance(x64):

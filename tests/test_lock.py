@@ -6,8 +6,8 @@ import sys
 import pytest
 from command import environment, run, write_config
 
-from metaaux import lock
 from metaaux.errors import UserError
+from metaaux.run import lock
 
 HOLD = """
 import sys

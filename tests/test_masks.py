@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from metaaux import masks
+from metaaux.methods.damtl import masks
 
 
 def params():

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import tiny
 
-from metaaux import memory, train
+from metaaux import train
 from metaaux.errors import UserError
+from metaaux.parallel import memory
 
 
 @pytest.mark.parametrize(

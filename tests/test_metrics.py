@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 from full_disk import full_disk
 
-from metaaux import metrics
+from metaaux import files
 from metaaux.errors import UserError
+from metaaux.run.logs import confidence_intervals
+from metaaux.run.logs import progress as progress_lib
+from metaaux.run.logs import rows as rows_lib
 
 
 class Terminal(io.StringIO):
@@ -36,14 +39,14 @@ class Notebook(io.StringIO):
   ],
 )
 def test_mean_ci(values, mean, half):
-  found = metrics.mean_ci(values)
+  found = confidence_intervals.mean_ci(values)
   assert found[0] == pytest.approx(mean, rel=1e-12)
   assert found[1] == (None if half is None else pytest.approx(half, rel=1e-5))
 
 
 def test_mean_ci_covers_95_of_100_times():
   draws = np.random.default_rng(0).normal(3.0, 2.0, (4000, 5))
-  means, halves = zip(*map(metrics.mean_ci, draws), strict=True)
+  means, halves = zip(*map(confidence_intervals.mean_ci, draws), strict=True)
   inside = np.abs(np.array(means) - 3.0) <= halves
   # 2000 +- 4 standard deviations of a binomial would be +- 0.0138.
   assert abs(inside.mean() - 0.95) < 0.0138
@@ -51,28 +54,30 @@ def test_mean_ci_covers_95_of_100_times():
 
 def test_paired_removes_what_the_seeds_share():
   baseline = [0.1, 0.5, 0.9]
-  mean, half = metrics.paired([0.2, 0.7, 1.2], baseline)
+  mean, half = confidence_intervals.paired([0.2, 0.7, 1.2], baseline)
   assert mean == pytest.approx(0.2)
   assert half == pytest.approx(4.30265 * 0.1 / math.sqrt(3), rel=1e-5)
-  assert metrics.paired([0.2], [0.1])[1] is None
+  assert confidence_intervals.paired([0.2], [0.1])[1] is None
   with pytest.raises(ValueError, match="same seeds; got 2 and 3 values"):
-    metrics.paired([0.1, 0.2], baseline)
+    confidence_intervals.paired([0.1, 0.2], baseline)
 
 
 def test_format_ci():
-  assert metrics.format_ci(0.71344, 0.00456) == "71.34 ± 0.46"
-  assert metrics.format_ci(0.71344, None) == "71.34"
-  assert metrics.format_ci(1.5, 0.25, percent=False) == "1.50 ± 0.25"
+  assert confidence_intervals.format_ci(0.71344, 0.00456) == "71.34 ± 0.46"
+  assert confidence_intervals.format_ci(0.71344, None) == "71.34"
+  assert (
+    confidence_intervals.format_ci(1.5, 0.25, percent=False) == "1.50 ± 0.25"
+  )
 
 
 def test_write_json_is_atomic(tmp_path, monkeypatch):
   path = tmp_path / "x.json"
-  metrics.write_json(str(path), {"b": 1, "a": [0.1]})
+  files.write_json(str(path), {"b": 1, "a": [0.1]})
   before = path.read_text()
   assert json.loads(before) == {"a": [0.1], "b": 1}
   for bad in (object(), float("nan")):
     with pytest.raises((TypeError, ValueError)):
-      metrics.write_json(str(path), {"a": bad})
+      files.write_json(str(path), {"a": bad})
   assert path.read_text() == before
 
   # A crash before the last moment leaves the old file as it was.
@@ -81,9 +86,9 @@ def test_write_json_is_atomic(tmp_path, monkeypatch):
 
   with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
     patch.setattr(os, "replace", crash)
-    metrics.write_json(str(path), {"a": 2})
+    files.write_json(str(path), {"a": 2})
   assert path.read_text() == before
-  metrics.write_json(str(path), {"a": 3})
+  files.write_json(str(path), {"a": 3})
   assert json.loads(path.read_text()) == {"a": 3}
   assert os.listdir(tmp_path) == ["x.json"]
 
@@ -108,7 +113,7 @@ GOOD = json.dumps(ROW)
 def test_what_is_no_row_is_left_out(tmp_path, capsys, lines, rows, lost):
   path = tmp_path / "metrics.jsonl"
   path.write_text("\n".join(lines) + "\n")
-  assert metrics.read_rows(str(path)) == rows * [ROW]
+  assert rows_lib.read_rows(str(path)) == rows * [ROW]
   said = capsys.readouterr().err
   assert said.count("\n") == (lost > 0)
   if lost:
@@ -125,7 +130,7 @@ def test_a_metrics_file_that_is_none(tmp_path):
   ):
     make(path)
     with pytest.raises(UserError, match=rf"metrics.jsonl cannot be .*{said}"):
-      metrics.read_rows(str(path))
+      rows_lib.read_rows(str(path))
     path.rmdir() if path.is_dir() else path.unlink()
 
 
@@ -133,17 +138,17 @@ def test_append_rows_refuses_what_json_cannot_say(tmp_path):
   path = str(tmp_path / "metrics.jsonl")
   with open(path, "ab", buffering=0) as file:
     rows = [{**ROW, "a": 0.1}, {**ROW, "b": "x"}]
-    metrics.append_rows(file, rows)
+    rows_lib.append_rows(file, rows)
     # Other processes see the rows at once.
-    assert metrics.read_rows(path) == rows
+    assert rows_lib.read_rows(path) == rows
     with pytest.raises(ValueError, match="JSON"):
-      metrics.append_rows(file, [{"a": float("inf")}])
+      rows_lib.append_rows(file, [{"a": float("inf")}])
 
 
 def test_rows_wait_for_room_and_keep_their_order(tmp_path, capsys):
   path = tmp_path / "metrics.jsonl"
   with open(path, "ab", buffering=0) as file:
-    rows = metrics.RowFile(file)
+    rows = rows_lib.RowFile(file)
     rows.append([{"a": 1}])
     # The second row fits in part, of which nothing must stay.
     with full_disk(12):
@@ -154,7 +159,7 @@ def test_rows_wait_for_room_and_keep_their_order(tmp_path, capsys):
         rows.write()
     rows.append([{"d": 4}])
     rows.sync()
-  found = metrics.read_lines(str(path))
+  found = rows_lib.read_lines(str(path))
   assert found == [{"a": 1}, {"b": 2}, {"c": 3}, {"d": 4}]
   assert capsys.readouterr().err == (
     f"warning: {path} cannot be written (File too large)\n"
@@ -162,7 +167,7 @@ def test_rows_wait_for_room_and_keep_their_order(tmp_path, capsys):
 
 
 def test_progress_is_plain_lines_elsewhere(capsys):
-  progress = metrics.Progress("maxl/train", 10, 30)
+  progress = progress_lib.Progress("maxl/train", 10, 30)
   progress.show(20, "loss 1.0")
   progress.note("warning: x")
   progress.show(30, "")
@@ -180,7 +185,7 @@ def test_progress_is_plain_lines_elsewhere(capsys):
 def test_progress_is_a_bar_where_lines_move(monkeypatch, capsys, stream):
   terminal = stream()
   monkeypatch.setattr(sys, "stderr", terminal)
-  progress = metrics.Progress("maxl/train", 10, 30)
+  progress = progress_lib.Progress("maxl/train", 10, 30)
   progress.show(20, "loss 1.0")
   progress.note("warning: x")
   progress.show(30, "loss 0.5")

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from metaaux import config as config_lib
-from metaaux import optim
 from metaaux.errors import UserError
+from metaaux.methods import optim
 
 PARAMS = {"w": jnp.array([1.0, -2.0, 0.0])}
 GRADS = {"w": jnp.array([3.0, 4.0, 0.0])}

@@ -6,13 +6,13 @@ import pytest
 
 from experiments import compare, results
 from metaaux import config as config_lib
-from metaaux import metrics
+from metaaux.run.logs import confidence_intervals
 
 
 def run(method, per_seed, seeds, **meta_split):
   config = config_lib.base()
   config.method = method
-  mean, ci95 = metrics.mean_ci(per_seed)
+  mean, ci95 = confidence_intervals.mean_ci(per_seed)
   return {
     "method": method,
     "name": method,
@@ -54,8 +54,16 @@ def test_what_is_shown_of_a_run_is_over_all_of_its_seeds():
   assert first.accuracy == pytest.approx((0.7, 4.30265 * 0.2 / math.sqrt(3)))
   assert (first.seeds, second.seeds, second.pairs) == (3, 3, 3)
   assert first.usage is None and first.information is None
-  assert second.accuracy == pytest.approx(metrics.mean_ci([0.6, 0.9, 0.9]))
-  assert second.gap == pytest.approx(metrics.mean_ci([0.1, 0.2, 0.0]))
-  assert second.usage == pytest.approx(metrics.mean_ci([0.2, 0.4, 0.9]))
+  assert second.accuracy == pytest.approx(
+    confidence_intervals.mean_ci([0.6, 0.9, 0.9])
+  )
+  assert second.gap == pytest.approx(
+    confidence_intervals.mean_ci([0.1, 0.2, 0.0])
+  )
+  assert second.usage == pytest.approx(
+    confidence_intervals.mean_ci([0.2, 0.4, 0.9])
+  )
   assert second.usage[0] == pytest.approx(0.5)
-  assert second.information == pytest.approx(metrics.mean_ci([0, 0.3, 0.3]))
+  assert second.information == pytest.approx(
+    confidence_intervals.mean_ci([0, 0.3, 0.3])
+  )

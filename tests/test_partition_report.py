@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from metaaux.partition_report import report
+from metaaux.partitions._report import report
 
 
 def test_report_of_the_worked_example():

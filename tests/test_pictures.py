@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from metaaux import pictures
-from metaaux.pictures import DISTANCES, MASKS, WEIGHTS
+from metaaux.run.logs import pictures
+from metaaux.run.logs.pictures import DISTANCES, MASKS, WEIGHTS
 
 
 def rows(picture, names=("0", "1"), seeds=2):

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import tiny
 
-from metaaux import feed, parallel, pool
+from metaaux import parallel
+from metaaux.parallel import placement
+from metaaux.run import open
 
 
 @pytest.mark.parametrize("form", ["pmap", "sharding"])
@@ -18,7 +20,7 @@ def test_every_device_gets_what_it_asks_for(form, num_images):
     "image": rng.integers(0, 256, (num_images, 3, 2, 1), np.uint8),
     "primary": rng.integers(0, 5, num_images),
   }
-  placed = pool.place(examples, plan)
+  placed = placement.place(examples, plan)
   each = -(-num_images // 4)
   assert placed["image"].shape == (4, each, 3, 2, 1)
   assert placed["primary"].shape == (4, num_images)
@@ -27,7 +29,7 @@ def test_every_device_gets_what_it_asks_for(form, num_images):
 
   def fn(state, index_B, found, step):
     del state, step
-    return (pool.images(found, parallel.shard(index_B, plan), plan),)
+    return (placement.images(found, parallel.shard(index_B, plan), plan),)
 
   compiled = parallel.compile_step(fn, plan)
   inputs = parallel.from_host(wanted[None], plan)
@@ -54,6 +56,6 @@ def test_training_is_the_same(form, seeds):
 
 
 def test_one_device_has_all():
-  run = feed.open_run(tiny.config(pool="divide", parallel="none"))
+  run = open.open_run(tiny.config(pool="divide", parallel="none"))
   assert not run.plan.divide_pool
   assert run.pool["image"].shape == run.problem.pool["image"].shape

@@ -5,20 +5,22 @@ import numpy as np
 import pytest
 import tiny
 
-from metaaux import feed, host, methods, pseudo_labels
+from metaaux import methods
+from metaaux.methods.unlabelled import network_labels
+from metaaux.run import open, prepare
 
 
 def test_confident():
   table = np.array([[0.96, 0.04], [0.5, 0.5], [0.05, 0.95]])
   np.testing.assert_array_equal(
-    pseudo_labels.confident(table, 0.95), [0, -1, 1]
+    network_labels.confident(table, 0.95), [0, -1, 1]
   )
 
 
 def test_draws_only_labelled_images_and_all_of_them():
-  known = jax.device_put(pseudo_labels.labelled(np.array([-1, 3, -1, 0, 1])))
+  known = jax.device_put(network_labels.labelled(np.array([-1, 3, -1, 0, 1])))
   assert known.count == 3
-  drawn = jax.vmap(lambda key: pseudo_labels.draw(known, key, 8))(
+  drawn = jax.vmap(lambda key: network_labels.draw(known, key, 8))(
     jax.random.split(jax.random.key(0), 20)
   )
   assert set(np.asarray(drawn).ravel().tolist()) == {1, 3, 4}
@@ -44,9 +46,9 @@ def test_true_labels_are_used_only_where_they_are_known(method):
 
 def test_each_network_of_co_training_has_a_half_of_its_own():
   settings = tiny.config(method="co_training")
-  run = feed.open_run(settings)
+  run = open.open_run(settings)
   stage = methods.make(settings, run.problem.spec)[0]
-  found = stage.prepare.compute(host.view(run, stage, None, 0, ""))
+  found = stage.prepare.compute(prepare.view(run, stage, None, 0, ""))
   train = run.problem.train[0]
   halves = [np.flatnonzero(np.asarray(known.labels) >= 0) for known in found]
   for half in halves:

@@ -12,7 +12,8 @@ from test_experiments_clusters import write as write_clusters
 
 from experiments import report
 from metaaux import config as config_lib
-from metaaux import data, partition_report, train
+from metaaux import data, train
+from metaaux.partitions import _report as partition_report
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,10 @@ import json
 import pages
 import pytest
 
-from experiments import report, report_measures, report_summary, results
-from metaaux import metrics
+from experiments import report, results
+from experiments.report import measures as report_measures
+from experiments.report import summary as report_summary
+from metaaux.run.logs import confidence_intervals
 
 SPACE = "\N{NO-BREAK SPACE}"
 
@@ -48,10 +50,14 @@ def test_few_measures_are_columns(tmp_path):
   gap = "minus single"
   assert table.header == ["run", "task_0 (%)", gap, "task_1 (%)", gap]
   gaps = [
-    metrics.format_ci(*metrics.paired(better[name], groups[name]))
+    confidence_intervals.format_ci(
+      *confidence_intervals.paired(better[name], groups[name])
+    )
     for name in ("task_0", "task_1")
   ]
-  mean = metrics.format_ci(*metrics.mean_ci(better["task_1"]))
+  mean = confidence_intervals.format_ci(
+    *confidence_intervals.mean_ci(better["task_1"])
+  )
   assert plain(table.rows) == [
     ["single", "60.00 ± 24.84", "–", "80.00 ± 24.84", "–"],
     ["damtl", "70.33 ± 24.88", f"+{gaps[0]}*", mean, f"+{gaps[1]}"],

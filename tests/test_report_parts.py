@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import output, report_parts
+from experiments import output
+from experiments.report import parts as report_parts
 
 
 def drawing(name):

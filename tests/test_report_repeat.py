@@ -4,9 +4,9 @@ import shlex
 
 import pytest
 
-from experiments import report_repeat
+from experiments.report import repeat as report_repeat
 from metaaux import config as config_lib
-from metaaux import config_file
+from metaaux.config import file as config_file
 
 DIGITS = "configs/maxl_digits.py"
 

@@ -4,10 +4,12 @@ import pytest
 from pages import finished
 from scipy import stats
 
-from experiments import report_forest, report_summary, results
-from experiments.report_summary import p_value
-from metaaux import metrics
+from experiments import results
+from experiments.report import forest as report_forest
+from experiments.report import summary as report_summary
+from experiments.report.summary import p_value
 from metaaux.errors import UserError
+from metaaux.run.logs import confidence_intervals
 
 
 def answer(folder, baseline=""):
@@ -98,7 +100,7 @@ def test_a_finding_that_does_not_survive_the_correction(tmp_path):
 
 def test_p_values_are_those_of_the_paired_t_test():
   ours, theirs = [0.5, 0.61, 0.72, 0.8], [0.48, 0.6, 0.75, 0.7]
-  mean, half = metrics.paired(ours, theirs)
+  mean, half = confidence_intervals.paired(ours, theirs)
   expected = stats.ttest_rel(ours, theirs).pvalue
   assert p_value(mean, half, 4) == pytest.approx(expected, rel=1e-9)
   assert p_value(0.1, 0.0, 4) == 0 and p_value(0.0, 0.0, 4) == 1

@@ -16,7 +16,9 @@ import command
 import numpy as np
 import pytest
 
-from metaaux import checkpoint, evaluate, metrics
+from metaaux import evaluate
+from metaaux.run.checkpoints import format as checkpoint_format
+from metaaux.run.logs import rows as rows_lib
 
 # Everything that has a state: momentum, Adam, batch statistics, random crops.
 FLAGS = (
@@ -120,7 +122,7 @@ def reference(place):
 
 def steps(workdir):
   """Checkpoints that are complete, in order."""
-  with checkpoint.open_manager(workdir / "checkpoints") as manager:
+  with checkpoint_format.open_manager(workdir / "checkpoints") as manager:
     return sorted(manager.all_steps())
 
 
@@ -136,13 +138,13 @@ def assert_same_end(workdir, reference):
 
 
 def flat_state(workdir):
-  with checkpoint.open_manager(workdir / "checkpoints") as manager:
+  with checkpoint_format.open_manager(workdir / "checkpoints") as manager:
     restored = manager.restore(manager.latest_step())
   return {path: np.asarray(value) for path, value in restored.items()}
 
 
 def rows_of(workdir, *, evaluations=False):
-  rows = metrics.read_rows(str(workdir / "metrics.jsonl"))
+  rows = rows_lib.read_rows(str(workdir / "metrics.jsonl"))
   return [row for row in rows if not evaluations or row["split"] != "batch"]
 
 

@@ -12,7 +12,9 @@ import sys
 import command
 import pytest
 
-from metaaux import checkpoint, evaluate, metrics
+from metaaux import evaluate
+from metaaux.run.checkpoints import format as checkpoint_format
+from metaaux.run.logs import rows as rows_lib
 
 # The embedding is trained for 30 steps, then the network for 30.
 FLAGS = (
@@ -116,7 +118,7 @@ def reference(place):
 
 def newest(workdir):
   """Step and state of the newest checkpoint, None and {} without one."""
-  with checkpoint.open_manager(workdir / "checkpoints") as manager:
+  with checkpoint_format.open_manager(workdir / "checkpoints") as manager:
     step = manager.latest_step()
     return step, {} if step is None else manager.restore(step)
 
@@ -135,7 +137,7 @@ def assert_same_end(workdir, reference):
 
 
 def stage_names(workdir):
-  rows = metrics.read_rows(str(workdir / "metrics.jsonl"))
+  rows = rows_lib.read_rows(str(workdir / "metrics.jsonl"))
   return list(dict.fromkeys(row["stage"] for row in rows))
 
 

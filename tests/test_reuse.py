@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import tiny
 
-from metaaux import metrics, train
+from metaaux import train
 from metaaux.errors import Stopped
+from metaaux.run.logs import rows as rows_lib
 
 # Of DAMTL's two stages the first trains the big task.
 STEPS = {"num_steps": 6, "damtl.auxiliary_steps": 5, "eval_every": 3}
@@ -24,7 +25,7 @@ def result_of(folder, cache, *, method="transfer", stop=None, **changes):
   found = train.train_and_evaluate(
     settings, str(folder), should_stop=should_stop
   )
-  rows = metrics.read_rows(str(folder / "metrics.jsonl"))
+  rows = rows_lib.read_rows(str(folder / "metrics.jsonl"))
   return {k: v for k, v in found.items() if k != "seconds"}, rows
 
 

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from metaaux import config as config_lib
-from metaaux import rundir
 from metaaux.errors import UserError
+from metaaux.run import directory as run_directory
 
 
 def other():
@@ -28,7 +28,7 @@ def contents(folder):
 def run(tmp_path):
   """The directory of a run that is unfinished, with a file of the user's."""
   workdir = tmp_path / "run"
-  rundir.prepare(str(workdir), config_lib.base())
+  run_directory.prepare(str(workdir), config_lib.base())
   (workdir / "checkpoints" / "7").mkdir(parents=True)
   (workdir / "metrics.jsonl").write_text("{}\n")
   (workdir / "notes.txt").write_text("mine")
@@ -40,17 +40,19 @@ def test_prepare_writes_config_and_versions(run):
   assert stored["config"] == config_lib.to_json(config_lib.base())
   assert {"jax", "flax", "optax", "metaaux"} <= set(stored["versions"])
   assert stored["devices"]
-  assert rundir.load_config(str(run)) == config_lib.base()
+  assert run_directory.load_config(str(run)) == config_lib.base()
 
 
 def test_the_same_run_goes_on(run):
   before = contents(run)
-  rundir.prepare(str(run), config_lib.base())
+  run_directory.prepare(str(run), config_lib.base())
   assert contents(run) == before
-  assert rundir.finished(str(run), config_lib.base()) is None
+  assert run_directory.finished(str(run), config_lib.base()) is None
 
 
-@pytest.mark.parametrize("call", [rundir.prepare, rundir.finished])
+@pytest.mark.parametrize(
+  "call", [run_directory.prepare, run_directory.finished]
+)
 def test_another_config_is_refused_with_its_keys(run, call):
   before = contents(run)
   message = (
@@ -65,9 +67,9 @@ def test_another_config_is_refused_with_its_keys(run, call):
 def test_overwrite_removes_the_run_and_nothing_else(run):
   (run / "result.json").write_text("{}")
   (run / "metrics.jsonl.partial").write_text("{")
-  rundir.prepare(str(run), other(), overwrite=True)
+  run_directory.prepare(str(run), other(), overwrite=True)
   assert set(contents(run)) == {"config.json", "notes.txt"}
-  assert rundir.load_config(str(run)) == other()
+  assert run_directory.load_config(str(run)) == other()
 
 
 def test_overwrite_takes_a_link_and_not_what_it_points_to(run, tmp_path):
@@ -76,25 +78,25 @@ def test_overwrite_takes_a_link_and_not_what_it_points_to(run, tmp_path):
   (elsewhere / "7").write_text("")
   os.rename(run / "checkpoints", tmp_path / "old")
   os.symlink(elsewhere, run / "checkpoints")
-  rundir.prepare(str(run), other(), overwrite=True)
+  run_directory.prepare(str(run), other(), overwrite=True)
   assert set(contents(run)) == {"config.json", "notes.txt"}
   assert (elsewhere / "7").exists()
 
 
 def test_overwrite_of_nothing(tmp_path):
-  rundir.prepare(str(tmp_path / "a" / "b"), other(), overwrite=True)
+  run_directory.prepare(str(tmp_path / "a" / "b"), other(), overwrite=True)
   assert set(contents(tmp_path / "a")) == {"b", "b/config.json"}
 
 
 def test_finished(run):
   (run / "result.json").write_text('{"mean": 0.5}')
-  assert rundir.finished(str(run), config_lib.base()) == {"mean": 0.5}
+  assert run_directory.finished(str(run), config_lib.base()) == {"mean": 0.5}
   with pytest.raises(UserError, match="another config"):
-    rundir.finished(str(run), other())
+    run_directory.finished(str(run), other())
 
 
 def test_finished_writes_nothing(tmp_path):
-  assert rundir.finished(str(tmp_path / "a" / "b"), other()) is None
+  assert run_directory.finished(str(tmp_path / "a" / "b"), other()) is None
   assert contents(tmp_path) == {}
 
 
@@ -114,7 +116,7 @@ def test_files_of_others_are_refused(run, name, text, message):
   (run / name).write_text(text)
   before = contents(run)
   with pytest.raises(UserError, match=message):
-    rundir.finished(str(run), config_lib.base())
+    run_directory.finished(str(run), config_lib.base())
   assert contents(run) == before
 
 
@@ -123,32 +125,32 @@ def test_files_that_never_end_are_not_read(run, name):
   (run / name).unlink(missing_ok=True)
   os.mkfifo(run / name)
   with pytest.raises(UserError, match=f"{name} cannot be read .*no regular"):
-    rundir.finished(str(run), config_lib.base())
+    run_directory.finished(str(run), config_lib.base())
 
 
 def test_overwrite_of_what_cannot_be_removed(run, monkeypatch):
   def refuse(path):
     raise PermissionError(13, "Permission denied", "7")
 
-  monkeypatch.setattr(rundir.shutil, "rmtree", refuse)
+  monkeypatch.setattr(run_directory.shutil, "rmtree", refuse)
   message = (
     r"run/checkpoints cannot be removed \(7: Permission denied\); remove"
   )
   with pytest.raises(UserError, match=message):
-    rundir.prepare(str(run), other(), overwrite=True)
+    run_directory.prepare(str(run), other(), overwrite=True)
   # What is left has an owner.
   assert (run / "config.json").exists()
 
 
 def test_a_workdir_with_too_long_a_name(tmp_path):
   with pytest.raises(UserError, match="cannot be written: File name too long"):
-    rundir.prepare(str(tmp_path / ("x" * 300)), other())
+    run_directory.prepare(str(tmp_path / ("x" * 300)), other())
 
 
 @pytest.mark.parametrize("name", ["result.json", "metrics.jsonl"])
 def test_runs_without_a_config_are_refused(tmp_path, name):
   (tmp_path / name).write_text("{}")
-  for call in (rundir.finished, rundir.prepare):
+  for call in (run_directory.finished, run_directory.prepare):
     with pytest.raises(UserError, match=f"has {name} but no config.json"):
       call(str(tmp_path), config_lib.base())
   assert contents(tmp_path) == {name: b"{}"}
@@ -160,7 +162,7 @@ def test_a_workdir_below_a_file(tmp_path, below):
   workdir = (
     os.path.join(tmp_path, "file", below) if below else tmp_path / "file"
   )
-  for call in (rundir.finished, rundir.prepare):
+  for call in (run_directory.finished, run_directory.prepare):
     with pytest.raises(UserError, match=r"cannot be written.*--workdir=DIR"):
       call(str(workdir), config_lib.base())
 
@@ -169,7 +171,7 @@ def test_a_workdir_below_a_file(tmp_path, below):
 def test_a_workdir_that_is_read_only(run):
   os.chmod(run, 0o555)
   try:
-    for call in (rundir.finished, rundir.prepare):
+    for call in (run_directory.finished, run_directory.prepare):
       with pytest.raises(UserError, match="cannot be written"):
         call(str(run), config_lib.base())
   finally:
@@ -178,11 +180,11 @@ def test_a_workdir_that_is_read_only(run):
 
 def test_load_config_of_what_is_no_run(tmp_path):
   with pytest.raises(UserError, match="holds no run"):
-    rundir.load_config(str(tmp_path))
+    run_directory.load_config(str(tmp_path))
   stored = config_lib.to_json(config_lib.base()) | {"old_key": 1}
   (tmp_path / "config.json").write_text(json.dumps({"config": stored}))
   with pytest.raises(UserError, match="'old_key' is unknown"):
-    rundir.load_config(str(tmp_path))
+    run_directory.load_config(str(tmp_path))
 
 
 def test_runs_that_are_older_than_a_key_have_its_default(run):
@@ -192,7 +194,7 @@ def test_runs_that_are_older_than_a_key_have_its_default(run):
   del content["config"]["augment"]["grayscale"]
   content["config"]["augment"]["pad"] = 3
   path.write_text(json.dumps(content))
-  config = rundir.load_config(str(run))
+  config = run_directory.load_config(str(run))
   assert (config.gamma, config.augment.grayscale, config.augment.pad) == (
     2.0,
     0.0,
@@ -200,7 +202,7 @@ def test_runs_that_are_older_than_a_key_have_its_default(run):
   )
   # They can be looked at, but not gone on with.
   with pytest.raises(UserError, match=r"augment\.grayscale \('absent' -> 0\.0"):
-    rundir.prepare(str(run), config)
+    run_directory.prepare(str(run), config)
 
 
 def test_what_comes_before_a_run_does_not_import_jax():

@@ -7,36 +7,37 @@ import numpy as np
 import pytest
 from full_disk import full_disk
 
-from metaaux import checkpoint, metrics
 from metaaux.errors import NonFiniteError, UserError
-from metaaux.saver import Saver
+from metaaux.run.checkpoints import format as checkpoint_format
+from metaaux.run.checkpoints.writer import Saver
+from metaaux.run.logs import rows as rows_lib
 
 
 @pytest.fixture
 def saver(tmp_path):
   with (
-    checkpoint.open_manager(tmp_path / "checkpoints", 2) as manager,
+    checkpoint_format.open_manager(tmp_path / "checkpoints", 2) as manager,
     open(tmp_path / "metrics.jsonl", "ab", buffering=0) as file,
   ):
-    found = Saver(manager, metrics.RowFile(file))
+    found = Saver(manager, rows_lib.RowFile(file))
     yield found
     found.close()
 
 
 def restored(saver, step):
   template = {"x": np.zeros(3)}
-  return checkpoint.restore(saver.manager, step, template)["x"]
+  return checkpoint_format.restore(saver.manager, step, template)["x"]
 
 
 def test_a_step_goes_on_while_a_state_is_written(saver, monkeypatch):
   go, written = threading.Event(), []
 
-  def slowly(manager, step, state, save=checkpoint.save):
+  def slowly(manager, step, state, save=checkpoint_format.save):
     assert go.wait(60)
     save(manager, step, state)
     written.append(step)
 
-  monkeypatch.setattr(checkpoint, "save", slowly)
+  monkeypatch.setattr(checkpoint_format, "save", slowly)
   memory = np.arange(6.0)
   saver.save(1, {"x": memory[:3]})
   # What the next step does with memory that was given to it.
@@ -57,7 +58,7 @@ def test_a_state_that_is_not_finite_is_told_with_the_next(saver):
   saver.save(3, {"x": np.full(3, np.inf)})
   with pytest.raises(NonFiniteError, match=r"\['x'\] .* after step 3;"):
     saver.wait()
-  assert checkpoint.all_steps(saver.manager) == []
+  assert checkpoint_format.all_steps(saver.manager) == []
 
 
 def test_a_run_does_not_end_without_its_last_checkpoint(saver, capsys):
@@ -83,7 +84,7 @@ def test_a_state_is_not_written_before_its_rows(saver, capsys):
     rows.append([{"total_step": 1}])
     saver.save(1, {"x": np.zeros(3)})
     saver.wait()
-  assert checkpoint.all_steps(saver.manager) == []
+  assert checkpoint_format.all_steps(saver.manager) == []
   first, second = capsys.readouterr().err.splitlines()
   assert first.endswith("metrics.jsonl cannot be written (File too large)")
   assert "checkpoint of step 1 is not written (File too large)" in second
@@ -103,12 +104,12 @@ def test_closing_ends_the_thread_after_what_it_writes(tmp_path, monkeypatch):
     time.sleep(0.2)
     written.append(step)
 
-  monkeypatch.setattr(checkpoint, "save", slowly)
+  monkeypatch.setattr(checkpoint_format, "save", slowly)
   with (
-    checkpoint.open_manager(tmp_path / "checkpoints", 2) as manager,
+    checkpoint_format.open_manager(tmp_path / "checkpoints", 2) as manager,
     open(tmp_path / "metrics.jsonl", "ab", buffering=0) as file,
   ):
-    saver = Saver(manager, metrics.RowFile(file))
+    saver = Saver(manager, rows_lib.RowFile(file))
     saver.save(1, {"x": np.zeros(3)})
     assert len(writers()) == len(before) + 1
     saver.close()

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import tiny
 
-from metaaux import evaluate, feed, methods, metrics, parallel, train
+from metaaux import evaluate, methods, parallel, train
 from metaaux.errors import UserError
+from metaaux.run import batches, open
+from metaaux.run.logs import rows as rows_lib
 from metaaux.stage import StreamSpec
 
 ACAI = {
@@ -23,7 +25,7 @@ ACAI = {
 
 def open_run(**changes):
   changes = {"method": "single", "augment.pad": 1, **changes}
-  return feed.open_run(tiny.config(**changes))
+  return open.open_run(tiny.config(**changes))
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +45,12 @@ def drawer(run, stage):
   seeded = [None]
 
   def step_fn(state, inputs, pool, step):
-    return (feed.batches_at(run, stage, inputs, pool, step, state),)
+    return (batches.batches_at(run, stage, inputs, pool, step, state),)
 
   compiled = parallel.compile_step(step_fn, run.plan)
 
   def at(step, state=None):
-    seeded[0] = feed.inputs_at(run, stage, step, seeded[0])
+    seeded[0] = batches.inputs_at(run, stage, step, seeded[0])
     states = (state,) * len(run.seeds)
     if state is not None:
       states = parallel.from_host(
@@ -64,7 +66,7 @@ def test_all_images_take_part_and_no_label_is_seen(run):
   spec = StreamSpec("all", False, batch_size=128)
   total = len(run.problem.pool["image"])
   assert total > run.problem.train.shape[1]
-  length = feed.steps_per_epoch(run, spec)
+  length = batches.steps_per_epoch(run, spec)
   assert length == total // 128
   at = drawer(run, stage_of(run, pool=spec))
   seen = collections.Counter()
@@ -87,7 +89,7 @@ def test_every_image_in_each_epoch_where_batches_fit(run):
   size = next(d for d in range(total // 8, 0, -1) if total % d == 0)
   spec = StreamSpec("all", False, batch_size=size)
   at = drawer(run, stage_of(run, pool=spec))
-  length = feed.steps_per_epoch(run, spec)
+  length = batches.steps_per_epoch(run, spec)
   assert size > 1
   for epoch in range(2):
     found = [at(epoch * length + i)["pool"]["index"][0] for i in range(length)]
@@ -255,7 +257,7 @@ def finished(request, tmp_path_factory):
 
 def test_a_stage_that_knows_no_task_is_not_evaluated(finished):
   workdir, result = finished
-  rows = metrics.read_rows(str(workdir / "metrics.jsonl"))
+  rows = rows_lib.read_rows(str(workdir / "metrics.jsonl"))
   stages = list(dict.fromkeys(row["stage"] for row in rows))
   tested = {r["stage"] for r in rows if r["split"] == "test"}
   if result["method"] == "fine_tune":

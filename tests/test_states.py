@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import tiny
 
-from metaaux import checkpoint, evaluate, methods, train
+from metaaux import evaluate, methods, train
 from metaaux.errors import Stopped, UserError
+from metaaux.run.checkpoints import format as checkpoint_format
 
 MAKE = methods.make
 
@@ -71,8 +72,8 @@ def test_a_trained_embedding_is_kept(tmp_path):
   trained = evaluate.restore(str(tmp_path), "embed")
   assert trained.step == 8
   train.train_and_evaluate(settings, str(tmp_path))
-  with checkpoint.open_manager(tmp_path / "checkpoints") as manager:
-    assert checkpoint.all_steps(manager) == [8, 28]
+  with checkpoint_format.open_manager(tmp_path / "checkpoints") as manager:
+    assert checkpoint_format.all_steps(manager) == [8, 28]
   kept = evaluate.restore(str(tmp_path), "embed")
   assert kept.step == 8
   chex.assert_trees_all_equal(kept.states, trained.states)
@@ -88,7 +89,7 @@ def test_a_trained_embedding_is_kept(tmp_path):
 
 
 def newest(workdir):
-  with checkpoint.open_manager(workdir / "checkpoints") as manager:
+  with checkpoint_format.open_manager(workdir / "checkpoints") as manager:
     return manager.latest_step(), manager.restore(manager.latest_step())
 
 

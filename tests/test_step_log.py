@@ -5,13 +5,16 @@ import io
 import pytest
 import tiny
 
-from metaaux import feed, methods, metrics, step_log
-from metaaux.methods import maxl_probe
+from metaaux import methods
+from metaaux.methods.maxl import diagnostics
+from metaaux.run import open
+from metaaux.run.logs import rows as rows_lib
+from metaaux.run.logs import step_log
 
 
 @pytest.fixture(scope="module")
 def run():
-  return feed.open_run(tiny.config(method="maxl", num_seeds=2))
+  return open.open_run(tiny.config(method="maxl", num_seeds=2))
 
 
 def row(seed, split="meta", **metrics):
@@ -20,7 +23,7 @@ def row(seed, split="meta", **metrics):
 
 def log_of(run, alarms, alarmed):
   (stage,) = methods.make(run.config, run.problem.spec)
-  file = metrics.RowFile(io.BytesIO())
+  file = rows_lib.RowFile(io.BytesIO())
   stage = stage._replace(alarms=alarms)
   return step_log.StepLog(file, run, stage, 0, 0, alarmed)
 
@@ -49,7 +52,7 @@ def test_each_kind_of_alarm_is_told_once_a_run(run, capsys):
 
 def test_kinds_of_maxl_do_not_depend_on_numbers():
   def kinds(gain, cosine, entropy):
-    found = maxl_probe.alarms(
+    found = diagnostics.alarms(
       {
         "uniform_entropy": 1.61,
         "sample_entropy": entropy,

@@ -11,11 +11,11 @@ import time
 import pytest
 from command import ROOT, environment, run, write_config
 
-from experiments import sweep_state
-from metaaux import lock
+from experiments.sweep import state as sweep_state
+from metaaux.run import lock
 
 SWEEP = """
-from experiments.sweep_space import axis, chain, product
+from experiments.sweep.space import axis, chain, product
 
 TABLE = {"tiny": ("--mean_over=seed",)}
 

@@ -7,8 +7,9 @@ import signal
 import pytest
 from command import ROOT
 
-from experiments import sweep, sweep_runs
-from metaaux import config_file
+from experiments import sweep
+from experiments.sweep import runs as sweep_runs
+from metaaux.config import file as config_file
 from metaaux.errors import UserError
 
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from experiments import sweep_space as space
+from experiments.sweep import space
 from metaaux.errors import UserError
 
 

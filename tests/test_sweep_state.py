@@ -4,11 +4,14 @@ import threading
 
 import pytest
 
-from experiments import launch_local, sweep_drive, sweep_job, sweep_state
-from experiments.launcher import Launcher
-from experiments.sweep_job import Job, Log
-from experiments.sweep_state import State
-from metaaux import lock
+from experiments.sweep import drive as sweep_drive
+from experiments.sweep import job as sweep_job
+from experiments.sweep import launch_local
+from experiments.sweep import state as sweep_state
+from experiments.sweep.job import Job, Log
+from experiments.sweep.launcher import Launcher
+from experiments.sweep.state import State
+from metaaux.run import lock
 
 HEAD = "$ python -m metaaux.main --config=a.py\n"
 TRACE = "Traceback (most recent call last):\n  in f\nMemoryError: too much\n"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from experiments import sweep_view
-from experiments.sweep_state import State
+from experiments.sweep import view as sweep_view
+from experiments.sweep.state import State
 
 STATES = {
   "a/seed=0": State("waiting"),

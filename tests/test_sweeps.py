@@ -8,16 +8,13 @@ import pathlib
 import pytest
 from command import ROOT
 
-from experiments import (
-  paper_tables,
-  pooled,
-  published,
-  results,
-  sweep_runs,
-  table,
-)
+from experiments import results, table
+from experiments.papers import lookup as published
+from experiments.papers import meta_mtl as paper_tables
+from experiments.results import pooled
+from experiments.sweep import runs as sweep_runs
 from metaaux import config as config_lib
-from metaaux.config_rules import METHODS, WEIGHTINGS
+from metaaux.config.rules import METHODS, WEIGHTINGS
 from metaaux.errors import UserError
 
 FOLDER = ROOT / "experiments" / "sweeps"
@@ -198,7 +195,7 @@ def test_the_tables_of_finished_runs_can_be_made(tmp_path, capsys, name):
 def test_a_run_for_each_seed_makes_one_row(tmp_path):
   path = tmp_path / "sweep.py"
   path.write_text(
-    "from experiments.sweep_space import axis, product\n"
+    "from experiments.sweep.space import axis, product\n"
     "def get_sweep():\n"
     "  return product({'config': 'configs/maxl_digits.py', ':seeds': 1},\n"
     "    axis(':method', ['single', 'maxl']), axis('seed', range(3)))\n"

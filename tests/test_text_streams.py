@@ -10,7 +10,7 @@ import sys
 import command
 import pytest
 
-from metaaux import streams
+from metaaux import messages
 
 
 def run(script, *arguments, **more):
@@ -37,7 +37,7 @@ def texts(encoding):
 )
 def test_signs_that_a_stream_lacks(encoding, expected):
   stream = texts(encoding)
-  assert streams.Tolerant(stream).write("71.3 ± 0.4 → é 類") == 16
+  assert messages.Tolerant(stream).write("71.3 ± 0.4 → é 類") == 16
   assert stream.buffer.getvalue().decode(encoding) == expected
 
 
@@ -53,7 +53,7 @@ def test_streams_that_take_nothing():
       (pipe, None),
       (full, 28),
     ):
-      tolerant = streams.Tolerant(stream)
+      tolerant = messages.Tolerant(stream)
       for _ in range(3):
         tolerant.write("text\n" * 4000)
       assert getattr(tolerant.error, "errno", None) == number

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metaaux import parallel, threads
+from metaaux import parallel
+from metaaux.parallel import threads
 
 
 @pytest.fixture(autouse=True)

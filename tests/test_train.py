@@ -10,8 +10,10 @@ import pytest
 import tiny
 import tiny_tfds
 
-from metaaux import checkpoint, metrics, train
+from metaaux import train
 from metaaux.errors import NonFiniteError, Stopped, UserError
+from metaaux.run.checkpoints import format as checkpoint_format
+from metaaux.run.logs import rows as rows_lib
 
 GOLDEN = pathlib.Path(__file__).parent / "golden" / "maxl_digits.json"
 CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
@@ -25,7 +27,7 @@ def load_config(name, arg):
 
 
 def final_state(workdir):
-  manager = checkpoint.open_manager(workdir / "checkpoints", 2)
+  manager = checkpoint_format.open_manager(workdir / "checkpoints", 2)
   with manager:
     return manager.restore(manager.latest_step())
 
@@ -59,7 +61,7 @@ def test_run_directory(tmp_path):
   )
   result = train.train_and_evaluate(settings, str(tmp_path))
   assert json.loads((tmp_path / "result.json").read_text()) == result
-  rows = metrics.read_rows(str(tmp_path / "metrics.jsonl"))
+  rows = rows_lib.read_rows(str(tmp_path / "metrics.jsonl"))
   tests = [r["accuracy"] for r in rows if r["split"] == "test"]
   assert len(tests) == 4  # two seeds, evaluated at 10 and 20
   assert result["per_seed"] == [np.mean(tests[0::2]), np.mean(tests[1::2])]
@@ -115,7 +117,7 @@ def test_stopping_and_resuming_changes_nothing(tmp_path, method):
 def checkpointed_step(workdir):
   if not (workdir / "checkpoints").exists():
     return 0
-  with checkpoint.open_manager(workdir / "checkpoints", 2) as manager:
+  with checkpoint_format.open_manager(workdir / "checkpoints", 2) as manager:
     return manager.latest_step() or 0
 
 

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metaaux import views
 from metaaux.errors import UserError
+from metaaux.methods import views
 
 
 def images(count=6, side=5, channels=2, seed=0):

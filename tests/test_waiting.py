@@ -9,7 +9,10 @@ import pytest
 import tiny
 from test_metrics import Terminal
 
-from metaaux import metrics, train, waiting
+from metaaux import train
+from metaaux.run.logs import progress as progress_lib
+from metaaux.run.logs import rows as rows_lib
+from metaaux.run.logs import waiting
 
 
 @pytest.mark.parametrize(
@@ -43,7 +46,7 @@ def impatient(monkeypatch):
 
 
 def test_a_log_gets_lines_and_how_long_it_took(impatient, capsys):
-  progress = metrics.Progress("maxl/train", 0, 30)
+  progress = progress_lib.Progress("maxl/train", 0, 30)
   with progress.waiting("compiling update"):
     time.sleep(0.18)
   first, *_, last = capsys.readouterr().err.splitlines()
@@ -53,7 +56,7 @@ def test_a_log_gets_lines_and_how_long_it_took(impatient, capsys):
 
 def test_a_terminal_gets_a_line_that_moves(impatient, monkeypatch):
   monkeypatch.setattr(sys, "stderr", Terminal())
-  progress = metrics.Progress("maxl/train", 0, 30)
+  progress = progress_lib.Progress("maxl/train", 0, 30)
   with progress.waiting("compiling update"):
     time.sleep(0.18)
   progress.close()
@@ -63,7 +66,7 @@ def test_a_terminal_gets_a_line_that_moves(impatient, monkeypatch):
 
 
 def test_what_is_quick_says_nothing(capsys):
-  with metrics.Progress("maxl/train", 0, 30).waiting("compiling update"):
+  with progress_lib.Progress("maxl/train", 0, 30).waiting("compiling update"):
     pass
   assert capsys.readouterr().err == ""
 
@@ -71,7 +74,7 @@ def test_what_is_quick_says_nothing(capsys):
 def test_a_failure_passes_and_a_closed_log_is_no_failure(
   impatient, monkeypatch, capsys
 ):
-  progress = metrics.Progress("maxl/train", 0, 30)
+  progress = progress_lib.Progress("maxl/train", 0, 30)
   with pytest.raises(KeyError), progress.waiting("compiling update"):
     time.sleep(0.1)
     raise KeyError
@@ -85,8 +88,8 @@ def test_a_failure_passes_and_a_closed_log_is_no_failure(
 
 def test_plain_lines_have_the_time_that_is_left(monkeypatch, capsys):
   now = iter([100.0, 110.0, 130.0, 150.0])
-  monkeypatch.setattr(metrics.time, "monotonic", lambda: next(now))
-  progress = metrics.Progress("maxl/train", 10, 50)
+  monkeypatch.setattr(rows_lib.time, "monotonic", lambda: next(now))
+  progress = progress_lib.Progress("maxl/train", 10, 50)
   progress.show(10, "loss 2.0")  # what came before was compiled
   progress.begin(11)
   progress.show(16, "loss 1.0", reached=21)  # 10 steps in 10 seconds

@@ -9,11 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from metaaux import config as config_lib
-from metaaux import feed, host, methods, parallel, train
-from metaaux.big_task import BigTaskState
-from metaaux.data import digits, slices
-from metaaux.methods import damtl, damtl_losses, maxl, meta_mtl
-from metaaux.models import staged
+from metaaux import methods, parallel, train
+from metaaux.data.sources import digits, split_names
+from metaaux.methods.damtl import damtl
+from metaaux.methods.damtl import losses as damtl_losses
+from metaaux.methods.damtl.big_task import BigTaskState
+from metaaux.methods.maxl import maxl
+from metaaux.methods.meta_mtl import meta_mtl
+from metaaux.models import layered
+from metaaux.run import batches as batches_lib
+from metaaux.run import open, prepare
 
 # Methods that need several tasks.
 SEVERAL = (
@@ -30,7 +35,7 @@ _FOLDER = tempfile.TemporaryDirectory(prefix="metaaux-tests-")
 @functools.cache
 def domains_file():
   """Digits in three domains: as they are, as negatives, and transposed."""
-  source = digits.load("", slices.Slice("train"))
+  source = digits.load("", split_names.Slice("train"))
   x, y = source.images[:600], source.labels["10"][:600]
   domain = np.arange(600) % 3
   x = np.where((domain == 1)[:, None, None, None], x.max() - x, x)
@@ -153,7 +158,7 @@ def host_states(settings, num_steps):
 
 
 def _run_stages(settings, num_steps, keep):
-  run = feed.open_run(settings)
+  run = open.open_run(settings)
   stages = methods.make(
     settings, run.problem.spec, axis_name=run.plan.axis_name
   )
@@ -181,7 +186,7 @@ def _run_stage(run, stage, previous, num_steps, kept=None):
 
   keep()
   for step in range(num_steps):
-    inputs = feed.inputs_at(run, stage, step, inputs)
+    inputs = batches_lib.inputs_at(run, stage, step, inputs)
     states, values = updates[stage.phase(step)](
       states, inputs.value, run.pool, np.int32(step)
     )
@@ -192,9 +197,11 @@ def _run_stage(run, stage, previous, num_steps, kept=None):
 
 def maxl_problem(settings, *, float64=True):
   """MAXL's fixed parts, a state and a batch; everything in float64."""
-  run = feed.open_run(settings)
+  run = open.open_run(settings)
   problem = maxl.assemble(settings, run.problem.spec)
-  batch = feed.draw(run, run.pool, jnp.asarray(run.problem.train[0][:16]), None)
+  batch = batches_lib.draw(
+    run, run.pool, jnp.asarray(run.problem.train[0][:16]), None
+  )
   state = maxl.init_state(problem, jax.random.key(0), batch, None)
   if float64:
     state, batch = in_float64((state, batch))
@@ -204,13 +211,13 @@ def maxl_problem(settings, *, float64=True):
 def meta_mtl_problem(**changes):
   """Meta-MTL's fixed parts, a state and a batch of each stream, in float64."""
   settings = config(method="meta_mtl", gamma=0.0, **changes)
-  run = feed.open_run(settings)
+  run = open.open_run(settings)
   problem = meta_mtl.assemble(settings, run.problem.spec)
   (stage,) = meta_mtl.make(settings, run.problem.spec)
-  labels = stage.prepare.compute(host.view(run, stage, None, 0, ""))
+  labels = stage.prepare.compute(prepare.view(run, stage, None, 0, ""))
   train = run.problem.train[0]
   batches = {
-    name: feed.draw(run, run.pool, jnp.asarray(index), None)
+    name: batches_lib.draw(run, run.pool, jnp.asarray(index), None)
     for name, index in (
       ("train", train[:16]),
       ("inner", train[16:32]),
@@ -226,22 +233,22 @@ def meta_mtl_problem(**changes):
 def damtl_problem(method="damtl", **changes):
   """Fixed parts, a state after an untrained big task, a batch of each task."""
   settings = config(method=method, **changes)
-  run = feed.open_run(settings)
+  run = open.open_run(settings)
   spec = run.problem.spec
   options = damtl_losses.Options(
     **{name: settings.damtl[name] for name in damtl_losses.Options._fields}
   )
   problem = damtl.assemble(settings, spec, options, None)
   batches = {
-    f"task_{j}": feed.draw(
+    f"task_{j}": batches_lib.draw(
       run, run.pool, jnp.asarray(run.problem.positions(f"task_{j}")[0]), None
     )
     for j in range(2)
   }
-  batches["big"] = feed.draw(
+  batches["big"] = batches_lib.draw(
     run, run.pool, jnp.asarray(run.problem.positions("big")[0][:30]), None
   )
-  big = staged.init(
+  big = layered.init(
     problem.net, jax.random.key(0), batches["task_0"]["image"], spec.num_big
   )
   state = damtl.init_state(

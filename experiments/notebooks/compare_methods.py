@@ -78,7 +78,7 @@ if ON_CPU:
 # config file with arguments.
 
 # %%
-from experiments import sweep_runs
+from experiments.sweep import runs as sweep_runs
 
 RUNS = "runs/compare"
 SEEDS = 3
@@ -99,7 +99,8 @@ for run in sweep.runs:
 # run that is finished is not run again.
 
 # %%
-from experiments import notebook, report_summary, results, table
+from experiments import notebook, results, table
+from experiments.report import summary as report_summary
 from metaaux import main
 
 

@@ -106,7 +106,7 @@ except UserError as error:
 
 # %%
 from metaaux import config as config_lib
-from metaaux import config_file
+from metaaux.config import file as config_file
 
 RUNS = f"runs/{DATASET.rpartition(':')[2]}"
 SEEDS = 3

@@ -108,7 +108,7 @@ if not FOLDER:
 # %%
 import shutil
 
-from metaaux.data import images
+from metaaux.data.sources import decode
 
 IMAGES = f"{RUNS}/images"
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
@@ -120,7 +120,7 @@ files = [
   if path.suffix.lower() in SUFFIXES
 ]
 for path in files:
-  pixels = images.fit(images.decode(path, 3), SIDE)
+  pixels = decode.fit(decode.decode(path, 3), SIDE)
   target = pathlib.Path(IMAGES, path.relative_to(FOLDER))
   target.parent.mkdir(parents=True, exist_ok=True)
   Image.fromarray(pixels).save(target.with_name(f"{path.name}.png"))
@@ -243,9 +243,10 @@ notebook.markdown(f"{RUNS}/table.md")
 # class for which, and the test images that it gets wrong.
 
 # %%
-from metaaux import saved, scoring
+from metaaux.run import scoring
+from metaaux.run.checkpoints import reopen
 
-restored = saved.restore(f"{RUNS}/maxl")
+restored = reopen.restore(f"{RUNS}/maxl")
 predict = scoring.make_predictor(restored.stage, restored.run)
 tested = restored.run.problem.tested()
 examples, truth = restored.run.tests["test"]

@@ -21,10 +21,10 @@ Arguments, after the colon and separated by commas:
 Full size: not yet run, but for attributes and digits (docs/results).
 """
 
-from experiments.sweep_space import Point, Points, axis, chain, product
-from experiments.sweep_space import zip as zipped
+from experiments.sweep.space import Point, Points, axis, chain, product
+from experiments.sweep.space import zip as zipped
 from metaaux import config as config_lib
-from metaaux.config_rules import WEIGHTINGS
+from metaaux.config.rules import WEIGHTINGS
 from metaaux.errors import UserError
 
 COMPARATORS = (

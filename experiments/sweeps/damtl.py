@@ -17,7 +17,7 @@ Arguments, after the colon and separated by commas:
 
 from collections.abc import Mapping
 
-from experiments.sweep_space import Point, axis, chain, product
+from experiments.sweep.space import Point, axis, chain, product
 from metaaux import config as config_lib
 
 # Fine-tuning is what DAMTL has to beat.

@@ -16,7 +16,7 @@ Arguments, after the colon and separated by commas:
 
 from collections.abc import Mapping
 
-from experiments.sweep_space import Point, axis, product
+from experiments.sweep.space import Point, axis, product
 from experiments.sweeps import damtl
 from metaaux import config as config_lib
 

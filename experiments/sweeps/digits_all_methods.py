@@ -14,12 +14,12 @@ Arguments, after the colon and separated by commas:
              alone
 """
 
-from experiments.sweep_space import Point, axis, chain, product
+from experiments.sweep.space import Point, axis, chain, product
 from experiments.sweeps import arml as sweep_arml
 from experiments.sweeps import maxl as sweep_maxl
 from experiments.sweeps import meta_mtl as sweep_meta_mtl
 from metaaux import config as config_lib
-from metaaux.config_rules import WEIGHTINGS
+from metaaux.config.rules import WEIGHTINGS
 
 _META_MTL = ("single", "self_training", "co_training", "pta")
 _DAMTL = (

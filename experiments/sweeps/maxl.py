@@ -21,7 +21,7 @@ Arguments, after the colon and separated by commas:
 Full size (90,000 steps of VGG-16 a run): not yet run.
 """
 
-from experiments.sweep_space import Point, axis, chain, product
+from experiments.sweep.space import Point, axis, chain, product
 from metaaux import config as config_lib
 from metaaux.errors import UserError
 

@@ -23,7 +23,7 @@ Full size: not yet run.
 
 from collections.abc import Mapping
 
-from experiments.sweep_space import Point, Points, axis, chain, product
+from experiments.sweep.space import Point, Points, axis, chain, product
 from metaaux import config as config_lib
 from metaaux.errors import UserError
 

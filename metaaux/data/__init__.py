@@ -1,6 +1,6 @@
 """Data: sources, splits, streams of batches, augmentation."""
 
-from metaaux.data.other_test import default_split, load_test, unread
+from metaaux.data.extra_tests import default_split, load_test, unread
 from metaaux.data.problem import (
   Problem,
   build,

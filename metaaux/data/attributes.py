@@ -12,9 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metaaux.config_rules import did_you_mean
-from metaaux.data import arrays
-from metaaux.errors import UserError
+from metaaux.data.sources import source as source_lib
+from metaaux.errors import UserError, did_you_mean
 
 ALL = "*"
 
@@ -118,7 +117,9 @@ def _check_primary(config: Any, known: Sequence[str]) -> None:
   )
 
 
-def with_primary(source: arrays.Source, attribute: Attribute) -> arrays.Source:
+def with_primary(
+  source: source_lib.Source, attribute: Attribute
+) -> source_lib.Source:
   """The source with the level of the primary attribute: without 0, with 1.
 
   Raises:
@@ -139,7 +140,7 @@ def with_primary(source: arrays.Source, attribute: Attribute) -> arrays.Source:
   )
 
 
-def labels(source: arrays.Source, attribute: Attribute) -> np.ndarray:
+def labels(source: source_lib.Source, attribute: Attribute) -> np.ndarray:
   """int8 [n]: 1 with, 0 without, -1 where the source does not know."""
   classes = source.names.get(attribute.level, ())
   if attribute.value not in classes:
@@ -148,7 +149,9 @@ def labels(source: arrays.Source, attribute: Attribute) -> np.ndarray:
   return (ids == classes.index(attribute.value)).astype(np.int8)
 
 
-def table(source: arrays.Source, attributes: Sequence[Attribute]) -> np.ndarray:
+def table(
+  source: source_lib.Source, attributes: Sequence[Attribute]
+) -> np.ndarray:
   """int8 [n, K] of K attributes, as `labels` has them."""
   columns = [labels(source, attribute) for attribute in attributes]
   return np.stack(columns, axis=1)

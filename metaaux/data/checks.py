@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from metaaux.data import arrays
+from metaaux.data.sources import source as source_lib
 from metaaux.errors import UserError
 
 
@@ -20,7 +20,9 @@ def batch_size(batch_size: int, train: np.ndarray, meta: np.ndarray) -> None:
       )
 
 
-def alike(pool: arrays.Source, test: arrays.Source, config: Any) -> None:
+def alike(
+  pool: source_lib.Source, test: source_lib.Source, config: Any
+) -> None:
   """The two splits have images of one shape, and the same classes."""
   shapes = pool.images.shape[1:], test.images.shape[1:]
   if shapes[0] != shapes[1]:
@@ -44,7 +46,7 @@ def alike(pool: arrays.Source, test: arrays.Source, config: Any) -> None:
     )
 
 
-def primary_attribute(config: Any, pool: arrays.Source) -> None:
+def primary_attribute(config: Any, pool: source_lib.Source) -> None:
   """The primary attribute divides the training images."""
   count = int((pool.labels[config.primary] == 1).sum())
   if not 0 < count < len(pool.images):
@@ -54,7 +56,7 @@ def primary_attribute(config: Any, pool: arrays.Source) -> None:
     )
 
 
-def two_classes(config: Any, pool: arrays.Source, level: str) -> None:
+def two_classes(config: Any, pool: source_lib.Source, level: str) -> None:
   """Raises UserError unless the images divide at the primary level."""
   found = np.unique(pool.labels[level])
   if len(found) < 2:

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metaaux.data import arrays, splits
+from metaaux.data import splits
+from metaaux.data.sources import source as source_lib
 from metaaux.errors import UserError
 
 LEVEL = "domain"
@@ -39,7 +40,7 @@ class Divided(NamedTuple):
   validation: np.ndarray
 
 
-def divide(config: Any, source: arrays.Source) -> tuple[str, Divided]:
+def divide(config: Any, source: source_lib.Source) -> tuple[str, Divided]:
   """The primary level, and the images of all domains divided.
 
   Args:
@@ -125,7 +126,7 @@ def _of_seed(
   )
 
 
-def _target(config: Any, source: arrays.Source) -> int:
+def _target(config: Any, source: source_lib.Source) -> int:
   if LEVEL not in source.names:
     raise UserError(
       f"target_domain={config.target_domain!r}, but {config.dataset} has no "
@@ -144,7 +145,7 @@ def _target(config: Any, source: arrays.Source) -> int:
   return names.index(config.target_domain)
 
 
-def _primary(config: Any, source: arrays.Source) -> str:
+def _primary(config: Any, source: source_lib.Source) -> str:
   levels = [level for level in source.names if level != LEVEL]
   if config.primary and config.primary not in levels:
     raise UserError(

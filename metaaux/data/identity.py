@@ -20,14 +20,11 @@ import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from metaaux.data import (
-  folder_source,
-  lazy,
-  npz_source,
-  slices,
-  tfds_source,
-)
 from metaaux.data.problem import Problem
+from metaaux.data.sources import folder as folder_source
+from metaaux.data.sources import lazy_images, split_names
+from metaaux.data.sources import npz as npz_source
+from metaaux.data.sources import tfds as tfds_source
 
 # Bytes of a data set that are read to know it: some seconds.
 _READ = 4 << 30
@@ -87,7 +84,7 @@ def _of_source(
   parts = {
     part.name
     for text in (config.train_split, config.test_split)
-    for part in slices.parse(text)
+    for part in split_names.parse(text)
   }
   before = known.get(source)
   if kind == "folder" and not pathlib.Path(where).expanduser().is_dir():
@@ -160,7 +157,7 @@ def _of_archive(where: str) -> Identity | None:
 
 def _of_arrays(problem: Problem) -> Identity:
   arrays = {
-    f"{split} {name}": lazy.digest(value)
+    f"{split} {name}": lazy_images.digest(value)
     for split, part in (("train", problem.pool), ("test", problem.test))
     for name, value in part.items()
   }

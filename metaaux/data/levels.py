@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from metaaux.data import arrays, hierarchies
+from metaaux.data import hierarchies
+from metaaux.data.sources import source as source_lib
 from metaaux.errors import UserError
 
 # Where neither the configuration nor the data say how finely to divide.
@@ -54,8 +55,8 @@ def choose(
 
 def auxiliary_task(
   psi: int | Sequence[int],
-  pool: arrays.Source,
-  test: arrays.Source,
+  pool: source_lib.Source,
+  test: source_lib.Source,
   levels: tuple[str, str],
 ) -> tuple[np.ndarray | None, tuple[int, ...]]:
   """Auxiliary column of each human sub-class, and psi.
@@ -97,7 +98,9 @@ def auxiliary_task(
   return hierarchies.block_columns(parent_of_child), human_psi
 
 
-def groups(config: Any, pool: arrays.Source, primary: str) -> tuple[int, ...]:
+def groups(
+  config: Any, pool: source_lib.Source, primary: str
+) -> tuple[int, ...]:
   """Class of the level `within` of each primary class; () without it.
 
   Args:

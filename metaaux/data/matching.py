@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metaaux.config_rules import did_you_mean
-from metaaux.errors import UserError
+from metaaux.errors import UserError, did_you_mean
 
 # Sources whose classes are never called after their numbers for want of names.
 _NAMED = ("digits", "folder")

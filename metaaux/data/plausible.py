@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from metaaux.data import arrays, lazy, pixels
+from metaaux.data.sources import lazy_images, pixels
+from metaaux.data.sources import source as source_lib
 
 # Images that are looked at for their range, evenly over all.
 _LOOKED_AT = 2048
@@ -16,8 +17,8 @@ _COLOURS = {1: "grey", 3: "colour"}
 
 
 def notes(
-  pool: arrays.Source,
-  test: arrays.Source,
+  pool: source_lib.Source,
+  test: source_lib.Source,
   level: str,
   train: np.ndarray | None,
   *,
@@ -56,14 +57,14 @@ def notes(
   return (seen, *(f"data: {note}" for note in more), *odd)
 
 
-def _some(images: np.ndarray | lazy.Images) -> np.ndarray:
+def _some(images: np.ndarray | lazy_images.Images) -> np.ndarray:
   """Some of the images; none where looking would decode them."""
-  if isinstance(images, lazy.Images):
+  if isinstance(images, lazy_images.Images):
     return np.empty(0)
   return images[:: -(-len(images) // _LOOKED_AT)]
 
 
-def _values(images: np.ndarray | lazy.Images) -> str:
+def _values(images: np.ndarray | lazy_images.Images) -> str:
   """Type and range."""
   some = _some(images)
   if not some.size:
@@ -71,7 +72,7 @@ def _values(images: np.ndarray | lazy.Images) -> str:
   return f"{images.dtype} {some.min():g}..{some.max():g}"
 
 
-def _too_narrow(images: np.ndarray | lazy.Images) -> list[str]:
+def _too_narrow(images: np.ndarray | lazy_images.Images) -> list[str]:
   some = _some(images)
   if not some.size:
     return []

@@ -5,12 +5,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metaaux import hosts, stage
-from metaaux.data import arrays, checks, domains, several, sources, splits
+from metaaux import stage
 from metaaux.data import attributes as attributes_lib
+from metaaux.data import checks, domains, several_tasks, sources, splits
 from metaaux.data import levels as levels_lib
 from metaaux.data import plausible as looked
+from metaaux.data.sources import source as source_lib
 from metaaux.errors import UserError
+from metaaux.parallel import hosts
 
 UNLABELLED = "unlabelled"
 
@@ -211,9 +213,11 @@ def _build_several(config: Any) -> Problem:
   if not config.task_domains:
     test = load_source(config, config.dataset, config.test_split)
   checks.alike(pool, test, config)
-  classes = [name for name in pool.names if name != several.DOMAIN]
-  level = config.primary or arrays.finest({n: pool.names[n] for n in classes})
-  found = several.divide(config, pool, test, level)
+  classes = [name for name in pool.names if name != several_tasks.DOMAIN]
+  level = config.primary or source_lib.finest(
+    {n: pool.names[n] for n in classes}
+  )
+  found = several_tasks.divide(config, pool, test, level)
   tasks = {f"task_{j}": rows for j, rows in enumerate(found.tasks)}
   train = np.concatenate(found.tasks, axis=1)
   return Problem(
@@ -249,7 +253,7 @@ def constant_attributes(problem: Problem) -> list[str]:
   return attributes_lib.constant(problem.pool["attributes"], names)
 
 
-def load_source(config: Any, source: str, split: str) -> arrays.Source:
+def load_source(config: Any, source: str, split: str) -> source_lib.Source:
   """A split of a data source, as the configuration wants its images.
 
   Where there are several hosts, images may be `lazy.Images`: each host decodes
@@ -266,7 +270,7 @@ def load_source(config: Any, source: str, split: str) -> arrays.Source:
     pixel_range=_pixel_range(config),
     background=getattr(config, "background", 128),
   )
-  return arrays.shrink(found, config.shrink, source)
+  return source_lib.shrink(found, config.shrink, source)
 
 
 def _pixel_range(config: Any) -> tuple[float, ...]:
@@ -281,12 +285,12 @@ def _pixel_range(config: Any) -> tuple[float, ...]:
 
 
 def _divide(
-  config: Any, pool: arrays.Source, primary: str
+  config: Any, pool: source_lib.Source, primary: str
 ) -> tuple[np.ndarray, np.ndarray]:
   """Train and meta positions, [S, n_train] and [S, n_meta]."""
   if config.num_seeds < 1:
     raise UserError(f"num_seeds={config.num_seeds}; use 1 or more")
-  finest = arrays.finest(pool.names)
+  finest = source_lib.finest(pool.names)
   if config.attributes and len(pool.names[finest]) == 2:
     finest = primary  # no other attribute is finer
   pairs = [
@@ -307,7 +311,7 @@ def _divide(
 
 
 def examples(
-  source: arrays.Source,
+  source: source_lib.Source,
   levels: tuple[str, str],
   columns: np.ndarray | None,
   attributes: Sequence[attributes_lib.Attribute],
@@ -326,7 +330,7 @@ def examples(
 
 
 def _in_block_order(
-  source: arrays.Source, aux: str, columns: np.ndarray | None
+  source: source_lib.Source, aux: str, columns: np.ndarray | None
 ) -> tuple[str, ...]:
   """Names of the human sub-classes, by column."""
   if columns is None:

@@ -4,27 +4,19 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from metaaux import contract, own_code
+from metaaux.config import user_code
 from metaaux.errors import UserError
-from metaaux.methods import (
-  arml,
-  cluster_labels,
+from metaaux.methods import contract, fine_tune, single_task
+from metaaux.methods.arml import arml
+from metaaux.methods.damtl import damtl, hard_sharing, stitched
+from metaaux.methods.maxl import cluster_labels, frozen, given_labels, maxl
+from metaaux.methods.meta_mtl import joint, meta_mtl, pta
+from metaaux.methods.unlabelled import (
   co_training,
-  damtl,
-  fine_tune,
-  frozen,
-  hard_sharing,
-  joint_tasks,
-  maxl,
   mean_teacher,
-  meta_mtl,
-  multi_task,
   pi_model,
   pseudo_label,
-  pta,
   self_training,
-  single_task,
-  stitched,
   vat,
 )
 from metaaux.stage import Spec, Stage
@@ -42,13 +34,13 @@ METHODS: Mapping[str, Constructor] = {
   "vat_entmin": partial(vat.make, entropy=True),
   "pseudo_label": pseudo_label.make,
   "pta": pta.make,
-  "joint": joint_tasks.make,
-  "uniform": partial(multi_task.make, labels="uniform"),
-  "random": partial(multi_task.make, labels="random"),
+  "joint": joint.make,
+  "uniform": partial(given_labels.make, labels="uniform"),
+  "random": partial(given_labels.make, labels="random"),
   "frozen": frozen.make,
   "kmeans": partial(cluster_labels.make, labels="kmeans"),
   "prototypical": partial(cluster_labels.make, labels="prototypical"),
-  "human": partial(multi_task.make, labels="human"),
+  "human": partial(given_labels.make, labels="human"),
   "no_entropy": partial(maxl.make, entropy=False),
   "maxl": maxl.make,
   "meta_mtl": meta_mtl.make,
@@ -87,8 +79,8 @@ def make(
   Raises:
     UserError: the method cannot run on this problem or with these options.
   """
-  if own_code.is_path(config.method):
-    constructor = own_code.find("method", config.method)
+  if user_code.is_path(config.method):
+    constructor = user_code.find("method", config.method)
     what = f"method={config.method!r}"
     return contract.make_stages(
       what, constructor, config, spec, axis_name=axis_name

@@ -12,8 +12,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from metaaux import embeddings, joint, losses, models, optim, parallel
-from metaaux.embeddings import encoders
+from metaaux import losses, models, parallel
+from metaaux.methods import embeddings, example_keys, optim
+from metaaux.methods.embeddings import encoders
 from metaaux.models import layers
 from metaaux.stage import (
   Array,
@@ -79,7 +80,7 @@ def update(
 ) -> tuple[FineTuneState, Metrics]:
   """One step of encoder and head on the primary loss."""
   batch = batches["train"]
-  keys_B = joint.example_keys(key, batch)
+  keys_B = example_keys.example_keys(key, batch)
 
   def loss(params: Any) -> tuple[Array, Array]:
     found = logits(problem, params, batch["image"], keys_B)

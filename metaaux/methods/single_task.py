@@ -2,7 +2,8 @@
 
 from typing import Any, NamedTuple
 
-from metaaux import joint, models, optim
+from metaaux import models
+from metaaux.methods import optim, steps
 from metaaux.stage import (
   Array,
   Batch,
@@ -50,7 +51,7 @@ def make(
     state: SingleTaskState, batches: Batches, key: Key, step: Array
   ) -> tuple[SingleTaskState, Metrics]:
     def loss(params: Any, stats: Any) -> tuple[Array, Any]:
-      return joint.joint_loss(
+      return steps.joint_loss(
         network,
         params,
         stats,
@@ -62,7 +63,7 @@ def make(
         group_of_class=spec.groups,
       )
 
-    *new, metrics = joint.descend(loss, optimizer, *state, step, axis_name)
+    *new, metrics = steps.descend(loss, optimizer, *state, step, axis_name)
     return SingleTaskState(*new), metrics
 
   stage = Stage(
@@ -71,6 +72,6 @@ def make(
     streams={"train": StreamSpec(split="train", augment=True)},
     init=init,
     updates={"update": update},
-    predict=joint.predictor(network),
+    predict=steps.predictor(network),
   )
   return (stage,)

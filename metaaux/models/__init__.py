@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import jax
 from flax import linen as nn
 
-from metaaux import own_code
+from metaaux.config import user_code
 from metaaux.errors import UserError
-from metaaux.models import initial, layers
+from metaaux.models import initial_values, layers
 from metaaux.models.convnet import ConvNet
 from metaaux.models.heads import DECODERS, is_head, trunk
 from metaaux.models.resnet import ResNet
@@ -137,7 +137,7 @@ def make(
     UserError: the name is unknown, or a setting makes no network.
   """
   kernel_init = kernel_init or config.kernel_init
-  initial.check(kernel_init)
+  initial_values.check(kernel_init)
   constructor = _find(config.name)
   layers.convolution(config.lowering)  # raises if there is none of this name
   _check_decoder(config)
@@ -158,7 +158,7 @@ def make(
   @jax.jit
   def init(key: Key, images_BxHxWxC: Array) -> tuple[Params, Stats]:
     wanted = jax.eval_shape(shapes, key, images_BxHxWxC)
-    variables = initial.values(key, wanted, kernel_init)
+    variables = initial_values.values(key, wanted, kernel_init)
     return variables["params"], variables.get("batch_stats", {})
 
   def apply(
@@ -178,7 +178,7 @@ def make(
     return logits, updated.get("batch_stats", {})
 
   network = Network(init, apply)
-  if own_code.is_path(config.name):
+  if user_code.is_path(config.name):
     return _checked(f"model.name={config.name!r}", network, heads)
   return network
 
@@ -192,7 +192,7 @@ def _checked(what: str, network: Network, heads: Mapping[str, int]) -> Network:
   def apply(
     params: Params, stats: Stats, images_BxHxWxC: Array, **options: Any
   ) -> tuple[dict[str, Array], Stats]:
-    logits, stats = own_code.call(
+    logits, stats = user_code.call(
       what, contract, network.apply, params, stats, images_BxHxWxC, **options
     )
     for name, classes in heads.items():
@@ -207,7 +207,7 @@ def _checked(what: str, network: Network, heads: Mapping[str, int]) -> Network:
         )
     return logits, stats
 
-  init = functools.partial(own_code.call, what, contract, network.init)
+  init = functools.partial(user_code.call, what, contract, network.init)
   return Network(init, apply)
 
 
@@ -215,7 +215,7 @@ def _build(
   constructor: Callable[..., nn.Module], config: Any, **options: Any
 ) -> nn.Module:
   """The module; what somebody else's function does wrongly is one line."""
-  if not own_code.is_path(config.name):
+  if not user_code.is_path(config.name):
     return constructor(config, **options)
   what, contract = (
     f"model.name={config.name!r}",
@@ -224,7 +224,7 @@ def _build(
       "axis_name) -> a flax.linen.Module"
     ),
   )
-  found = own_code.call(what, contract, constructor, config, **options)
+  found = user_code.call(what, contract, constructor, config, **options)
   if not isinstance(found, nn.Module):
     raise UserError(
       f"{what} returned {type(found).__name__}; the contract is {contract}"
@@ -263,8 +263,8 @@ def refuse_dropout(config: Any, *names: str) -> None:
 
 
 def _find(name: str) -> Callable[..., nn.Module]:
-  if own_code.is_path(name):
-    return own_code.find("model.name", name)
+  if user_code.is_path(name):
+    return user_code.find("model.name", name)
   if name in MODELS:
     return MODELS[name]
   near = difflib.get_close_matches(name, MODELS, n=1)

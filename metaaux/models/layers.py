@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from metaaux.errors import UserError
-from metaaux.models import direct, winograd
+from metaaux.models import direct_convolution, winograd
 
 Array = jax.Array
 Convolution = Callable[..., Array]
@@ -157,7 +157,7 @@ def _convolve_short(
   x: Array, kernel: Array, strides: Sequence[int], padding: Any, **options: Any
 ) -> Array:
   if _is_simple(strides, options) and max(x.shape[1:3]) <= 4:
-    return direct.kernel_views(_padded(x, kernel, padding), kernel)
+    return direct_convolution.kernel_views(_padded(x, kernel, padding), kernel)
   return jax.lax.conv_general_dilated(x, kernel, strides, padding, **options)
 
 
@@ -178,7 +178,7 @@ def _convolve_fast(
     # XLA's form is slow for the kernel's gradient and, inside a loop, for all;
     # but these copies of the map must not fill the memory.
     if padded.size * kernel.shape[0] * kernel.shape[1] <= _MOST_VIEWS:
-      return direct.kernel_views(padded, kernel)
+      return direct_convolution.kernel_views(padded, kernel)
   return jax.lax.conv_general_dilated(x, kernel, strides, padding, **options)
 
 

@@ -5,10 +5,14 @@ import pytest
 import tiny
 import tiny_tfds
 
-from metaaux import data, feed
-from metaaux.data import arrays, images, sources
+from metaaux import data
 from metaaux.data import attributes as attributes_lib
+from metaaux.data import sources
+from metaaux.data.sources import decode
+from metaaux.data.sources import source as source_lib
 from metaaux.errors import UserError
+from metaaux.run import batches as batches_lib
+from metaaux.run import open
 
 # Two levels share "b"; one has the name of a class of another.
 NAMES = {
@@ -17,7 +21,7 @@ NAMES = {
   "sort": ("b", "d", "kind"),
 }
 IDS = {"Smiling": [0, 1, 1, 0], "kind": [0, 1, 2, 1], "sort": [0, 0, 1, 2]}
-SOURCE = arrays.Source(
+SOURCE = source_lib.Source(
   np.zeros((4, 2, 2, 1), np.uint8),
   {level: np.array(ids, np.int32) for level, ids in IDS.items()},
   NAMES,
@@ -146,7 +150,7 @@ def test_attribute_without_variety(capsys):
   missing = sorted(set("0123456789") - set(_first_digits(20)))
   with pytest.raises(UserError, match=f"='{missing[0]}': 0 of the 20 training"):
     data.build(_config(primary=missing[0], **few))
-  feed.open_run(_config(**few))
+  open.open_run(_config(**few))
   assert f"attribute '{missing[0]}' is the same" in capsys.readouterr().err
 
 
@@ -159,8 +163,8 @@ def test_batches():
   """Labels of the primary attribute are hidden where all images are drawn."""
   settings = _config(method="arml", setting="semi_supervised")
   _, _, run, stage = tiny.run_steps(settings, 0)
-  inputs = feed.inputs_at(run, stage, 0, None).value[0]
-  batches = feed.batches_at(run, stage, inputs, run.pool, 0, None)
+  inputs = batches_lib.inputs_at(run, stage, 0, None).value[0]
+  batches = batches_lib.batches_at(run, stage, inputs, run.pool, 0, None)
   for name, batch in batches.items():
     index = np.asarray(batch["index"])
     np.testing.assert_array_equal(
@@ -172,7 +176,7 @@ def test_batches():
     )
   settings = tiny.config(method="single")
   _, _, run, _ = tiny.run_steps(settings, 0)
-  batch = feed.draw(run, run.pool, np.arange(2), None)
+  batch = batches_lib.draw(run, run.pool, np.arange(2), None)
   assert "attributes" not in batch
 
 
@@ -194,12 +198,12 @@ def test_celeb_a(monkeypatch, data_dir):
   assert {tuple(row) for row in table.astype(bool)} == rows
   small = sources.load("tfds:celeb_a", "train[10:30]", side=16)
   assert small.images.dtype == np.uint8
-  square = images.fit_all(found.images[10:30, 20:198], 16)
+  square = decode.fit_all(found.images[10:30, 20:198], 16)
   np.testing.assert_array_equal(small.images, square)
   one = sources.load("tfds:celeb_a", "train", side=16, select="Bald=yes")
   bald = found.labels["Bald"] == 1
   np.testing.assert_array_equal(
-    one.images, images.fit_all(found.images[bald], 16)
+    one.images, decode.fit_all(found.images[bald], 16)
   )
 
 
@@ -242,13 +246,13 @@ def test_the_middle_square_is_averaged(dtype):
   image = np.zeros((4, 8, 1), dtype)
   image[:, 2:6] = 64
   image[:, :2] = 255  # cut off
-  np.testing.assert_array_equal(images.fit(image, 2), np.full((2, 2, 1), 64))
+  np.testing.assert_array_equal(decode.fit(image, 2), np.full((2, 2, 1), 64))
   image[:, 4:6] = 0
   # The left pixel sees columns 64 64 0 of weights 3 3 1 (over 7).
-  found = images.fit(image, 2)[..., 0]
+  found = decode.fit(image, 2)[..., 0]
   np.testing.assert_allclose(found[0], [64 * 6 / 7, 64 / 7], atol=0.51)
-  assert images.fit(image, 0) is image
-  assert images.fit_all(image[None], 0)[0].shape == image.shape
+  assert decode.fit(image, 0) is image
+  assert decode.fit_all(image[None], 0)[0].shape == image.shape
 
 
 def test_side_of_any_source():

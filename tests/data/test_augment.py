@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tiny
 
-from metaaux import feed
 from metaaux.data import augment
 from metaaux.errors import UserError
+from metaaux.run import batches, open
 
 SHAPE = (64, 6, 5, 3)
 INDEX = jnp.arange(SHAPE[0], dtype=jnp.int32)
@@ -88,13 +88,15 @@ def test_noise():
 
 def test_a_run_adds_noise_to_normalised_training_images(tmp_path):
   run = _rgb_run(tmp_path, **{"augment.noise": 0.3})
-  plain = feed.draw(run, run.pool, jnp.arange(40), None)["image"]
-  noisy = feed.draw(run, run.pool, jnp.arange(40), jax.random.key(0))["image"]
+  plain = batches.draw(run, run.pool, jnp.arange(40), None)["image"]
+  noisy = batches.draw(run, run.pool, jnp.arange(40), jax.random.key(0))[
+    "image"
+  ]
   assert abs(float((noisy - plain).std()) - 0.3) < 0.01
   # Noise does not change the crops.
   pad = {"augment.pad": 2}
   moved, both = (
-    feed.draw(
+    batches.draw(
       _rgb_run(tmp_path, **c), run.pool, jnp.arange(40), jax.random.key(0)
     )
     for c in (pad, {**pad, "augment.noise": 0.3})
@@ -236,7 +238,7 @@ def _rgb_run(tmp_path, channels=3, **changes):
     parts[f"y_{split}"] = np.arange(40) % 2
   path = tmp_path / "rgb.npz"
   np.savez(path, **parts)
-  return feed.open_run(
+  return open.open_run(
     tiny.config(
       method="single", dataset=f"npz:{path}", labels_per_class=0, **changes
     )
@@ -245,8 +247,8 @@ def _rgb_run(tmp_path, channels=3, **changes):
 
 def test_a_run_draws_grey_images_with_their_own_labels(tmp_path):
   run = _rgb_run(tmp_path, **{"augment.grayscale": 1.0})
-  plain = feed.draw(run, run.pool, jnp.arange(40), None)
-  grey = feed.draw(run, run.pool, jnp.arange(40), jax.random.key(0))
+  plain = batches.draw(run, run.pool, jnp.arange(40), None)
+  grey = batches.draw(run, run.pool, jnp.arange(40), jax.random.key(0))
   assert np.ptp(np.asarray(grey["image"]), axis=-1).max() == 0
   assert np.ptp(np.asarray(plain["image"]), axis=-1).max() > 0
   for name in ("primary", "auxiliary", "index"):

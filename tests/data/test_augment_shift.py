@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tiny
 
-from metaaux import feed
 from metaaux.errors import UserError
+from metaaux.run import batches, open
 
 
 @pytest.mark.parametrize("side", [8, 20, 64, 227])
@@ -21,12 +21,14 @@ def test_a_shift_is_a_share_of_the_side(side, tmp_path):
 
   def drawn(**changes):
     changes = {f"augment.{key}": value for key, value in changes.items()}
-    run = feed.open_run(
+    run = open.open_run(
       tiny.config(
         dataset=f"npz:{path}", labels_per_class=0, batch_size=2, **changes
       )
     )
-    return feed.draw(run, run.pool, jnp.arange(4), jax.random.key(3))["image"]
+    return batches.draw(run, run.pool, jnp.arange(4), jax.random.key(3))[
+      "image"
+    ]
 
   pixels = round(0.1 * side)
   np.testing.assert_array_equal(drawn(shift=0.1), drawn(pad=pixels))
@@ -35,7 +37,7 @@ def test_a_shift_is_a_share_of_the_side(side, tmp_path):
 
 def test_a_shift_that_moves_nothing_or_twice(tmp_path):
   with pytest.raises(UserError, match=r"shift=0\.05 .* 0\.4 pixels .*8x8x1"):
-    feed.open_run(tiny.config(**{"augment.shift": 0.05}))
+    open.open_run(tiny.config(**{"augment.shift": 0.05}))
   with pytest.raises(
     UserError, match=r"augment\.shift=0\.1 and augment\.pad=2"
   ):

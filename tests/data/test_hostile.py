@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metaaux import memory, own_code
-from metaaux.data import arrays, sources
-from metaaux.embeddings import file as embedding_file
+from metaaux.config import user_code
+from metaaux.data import sources
+from metaaux.data.sources import source as source_lib
 from metaaux.errors import UserError
+from metaaux.methods.embeddings import file as embedding_file
+from metaaux.parallel import memory
 
 
 def one_line(call):
@@ -149,11 +151,11 @@ def test_hierarchies(tmp_path, make, message):
 
 
 def test_a_hierarchy_has_a_limit(tmp_path, monkeypatch):
-  from metaaux.data import files
+  from metaaux.data.sources import foreign_files
 
   (tmp_path / "a.json").write_text(" " * 2_000_000)
   with pytest.raises(ValueError, match="more than 1 MiB"):
-    files.read_json(tmp_path / "a.json", 2**20)
+    foreign_files.read_json(tmp_path / "a.json", 2**20)
 
 
 def test_a_file_of_names_beside_an_archive(tmp_path):
@@ -207,32 +209,35 @@ IDS, NAMES = np.arange(6) % 2, ("no", "yes")
     (lambda split: None, "returned NoneType"),
     (lambda split: (IMAGES, {"2": IDS}, {"2": NAMES}), "returned tuple"),
     (
-      lambda split: arrays.Source(IMAGES, IDS, {"2": NAMES}),
+      lambda split: source_lib.Source(IMAGES, IDS, {"2": NAMES}),
       "labels are ndarray; return a dictionary",
     ),
     (
-      lambda split: arrays.Source(IMAGES, {"2": IDS}, {"3": NAMES}),
+      lambda split: source_lib.Source(IMAGES, {"2": IDS}, {"3": NAMES}),
       "labels have the levels 2, names 3",
     ),
-    (lambda split: arrays.Source(IMAGES, {}, {}), "levels none, names none"),
     (
-      lambda split: arrays.Source(IMAGES, {"2": IDS}, {"2": 2}),
+      lambda split: source_lib.Source(IMAGES, {}, {}),
+      "levels none, names none",
+    ),
+    (
+      lambda split: source_lib.Source(IMAGES, {"2": IDS}, {"2": 2}),
       "the names of level '2' are 2",
     ),
     (
-      lambda split: arrays.Source([[1], [2, 3]], {"2": IDS}, {"2": NAMES}),
+      lambda split: source_lib.Source([[1], [2, 3]], {"2": IDS}, {"2": NAMES}),
       "no arrays",
     ),
     (
-      lambda split: arrays.Source(["a.png"] * 6, {"2": IDS}, {"2": NAMES}),
+      lambda split: source_lib.Source(["a.png"] * 6, {"2": IDS}, {"2": NAMES}),
       r"images have shape \(6,\)",
     ),
     (
-      lambda split: arrays.Source(IMAGES, {"2": IDS + 2**32}, {"2": NAMES}),
+      lambda split: source_lib.Source(IMAGES, {"2": IDS + 2**32}, {"2": NAMES}),
       "does not fit into 32 bits",
     ),
     (
-      lambda split: arrays.Source(IMAGES, {"2": IDS + 5}, {"2": NAMES}),
+      lambda split: source_lib.Source(IMAGES, {"2": IDS + 5}, {"2": NAMES}),
       r"label 5 is outside 0\.\.1",
     ),
   ],
@@ -240,14 +245,16 @@ IDS, NAMES = np.arange(6) % 2, ("no", "yes")
 def test_functions(monkeypatch, function, message):
   import re
 
-  monkeypatch.setattr(own_code, "find", lambda key, path: function)
+  monkeypatch.setattr(user_code, "find", lambda key, path: function)
   text = one_line(lambda: sources.load("python:my:data", "train"))
   assert re.search(message, text), text
 
 
 def test_a_function_may_return_lists(monkeypatch):
-  made = arrays.Source(IMAGES.tolist(), {"2": IDS.tolist()}, {"2": list(NAMES)})
-  monkeypatch.setattr(own_code, "find", lambda key, path: lambda split: made)
+  made = source_lib.Source(
+    IMAGES.tolist(), {"2": IDS.tolist()}, {"2": list(NAMES)}
+  )
+  monkeypatch.setattr(user_code, "find", lambda key, path: lambda split: made)
   found = sources.load("python:my:data", "train")
   np.testing.assert_array_equal(found.images[..., 0], IMAGES)
   assert found.names == {"2": NAMES}

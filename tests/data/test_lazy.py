@@ -6,9 +6,12 @@ import tiny
 import tiny_tfds
 from PIL import Image
 
-from metaaux import data, feed, host, hosts, methods, parallel
-from metaaux.data import lazy, sources
+from metaaux import data, methods, parallel
+from metaaux.data import sources
+from metaaux.data.sources import lazy_images
 from metaaux.errors import UserError
+from metaaux.parallel import hosts
+from metaaux.run import open, prepare
 
 
 def recorded(count=10):
@@ -20,7 +23,7 @@ def recorded(count=10):
     shape = (len(positions), 2, 3, 1)
     return np.broadcast_to(positions[:, None, None, None], shape).astype("u1")
 
-  return lazy.Images(read, np.arange(count), (2, 3, 1), "numbers"), seen
+  return lazy_images.Images(read, np.arange(count), (2, 3, 1), "numbers"), seen
 
 
 def test_what_is_known_without_a_look():
@@ -68,8 +71,10 @@ def test_no_array_to_share():
 
 def test_what_is_kept_is_read_once():
   images, seen = recorded(4)
-  pixels = lazy.whole(images)
-  assert lazy.whole(images) is pixels and lazy.whole(pixels) is pixels
+  pixels = lazy_images.whole(images)
+  assert (
+    lazy_images.whole(images) is pixels and lazy_images.whole(pixels) is pixels
+  )
   np.testing.assert_array_equal(np.asarray(images), pixels)
   np.testing.assert_array_equal(images[[3, 1]], pixels[[3, 1]])
   assert images.digest() == recorded(4)[0].digest()
@@ -125,7 +130,7 @@ def test_a_source_says_the_same(request, source, split, options, is_lazy):
   eager = sources.load(where, split, **options)
   found = sources.load(where, split, **options, lazy=True)
   assert isinstance(eager.images, np.ndarray)
-  assert isinstance(found.images, lazy.Images) == is_lazy
+  assert isinstance(found.images, lazy_images.Images) == is_lazy
   assert found.images.shape == eager.images.shape
   np.testing.assert_array_equal(np.asarray(found.images), eager.images)
   assert found.names == eager.names
@@ -136,17 +141,17 @@ def test_a_source_says_the_same(request, source, split, options, is_lazy):
 def test_a_run_of_several_hosts_reads_its_images_once(monkeypatch, folder):
   monkeypatch.setattr(hosts, "count", lambda: 2)
   read = []
-  original = lazy.Images.__array__
+  original = lazy_images.Images.__array__
 
   def counted(self, dtype=None, copy=None):
     read.append(len(self))
     return original(self, dtype, copy)
 
-  monkeypatch.setattr(lazy.Images, "__array__", counted)
+  monkeypatch.setattr(lazy_images.Images, "__array__", counted)
   config = tiny.config(
     dataset=folder, batch_size=4, labels_per_class=0, parallel="auto"
   )
-  run = feed.open_run(config)
+  run = open.open_run(config)
   assert run.plan.divide_pool
   assert read == [3, 3, 3, 3] * 2  # training and test images
 
@@ -162,18 +167,18 @@ def test_a_test_set_that_one_host_cannot_decode_is_left_out(
     parallel="auto",
     extra_test=(folder,),
   )
-  run = feed.open_run(config)
+  run = open.open_run(config)
 
   def read(positions):
     raise UserError("000.png cannot be decoded")
 
-  broken = lazy.Images(read, np.arange(12), (9, 8, 3), "photographs")
+  broken = lazy_images.Images(read, np.arange(12), (9, 8, 3), "photographs")
   monkeypatch.setattr(
     data,
     "load_test",
     lambda *_: {"image": broken, "primary": np.zeros(12, np.int32)},
   )
-  assert list(feed.with_extra_tests(run).tests) == ["test"]
+  assert list(open.with_extra_tests(run).tests) == ["test"]
   assert f"not evaluated on {folder}: 000.png" in capsys.readouterr().err
 
 
@@ -188,11 +193,11 @@ def test_a_stage_that_looks_at_all_decodes_them_once(monkeypatch, folder):
     num_seeds=3,
     parallel="auto",
   )
-  run = feed.open_run(config)
+  run = open.open_run(config)
   images, read = run.problem.pool["image"], []
   original = images._read
   images._read = lambda positions: read.append(1) or original(positions)
   stages = methods.make(config, run.problem.spec, axis_name=run.plan.axis_name)
-  assert host.prepare(run, stages[0], None, "") is not None
-  assert host.prepare(run, stages[0], None, "") is not None
+  assert prepare.prepare(run, stages[0], None, "") is not None
+  assert prepare.prepare(run, stages[0], None, "") is not None
   assert read == [1]

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from metaaux.data import arrays, selection, slices, sources
+from metaaux.data import sources
+from metaaux.data.sources import selection, split_names
+from metaaux.data.sources import source as source_lib
 from metaaux.errors import UserError
 
 FINE = np.random.default_rng(0).permutation(np.repeat(range(6), 20))
@@ -11,7 +13,7 @@ FINE = np.random.default_rng(0).permutation(np.repeat(range(6), 20))
 
 def _source(fine=FINE, names=tuple("abcdef")):
   """Images hold their own position; classes 0..2 are low, 3..5 high."""
-  return arrays.Source(
+  return source_lib.Source(
     images=np.arange(len(fine)),
     labels={"half": fine // 3, "fine": fine},
     names={"half": ("low", "high"), "fine": names},
@@ -19,7 +21,7 @@ def _source(fine=FINE, names=tuple("abcdef")):
 
 
 def _cut(source, text):
-  (part,) = slices.parse(f"train{text}")
+  (part,) = split_names.parse(f"train{text}")
   return selection.cut(source, part)
 
 

@@ -5,7 +5,8 @@ import pytest
 import tiny
 
 from metaaux import data
-from metaaux.data import arrays, looks, several
+from metaaux.data import several_tasks, task_looks
+from metaaux.data.sources import source as source_lib
 from metaaux.errors import UserError
 
 
@@ -73,10 +74,10 @@ def test_a_class_without_test_images_moves_no_label():
     labels = np.array(labels, np.int32)
     images = rng.integers(0, 255, (len(labels), 4, 4, 1), np.uint8)
     names = {"4": ("a", "b", "c", "d")}
-    return arrays.Source(images, {"4": labels}, names)
+    return source_lib.Source(images, {"4": labels}, names)
 
   config = tiny.config(task_classes=("0-1", "2-3"), labels_per_class=1)
-  found = several.divide(
+  found = several_tasks.divide(
     config, source([0, 0, 1, 1, 2, 2, 3, 3]), source([0, 0, 2]), "4"
   )
   np.testing.assert_array_equal(found.test["primary"], [0, 0, 2])
@@ -152,18 +153,18 @@ def test_wrong_domains(domains, match):
 def test_looks():
   rng = np.random.default_rng(0)
   images = rng.integers(0, 255, (3, 4, 6, 3), np.uint8)
-  assert looks.seen_as(images, "plain") is images
-  gray = looks.seen_as(images, "gray")
+  assert task_looks.seen_as(images, "plain") is images
+  gray = task_looks.seen_as(images, "gray")
   assert gray.dtype == np.uint8 and gray.shape == images.shape
   wanted = np.rint(images @ np.array([0.299, 0.587, 0.114]))
   for channel in range(3):
     np.testing.assert_allclose(gray[..., channel], wanted, atol=1)
-  half = looks.seen_as(images, "half")
+  half = task_looks.seen_as(images, "half")
   np.testing.assert_array_equal(half[:, ::2, ::2], half[:, 1::2, 1::2])
   block = images[0, 2:4, 4:6, 1].mean(dtype=np.float32)
   assert half[0, 2, 5, 1] == np.rint(block)
   wide = images.astype(np.float32)
-  assert looks.seen_as(wide, "half").dtype == np.float32
+  assert task_looks.seen_as(wide, "half").dtype == np.float32
 
 
 def test_a_task_looks_different_in_pool_and_test():
@@ -175,7 +176,7 @@ def test_a_task_looks_different_in_pool_and_test():
     )
     assert (one["image"][second] != other["image"][second]).any()
     np.testing.assert_array_equal(
-      looks.seen_as(one["image"][second], "half"), other["image"][second]
+      task_looks.seen_as(one["image"][second], "half"), other["image"][second]
     )
 
 
@@ -184,7 +185,7 @@ def test_a_task_looks_different_in_pool_and_test():
   [("0-2", (0, 1, 2)), ("7+1", (7, 1)), ("0-1+4+6-7", (0, 1, 4, 6, 7))],
 )
 def test_classes_of_a_task(text, ids):
-  assert several.parse(text, 10) == ids
+  assert several_tasks.parse(text, 10) == ids
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 from tensorflow_datasets.core import splits as tfds_splits
 
-from metaaux.data import slices
+from metaaux.data.sources import split_names
 from metaaux.errors import UserError
 
 
@@ -33,26 +33,26 @@ def test_bounds_are_those_of_tfds(text, num_examples):
     (theirs.from_ or 0, theirs.to or num_examples)
     for theirs in instruction.to_absolute({"train": info})
   ]
-  ours = [part.bounds(num_examples) for part in slices.parse(text)]
+  ours = [part.bounds(num_examples) for part in split_names.parse(text)]
   assert ours == expected
 
 
 def test_halves_meet_without_gap_or_overlap():
   for num_examples in range(10, 60):
-    (first,) = slices.parse("train[:35%]")
-    (second,) = slices.parse("train[35%:]")
+    (first,) = split_names.parse("train[:35%]")
+    (second,) = split_names.parse("train[35%:]")
     first, second = first.bounds(num_examples), second.bounds(num_examples)
     assert (first[0], first[1], second[1]) == (0, second[0], num_examples)
 
 
 def test_sums_and_slices_within_each_class():
   text = "train[:50%/class]+test[-3:/class]+small"
-  assert slices.parse(text) == (
-    slices.Slice("train", "", "50%", per_class=True),
-    slices.Slice("test", "-3", "", per_class=True),
-    slices.Slice("small"),
+  assert split_names.parse(text) == (
+    split_names.Slice("train", "", "50%", per_class=True),
+    split_names.Slice("test", "-3", "", per_class=True),
+    split_names.Slice("small"),
   )
-  assert "+".join(map(str, slices.parse(text))) == text
+  assert "+".join(map(str, split_names.parse(text))) == text
 
 
 @pytest.mark.parametrize(
@@ -78,12 +78,12 @@ def test_sums_and_slices_within_each_class():
 )
 def test_other_forms_are_refused(text):
   with pytest.raises(UserError, match="is not understood"):
-    slices.parse(text)
+    split_names.parse(text)
 
 
 def test_one_unit():
   with pytest.raises(UserError, match="mixes percents and examples"):
-    slices.parse("train[10%:500]")
+    split_names.parse("train[10%:500]")
 
 
 @pytest.mark.parametrize(
@@ -99,9 +99,9 @@ def test_one_unit():
 )
 def test_bounds_that_leave_nothing(text, message):
   with pytest.raises(UserError, match=message):
-    slices.parse(text)[0].bounds(100)
+    split_names.parse(text)[0].bounds(100)
 
 
 def test_unknown_split_lists_the_known():
   with pytest.raises(UserError, match="no split 'valid'; its splits: a, b"):
-    slices.check_name(slices.Slice("valid"), ["b", "a"], "here")
+    split_names.check_name(split_names.Slice("valid"), ["b", "a"], "here")

@@ -5,13 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metaaux.data import streams
+from metaaux.data import epoch_order
 
 POSITIONS = jnp.arange(100, 123, dtype=jnp.int32)
 
 
 def test_a_pass_sees_every_example_at_most_once():
-  order = streams.epoch_order(jax.random.key(0), 0, POSITIONS, 5)
+  order = epoch_order.epoch_order(jax.random.key(0), 0, POSITIONS, 5)
   assert order.shape == (4, 5)
   assert order.dtype == jnp.int32
   assert len(np.unique(order)) == 20
@@ -21,7 +21,7 @@ def test_a_pass_sees_every_example_at_most_once():
 def test_pure_function_of_key_and_epoch():
   def draw(seed, epoch):
     key = jax.random.key(seed)
-    return np.asarray(streams.epoch_order(key, epoch, POSITIONS, 5))
+    return np.asarray(epoch_order.epoch_order(key, epoch, POSITIONS, 5))
 
   np.testing.assert_array_equal(draw(1, 2), draw(1, 2))
   assert not np.array_equal(draw(1, 2), draw(1, 3))
@@ -35,18 +35,18 @@ def test_works_under_jit_and_vmap():
 
   @jax.jit
   def all_orders(keys, epoch):
-    return jax.vmap(lambda key: streams.epoch_order(key, epoch, POSITIONS, 5))(
-      keys
-    )
+    return jax.vmap(
+      lambda key: epoch_order.epoch_order(key, epoch, POSITIONS, 5)
+    )(keys)
 
   orders = all_orders(keys, jnp.int32(4))
-  one = streams.epoch_order(keys[1], 4, POSITIONS, 5)
+  one = epoch_order.epoch_order(keys[1], 4, POSITIONS, 5)
   np.testing.assert_array_equal(orders[1], one)
 
 
 def test_order_is_uniform():
   first = [
-    int(streams.epoch_order(jax.random.key(0), e, POSITIONS[:4], 4)[0, 0])
+    int(epoch_order.epoch_order(jax.random.key(0), e, POSITIONS[:4], 4)[0, 0])
     for e in range(400)
   ]
   counts = np.bincount(first, minlength=104)[100:]
@@ -57,4 +57,4 @@ def test_order_is_uniform():
 @pytest.mark.parametrize("batch_size", [0, 24])
 def test_batch_size(batch_size):
   with pytest.raises(ValueError, match=f"batch_size={batch_size}, but the spl"):
-    streams.epoch_order(jax.random.key(0), 0, POSITIONS, batch_size)
+    epoch_order.epoch_order(jax.random.key(0), 0, POSITIONS, batch_size)

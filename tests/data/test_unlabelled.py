@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import tiny
 
-from metaaux import data, feed, methods
+from metaaux import data, methods
 from metaaux.errors import UserError
+from metaaux.run import batches, open
 
 
 def test_unlabelled_images():
@@ -42,11 +43,11 @@ def test_nothing_unlabelled_to_learn_from(method, meta_fraction):
   config = tiny.config(
     method=method, labels_per_class=0, meta_fraction=meta_fraction
   )
-  run = feed.open_run(config)
+  run = open.open_run(config)
   stages = methods.make(config, run.problem.spec)
   message = rf"method={method} learns from images without labels, but all 1000"
   with pytest.raises(UserError, match=message) as caught:
-    feed.check_batches(run, stages)
+    batches.check_batches(run, stages)
   assert "\n" not in str(caught.value)
 
 
@@ -54,8 +55,8 @@ def test_nothing_unlabelled_to_learn_from(method, meta_fraction):
 def test_others_have_what_they_need(method):
   labels = 40 if method in ("vat", "co_training") else 0
   config = tiny.config(method=method, labels_per_class=labels)
-  run = feed.open_run(config)
-  feed.check_batches(run, methods.make(config, run.problem.spec))
+  run = open.open_run(config)
+  batches.check_batches(run, methods.make(config, run.problem.spec))
 
 
 def test_images_of_several_tasks_are_never_unlabelled():

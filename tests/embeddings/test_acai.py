@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from metaaux import stage as stage_lib
-from metaaux.embeddings import acai
+from metaaux.methods.embeddings import acai
 from metaaux.models import autoencoder
 
 

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from metaaux.embeddings import clusters as clusters_lib
+from metaaux.methods.embeddings import clusters as clusters_lib
 
 
 def some():

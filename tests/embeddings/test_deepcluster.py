@@ -9,8 +9,8 @@ import pytest
 
 from metaaux import config as config_lib
 from metaaux import stage as stage_lib
-from metaaux.embeddings import deepcluster
 from metaaux.errors import UserError
+from metaaux.methods.embeddings import deepcluster
 
 SIDE = 4
 

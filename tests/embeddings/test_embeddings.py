@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from metaaux import config as config_lib
-from metaaux import embeddings
 from metaaux import stage as stage_lib
-from metaaux.embeddings import acai, deepcluster, pca
 from metaaux.errors import UserError
+from metaaux.methods import embeddings
+from metaaux.methods.embeddings import acai, deepcluster, pca
 
 SPEC = stage_lib.Spec((4, 4, 1), (1, 1), 40, False)
 

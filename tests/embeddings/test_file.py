@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from metaaux.embeddings import file
 from metaaux.errors import UserError
+from metaaux.methods.embeddings import file
 
 VECTORS = np.arange(12, dtype=np.float64).reshape(6, 2)
 

@@ -3,7 +3,8 @@
 import pytest
 import tiny
 
-from metaaux import episode_code, methods
+from metaaux import methods
+from metaaux.methods.meta_mtl import episode_official
 
 METHODS = sorted(methods.METHODS)
 # Methods, and variants with a state of their own.
@@ -11,7 +12,7 @@ CASES = [pytest.param(method, {}, id=method) for method in METHODS] + [
   pytest.param(
     "meta_mtl", {**tiny.OFFICIAL_CODE, "meta_mtl.variant": variant}, id=variant
   )
-  for variant in episode_code.VARIANTS
+  for variant in episode_official.VARIANTS
 ]
 CASES += [
   pytest.param(

@@ -11,12 +11,16 @@ import pytest
 import tiny
 from test_train import load_config
 
-from metaaux import config_rules, feed, methods, parallel, simplex
-from metaaux import states as states_lib
-from metaaux import tasks as tasks_lib
+from metaaux import methods, parallel, simplex
+from metaaux.config import rules as config_rules
 from metaaux.errors import UserError
-from metaaux.methods import arml, arml_weights
+from metaaux.methods import task_set
+from metaaux.methods.arml import arml
+from metaaux.methods.arml import rules as weight_rules
 from metaaux.methods.reweighting import WEIGHTINGS
+from metaaux.run import batches as batches_lib
+from metaaux.run import open
+from metaaux.run import states as states_lib
 
 THREE = ("rotation", "exemplar", "useless")
 
@@ -24,11 +28,11 @@ THREE = ("rotation", "exemplar", "useless")
 def assembled(**changes):
   """The fixed parts, a state and a batch of each stream."""
   config = tiny.config(method="arml", gamma=0.0, **changes)
-  run = feed.open_run(config)
+  run = open.open_run(config)
   problem = arml.assemble(config, run.problem.spec)
   index = {"train": run.problem.train[0][:8], "pool": np.arange(20, 32)}
   batches = {
-    name: feed.draw(run, run.pool, jnp.asarray(rows), None)
+    name: batches_lib.draw(run, run.pool, jnp.asarray(rows), None)
     for name, rows in index.items()
   }
   init = jax.jit(functools.partial(arml.init_state, problem))
@@ -40,7 +44,7 @@ def gradient(problem, state, batches, key):
   """Of the training loss, in all parameters."""
   found = jax.jit(
     functools.partial(
-      tasks_lib.gradient,
+      task_set.gradient,
       problem.tasks,
       primary_weight=problem.config.primary_weight,
       axis_name=None,
@@ -83,7 +87,7 @@ def test_weights_move_by_the_gradients_of_the_shared_layers(x64):
   a = jnp.array([0.5, 1.5, 1.0])
   state = state._replace(weighting=state.weighting._replace(weight_K=a))
   key = jax.random.key(3)
-  shared, heads = tasks_lib.split(state.params)
+  shared, heads = task_set.split(state.params)
   flat, unravel = jax.flatten_util.ravel_pytree(shared)
 
   def losses(flat):
@@ -147,7 +151,7 @@ def test_the_useless_task_loses_its_weight():
 
 def _phases(**changes):
   config = tiny.config(method="arml", num_steps=100, **changes)
-  spec = feed.open_run(config).problem.spec
+  spec = open.open_run(config).problem.spec
   (stage,) = methods.make(config, spec)
   return [step for step in range(100) if stage.phase(step) == "reweigh"]
 
@@ -244,7 +248,7 @@ def test_each_20th_step_is_skipped_whatever_the_rule(name, first):
   config = tiny.config(
     method="arml", num_steps=60, **changes, **{"weighting.name": name}
   )
-  (stage,) = methods.make(config, feed.open_run(config).problem.spec)
+  (stage,) = methods.make(config, open.open_run(config).problem.spec)
   phases = [stage.phase(step) for step in range(60)]
   skipped = [n for n, phase in enumerate(phases) if phase.endswith("_skipped")]
   assert skipped == [19, 39, 59] and phases[19] == first
@@ -269,7 +273,7 @@ def test_last_layer_of_networks():
       ("hidden", (8, 8)),
     )
   }
-  kernel, put = arml_weights.last_layer(shared)
+  kernel, put = weight_rules.last_layer(shared)
   assert kernel.shape == (3, 3, 4, 8)
   changed = put(0 * kernel)
   assert (changed["Conv_10"]["kernel"] == 0).all()
@@ -282,7 +286,7 @@ def test_gradnorm_looks_at_the_last_layer_alone(x64):
   problem, state, batches = assembled(**{"weighting.name": "gradnorm"})
   state, batches = tiny.in_float64((state, batches))
   key = jax.random.key(3)
-  tasks = arml_weights.tasks_at(
+  tasks = weight_rules.tasks_at(
     problem.rule, problem.tasks, state, batches, key, None
   )
   chex.assert_trees_all_equal(tasks.params, state.params["Conv_1"]["kernel"])
@@ -296,7 +300,7 @@ def test_gradnorm_looks_at_the_last_layer_alone(x64):
 
 def test_auto_lambda_holds_a_second_batch_out():
   config = tiny.config(method="arml", **{"weighting.name": "auto_lambda"})
-  (stage,) = methods.make(config, feed.open_run(config).problem.spec)
+  (stage,) = methods.make(config, open.open_run(config).problem.spec)
   assert set(stage.streams) == {"train", "pool", "held_out"}
 
 
@@ -330,7 +334,7 @@ def _two_stages(num_steps=40):
       "weighting.every": 1,
     },
   )
-  run = feed.open_run(config)
+  run = open.open_run(config)
   return run, methods.make(config, run.problem.spec)
 
 

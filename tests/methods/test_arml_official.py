@@ -14,9 +14,9 @@ from test_train import load_config
 
 from metaaux import config as config_lib
 from metaaux import stage as stage_lib
-from metaaux.methods import arml
+from metaaux.methods.arml import arml
+from metaaux.methods.task_set import Losses, TaskSet
 from metaaux.stage import StreamSpec
-from metaaux.tasks import Losses, TaskSet
 
 NUM_STEPS, SIZE = 100, 6
 RATE = 2.0**-7  # exact in float32, in which schedules are

@@ -8,16 +8,18 @@ import numpy as np
 import pytest
 import tiny
 
-from metaaux import feed
-from metaaux import tasks as tasks_lib
-from metaaux.methods import arml, arml_weights
+from metaaux.methods import task_set
+from metaaux.methods.arml import arml
+from metaaux.methods.arml import rules as weight_rules
+from metaaux.run import batches as batches_lib
+from metaaux.run import open
 
 
 def assembled(**changes):
   """The fixed parts, a state and a batch of each stream, two of the primary."""
   changes = {"semi_supervised.tasks": ("rotation",), **changes}
   config = tiny.config(method="arml", gamma=0.0, **changes)
-  run = feed.open_run(config)
+  run = open.open_run(config)
   problem = arml.assemble(config, run.problem.spec)
   train = run.problem.train[0]
   index = {
@@ -26,7 +28,7 @@ def assembled(**changes):
     "pool": np.arange(20, 32),
   }
   batches = {
-    name: feed.draw(run, run.pool, jnp.asarray(rows), None)
+    name: batches_lib.draw(run, run.pool, jnp.asarray(rows), None)
     for name, rows in index.items()
   }
   init = jax.jit(functools.partial(arml.init_state, problem))
@@ -45,7 +47,7 @@ def test_noise_has_the_temperature_of_the_posterior():
     noisy, _ = arml.langevin_update(
       problem, state, batches, key, step, due=False
     )
-    grads, _, _ = tasks_lib.gradient(
+    grads, _, _ = task_set.gradient(
       problem.tasks,
       state,
       batches,
@@ -54,7 +56,7 @@ def test_noise_has_the_temperature_of_the_posterior():
       axis_name=None,
     )
     plain = jax.tree.map(lambda x, g: x - rate * g, state.params, grads)
-    both = (tasks_lib.split(x)[0] for x in (noisy.params, plain))
+    both = (task_set.split(x)[0] for x in (noisy.params, plain))
     flat = [jax.flatten_util.ravel_pytree(x)[0] for x in both]
     return (flat[0] - flat[1]) / (2 * rate) ** 0.5
 
@@ -72,7 +74,7 @@ def test_a_rule_that_learns_from_held_out_images_looks_at_those(x64):
 
   @jax.jit
   def losses(state, batches):
-    tasks = arml_weights.tasks_at(
+    tasks = weight_rules.tasks_at(
       problem.rule, problem.tasks, state, batches, key, None
     )
     point = tasks.params

@@ -5,8 +5,9 @@ import itertools
 import pytest
 import tiny
 
-from metaaux import metrics, train
+from metaaux import train
 from metaaux.errors import Stopped
+from metaaux.run.logs import rows as rows_lib
 
 TWO_STAGE = {
   "weighting.algorithm": "two_stage",
@@ -29,7 +30,7 @@ def settings(**changes):
 def rows_and_result(folder, config, **options):
   result = train.train_and_evaluate(config, str(folder), **options)
   result.pop("seconds")
-  return metrics.read_rows(str(folder / "metrics.jsonl")), result
+  return rows_lib.read_rows(str(folder / "metrics.jsonl")), result
 
 
 @pytest.fixture(scope="module")

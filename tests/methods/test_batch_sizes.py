@@ -4,8 +4,9 @@ import pytest
 import tiny
 from cases import METHODS
 
-from metaaux import feed, methods, parallel
+from metaaux import methods, parallel
 from metaaux.errors import UserError
+from metaaux.run import batches, open
 
 # Streams that have a size of their own, by the key that sets it.
 OWN = {
@@ -32,9 +33,9 @@ USERS = {
 def checked(method, **changes):
   """The streams of all stages, after a look at their batches on 4 devices."""
   settings = tiny.config(method=method, parallel="pmap", **changes)
-  run = feed.open_run(settings)
+  run = open.open_run(settings)
   stages = methods.make(settings, run.problem.spec, axis_name=parallel.AXIS)
-  feed.check_batches(run, stages)
+  batches.check_batches(run, stages)
   return [spec for stage in stages for spec in stage.streams.values()]
 
 

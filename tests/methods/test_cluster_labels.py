@@ -7,7 +7,7 @@ import tiny
 
 from metaaux import methods, partitions
 from metaaux.errors import UserError
-from metaaux.methods import cluster_labels
+from metaaux.methods.maxl import cluster_labels
 from metaaux.stage import PoolView, Spec
 
 PSI = (2, 3)

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import tiny
 
-from metaaux import consistency, feed, methods
-from metaaux.methods import pseudo_label, vat
+from metaaux import methods
+from metaaux.methods.unlabelled import consistency, pseudo_label, vat
+from metaaux.run import batches as batches_lib
+from metaaux.run import open
 
 
 def test_squared_difference(x64):
@@ -124,7 +126,7 @@ def test_adversarial_images_are_worse_than_random_ones():
   states, _, run, _ = tiny.run_steps(settings, 60)
   state = states[0]
   (stage,) = methods.make(settings, run.problem.spec)
-  images = feed.draw(run, run.pool, jnp.arange(64), None)["image"]
+  images = batches_lib.draw(run, run.pool, jnp.arange(64), None)["image"]
 
   def logits(params, images, number):
     del params, number
@@ -150,10 +152,10 @@ def test_loss_and_gradient_on_two_views(method):
   settings = tiny.config(
     method=method, **{"consistency.noise": 0.0, "consistency.flip": False}
   )
-  run = feed.open_run(settings)
+  run = open.open_run(settings)
   (stage,) = methods.make(settings, run.problem.spec)
   train, pool = (
-    second(feed.draw(run, run.pool, jnp.arange(a, a + 16), None))
+    second(batches_lib.draw(run, run.pool, jnp.arange(a, a + 16), None))
     for a in (0, 100)
   )
   state = jax.jit(stage.init)(jax.random.key(0), train, None)
@@ -193,10 +195,10 @@ def test_loss_and_gradient_on_two_views(method):
 def test_halves_have_their_own_losses():
   """Unlabelled images do not enter the primary loss, nor the others theirs."""
   settings = tiny.config(method="pseudo_label")
-  run = feed.open_run(settings)
+  run = open.open_run(settings)
   (stage,) = methods.make(settings, run.problem.spec)
   train, one, two = (
-    second(feed.draw(run, run.pool, jnp.arange(a, a + 16), None))
+    second(batches_lib.draw(run, run.pool, jnp.arange(a, a + 16), None))
     for a in (0, 100, 200)
   )
   state = jax.jit(stage.init)(jax.random.key(0), train, None)

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import tiny
 
-from metaaux import feed, methods
+from metaaux import methods
 from metaaux.errors import UserError
-from metaaux.methods import damtl
+from metaaux.methods.damtl import damtl
+from metaaux.run import open
 
 KEY = jax.random.key(0)
 
@@ -175,7 +176,7 @@ def test_masks_stay_positive_in_a_run():
 
 def test_stages():
   config = tiny.config(method="damtl", **{"damtl.auxiliary_steps": 7})
-  spec = feed.open_run(config).problem.spec
+  spec = open.open_run(config).problem.spec
   first, second = methods.make(config, spec)
   assert (first.name, first.num_steps, first.predict) == ("auxiliary", 7, None)
   assert set(second.streams) == {"task_0", "task_1"}
@@ -226,7 +227,7 @@ def test_the_big_task_is_trained_where_something_reads_its_network(
   settings = tiny.config(
     method="damtl", **{"damtl.start": start, "damtl.align": align}
   )
-  spec = feed.open_run(settings).problem.spec
+  spec = open.open_run(settings).problem.spec
   *before, stage = methods.make(settings, spec)
   assert [each.name for each in before] == ["auxiliary"] * needed
   assert (stage.probe is not None) == needed

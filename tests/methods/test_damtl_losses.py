@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tiny
 
-from metaaux import masks, several_tasks
-from metaaux.methods import damtl_losses
-from metaaux.models import staged
+from metaaux.methods.damtl import losses as damtl_losses
+from metaaux.methods.damtl import masks, small_tasks
+from metaaux.models import layered
 
 
 def wide(tree):
@@ -121,7 +121,7 @@ def test_a_filter_of_zeros_emits_its_bias(x64):
     "conv_1": {**params["conv_1"], "bias": params["conv_1"]["bias"] + 0.5},
   }
   tree = masks.effective(params, mask)
-  features = staged.features(problem.net, tree, batches["task_0"]["image"])
+  features = layered.features(problem.net, tree, batches["task_0"]["image"])
   np.testing.assert_allclose(features, 0.5, rtol=1e-12)
 
   def total(params, mask):
@@ -139,10 +139,10 @@ def test_random_classes_are_of_the_image_alone():
   """The control of the alignment: other means, the same in every batch."""
   problem, state, batches = tiny.damtl_problem()
   batch = batches["task_0"]
-  labels = several_tasks.random_labels(batch, 6)
+  labels = small_tasks.random_labels(batch, 6)
   turned = {"index": batch["index"][::-1]}
   np.testing.assert_array_equal(
-    several_tasks.random_labels(turned, 6), labels[::-1]
+    small_tasks.random_labels(turned, 6), labels[::-1]
   )
   assert set(np.asarray(labels).tolist()) <= set(range(6))
   assert len(set(np.asarray(labels).tolist())) > 3

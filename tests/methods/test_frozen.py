@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import tiny
 
-from metaaux.methods import maxl
+from metaaux.methods.maxl import maxl
 
 CHANGES = {"model.batch_norm": True, "generator.optimizer.learning_rate": 0.0}
 

@@ -11,7 +11,7 @@ import tiny
 
 from metaaux import config as config_lib
 from metaaux.errors import UserError
-from metaaux.methods import maxl, maxl_labels
+from metaaux.methods.maxl import label_gradient, maxl
 
 STEP = jnp.int32(0)
 
@@ -37,7 +37,7 @@ def through_labels(problem, state, batch):
     value = maxl.primary_loss(problem, params, state.stats, batch)
     return value + maxl.entropy_loss(problem, labels, state.mean_label_K)
 
-  closed_form = maxl_labels.hypergradient(
+  closed_form = label_gradient.hypergradient(
     maxl.through_labels(problem, state, batch),
     outer_loss,
     inner_lr=maxl.inner_rate(problem, STEP),
@@ -255,16 +255,16 @@ def test_centring_removes_what_a_class_shares():
   slope = jax.random.normal(jax.random.key(0), (12, 5))
   primary = jnp.array([0, 1] * 6)
   psi = (2, 3)
-  centred = maxl_labels.centre(slope, primary, psi)
+  centred = label_gradient.centre(slope, primary, psi)
   shifted = slope + jnp.where(primary == 0, 3.0, -7.0)[:, None]
   np.testing.assert_allclose(
-    maxl_labels.centre(shifted, primary, psi), centred, atol=1e-5
+    label_gradient.centre(shifted, primary, psi), centred, atol=1e-5
   )
   inside = np.concatenate([centred[::2, :2].ravel(), centred[1::2, 2:].ravel()])
   np.testing.assert_allclose(np.mean(inside**2), 1, rtol=1e-5)
   for c in range(2):
     np.testing.assert_allclose(centred[c::2].mean(0), 0, atol=1e-6)
-  zero = maxl_labels.centre(jnp.zeros((4, 5)), jnp.zeros(4, int), psi)
+  zero = label_gradient.centre(jnp.zeros((4, 5)), jnp.zeros(4, int), psi)
   np.testing.assert_array_equal(zero, 0)
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from metaaux import losses
-from metaaux.methods import maxl_probe
+from metaaux.methods.maxl import diagnostics
 
 GOOD = {"meta_gain": 0.1, "meta_primary_loss": 1.0, "gradient_cosine": 0.5}
 PRIMARY = np.repeat([0, 1, 2], [50, 10, 40])
@@ -23,7 +23,7 @@ def labelled(logits_of_block, spread=0.0):
 
 def alarms_of(labels, **more):
   found = losses.label_statistics(labels, PRIMARY, PSI)
-  return list(maxl_probe.alarms({**found, **GOOD, **more}).values())
+  return list(diagnostics.alarms({**found, **GOOD, **more}).values())
 
 
 UNIFORM = labelled(lambda k: 0.0 * k, 0.01)
@@ -67,7 +67,7 @@ def test_labels_far_from_uniform_in_a_large_block():
 
 def test_one_auxiliary_class_has_no_alarm():
   found = losses.label_statistics(np.eye(3)[PRIMARY], PRIMARY, (1, 1, 1))
-  assert not maxl_probe.alarms({**found, **GOOD})
+  assert not diagnostics.alarms({**found, **GOOD})
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_virtual_step_of_two_parabolas():
       "auxiliary_loss": 0.5 * jnp.sum((params["w"] + 1) ** 2),
     }
 
-  found = maxl_probe.virtual_step(
+  found = diagnostics.virtual_step(
     terms, {"w": jnp.zeros(1)}, inner_lr=0.1, weight=0.5
   )
   # The gradients are -1 and 1, so that w goes to 0.05.

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import tiny
 
-from metaaux import decoders, feed
-from metaaux import episode as episode_lib
 from metaaux.errors import UserError
-from metaaux.methods import meta_mtl
+from metaaux.methods.meta_mtl import decoders, meta_mtl
+from metaaux.methods.meta_mtl import episode as episode_lib
+from metaaux.run import batches as batches_lib
 
 
 def _losses(problem, state, batches, t):
@@ -227,7 +227,7 @@ def test_tasks_of_a_step_have_batches_of_their_own():
   assert set(stage.streams) == {
     *("train", "inner", "pool", "train/1", "inner/1", "pool/1")
   }
-  (inputs,) = feed.inputs_at(run, stage, 0, None).value
+  (inputs,) = batches_lib.inputs_at(run, stage, 0, None).value
   for name in ("train", "inner", "pool"):
     orders = inputs["orders"][name], inputs["orders"][f"{name}/1"]
     assert not np.array_equal(*orders)

@@ -8,9 +8,8 @@ import official_code
 import pytest
 import tiny
 
-from metaaux import decoders, episode_code
 from metaaux.errors import UserError
-from metaaux.methods import meta_mtl
+from metaaux.methods.meta_mtl import decoders, episode_official, meta_mtl
 
 # Exact in float32, which is what the outer optimiser's rate is.
 ALPHA, BETA = 0.125, 0.0625
@@ -78,7 +77,7 @@ def _gradients(problem, state, batches):
   return of_task, main_on("train")
 
 
-@pytest.mark.parametrize("variant", episode_code.VARIANTS)
+@pytest.mark.parametrize("variant", episode_official.VARIANTS)
 def test_steps_equal_the_simulation(x64, variant):
   problem, state, batches = tiny.meta_mtl_problem(**_settings(variant))
   rule = problem.rule
@@ -124,7 +123,7 @@ def test_the_main_task_judges_in_evaluation_mode(x64):
   assert found.extra == accuracy
 
 
-@pytest.mark.parametrize("variant", episode_code.VARIANTS)
+@pytest.mark.parametrize("variant", episode_official.VARIANTS)
 def test_momentum_learns(variant):
   rates = {"inner.learning_rate": 0.02, "optimizer.learning_rate": 0.02}
   settings = tiny.config(

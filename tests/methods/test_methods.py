@@ -9,10 +9,12 @@ import pytest
 import tiny
 from cases import CASES, METHODS
 
-from metaaux import checkpoint, decoders, methods, parallel
-from metaaux import states as states_lib
+from metaaux import methods, parallel
 from metaaux.errors import UserError
-from metaaux.methods import multi_task
+from metaaux.methods.maxl import given_labels
+from metaaux.methods.meta_mtl import decoders
+from metaaux.run import states as states_lib
+from metaaux.run.checkpoints import format as checkpoint_format
 
 WITHOUT_BATCH_NORM = ("joint", "meta_mtl", "pta", *tiny.SEVERAL)
 # Their steps are those of `uniform`, `maxl` and `vat`.
@@ -70,8 +72,8 @@ def test_state_is_restored_as_it_was_saved(method, changes, tmp_path):
   previous = None
   for before in methods.make(settings, run.problem.spec)[:-1]:
     previous = states_lib.shapes(run, before, previous)
-  with checkpoint.open_manager(str(tmp_path), 1) as manager:
-    checkpoint.save(manager, 1, host)
+  with checkpoint_format.open_manager(str(tmp_path), 1) as manager:
+    checkpoint_format.save(manager, 1, host)
     restored = states_lib.restore(run, stage, previous, manager, 1)
   chex.assert_trees_all_equal(parallel.to_host(restored, run.plan), host)
 
@@ -246,7 +248,7 @@ def test_fixed_labels():
     "random": np.eye(5)[[0, 4, 3, 1]],
   }
   for kind, labels in expected.items():
-    found = multi_task.auxiliary_labels(kind, batch, draws, (2, 3))
+    found = given_labels.auxiliary_labels(kind, batch, draws, (2, 3))
     np.testing.assert_allclose(found, labels, rtol=1e-6, err_msg=kind)
 
 
@@ -254,7 +256,7 @@ def test_random_labels_are_spread_over_the_block():
   (states, *_), _, run, _ = trained("random")
   index = np.arange(1000)
   batch = {"primary": run.problem.pool["primary"][index], "index": index}
-  labels = multi_task.auxiliary_labels(
+  labels = given_labels.auxiliary_labels(
     "random", batch, states.draws[0], run.problem.spec.psi
   )
   share = np.asarray(labels).mean(0)

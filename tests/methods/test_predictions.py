@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tiny
 
-from metaaux import attribute_scores, feed
+from metaaux.run import attribute_scores, batches
 
 ATTRIBUTES = {
   "setting": "attributes",
@@ -35,7 +35,7 @@ def test_a_prediction_does_not_depend_on_the_other_images(method, changes):
     tiny.config(method=method, **changes), 0
   )
   rows = jnp.asarray(run.problem.train[0][:16])
-  images = feed.draw(run, run.pool, rows, None)["image"]
+  images = batches.draw(run, run.pool, rows, None)["image"]
   # Others that are far from what the first one looks like.
   images = images.at[1:].multiply(3.0)
   stage = attribute_scores.with_attributes(stage, run)

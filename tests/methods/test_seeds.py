@@ -6,7 +6,9 @@ import pytest
 import tiny
 from cases import CASES
 
-from metaaux import checkpoint, metrics, parallel, train
+from metaaux import parallel, train
+from metaaux.run.checkpoints import format as checkpoint_format
+from metaaux.run.logs import rows as rows_lib
 
 LONG = (pytest.mark.slow, pytest.mark.long)
 # Two tasks compile sooner than three.
@@ -113,9 +115,9 @@ def whole_run(folder, method, **changes):
     **changes,
   )
   train.train_and_evaluate(settings, str(folder))
-  with checkpoint.open_manager(folder / "checkpoints") as manager:
+  with checkpoint_format.open_manager(folder / "checkpoints") as manager:
     saved = manager.restore(manager.latest_step())
-  rows = metrics.read_rows(str(folder / "metrics.jsonl"))
+  rows = rows_lib.read_rows(str(folder / "metrics.jsonl"))
   # Those of the state; the digest beside them is of all seeds.
   leaves = {name: x for name, x in saved.items() if name[0] in ".["}
   seeds = sorted({row["seed"] for row in rows})

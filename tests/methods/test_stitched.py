@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import tiny
 
-from metaaux import feed, methods
-from metaaux.methods import hard_sharing, stitched
-from metaaux.models import staged
+from metaaux import methods
+from metaaux.methods.damtl import hard_sharing, stitched
+from metaaux.models import layered
+from metaaux.run import batches as batches_lib
+from metaaux.run import open
 
 KEY = jax.random.key(0)
 
@@ -17,10 +19,10 @@ KEY = jax.random.key(0)
 def assembled(method, **changes):
   """Stages, a state over untrained towers, a batch of each task."""
   config = tiny.config(method=method, **{"damtl.start": "random", **changes})
-  run = feed.open_run(config)
+  run = open.open_run(config)
   stages = methods.make(config, run.problem.spec)
   batches = {
-    f"task_{j}": feed.draw(
+    f"task_{j}": batches_lib.draw(
       run,
       run.pool,
       jnp.asarray(run.problem.positions(f"task_{j}")[0][:10]),
@@ -75,7 +77,7 @@ def test_units_of_identity_are_independent_towers(method, x64):
 
   def alone(towers):
     return [
-      staged.apply(problem.net, tower, x)
+      layered.apply(problem.net, tower, x)
       for tower, x in zip(towers, images, strict=True)
     ]
 
@@ -126,7 +128,7 @@ def test_stages_and_starts():
   assert (towers.name, towers.num_steps, train.name) == ("towers", 7, "train")
   assert [s["mean"].shape for s in state.stats] == [(2, 2, 4), (2, 2, 8)]
   config = tiny.config(method="cross_stitch")
-  spec = feed.open_run(config).problem.spec
+  spec = open.open_run(config).problem.spec
   names = [stage.name for stage in methods.make(config, spec)]
   assert names == ["auxiliary", "towers", "train"]
 

@@ -5,8 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metaaux import consistency
-from metaaux.methods import vat
+from metaaux.methods.unlabelled import consistency, vat
 
 B, WIDTH, CLASSES = 6, 5, 3
 

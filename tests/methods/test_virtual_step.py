@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metaaux.methods import maxl_probe
+from metaaux.methods.maxl import diagnostics
 
 AT = {"trunk": np.array([1.0, 2.0]), "head_primary": np.array([3.0])}
 OF_PRIMARY = np.array([3.0, 4.0])
@@ -34,7 +34,7 @@ def terms(of_auxiliary):
   ],
 )
 def test_gain_and_cosine_by_hand(of_auxiliary, cosine, x64):
-  found = maxl_probe.virtual_step(
+  found = diagnostics.virtual_step(
     terms(of_auxiliary), AT, inner_lr=0.1, weight=0.5
   )
   np.testing.assert_allclose(found["gradient_cosine"], cosine, atol=1e-12)
@@ -46,5 +46,5 @@ def test_gain_and_cosine_by_hand(of_auxiliary, cosine, x64):
 def test_how_far_from_the_start(x64):
   start = {"a": jnp.array([3.0]), "b": jnp.array([4.0])}
   here = {"a": jnp.array([3.0]), "b": jnp.array([5.0])}
-  np.testing.assert_allclose(maxl_probe.relative_distance(here, start), 0.2)
-  assert maxl_probe.relative_distance(start, start) == 0
+  np.testing.assert_allclose(diagnostics.relative_distance(here, start), 0.2)
+  assert diagnostics.relative_distance(start, start) == 0

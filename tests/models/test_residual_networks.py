@@ -11,7 +11,7 @@ import pytest
 from metaaux import config as config_lib
 from metaaux import models
 from metaaux.errors import UserError
-from metaaux.methods import arml_weights
+from metaaux.methods.arml import rules as weight_rules
 
 HEADS = {"primary": 10, "rotation": 4}
 
@@ -66,7 +66,7 @@ def test_attribute_and_domain_heads_of_resnet18():
 def test_last_layer_is_the_last_convolution(name, shape):
   params, _ = shapes(name)
   marked = jax.tree.map(lambda x: jnp.zeros(x.shape), params)
-  kernel, put = arml_weights.last_layer(models.trunk(marked))
+  kernel, put = weight_rules.last_layer(models.trunk(marked))
   assert kernel.shape == shape
   changed = put(kernel + 1)
   (touched,) = [

@@ -9,17 +9,13 @@ import numpy as np
 import pytest
 import tiny
 
-from metaaux import (
-  attribute_scores,
-  evaluate,
-  feed,
-  parallel,
-  settings,
-  tasks,
-  train,
-)
+from metaaux import evaluate, parallel, train
 from metaaux.errors import UserError
-from metaaux.settings import attributes
+from metaaux.methods import task_set
+from metaaux.methods.arml import tasks
+from metaaux.methods.arml.tasks import attributes
+from metaaux.run import attribute_scores, open
+from metaaux.run import batches as batches_lib
 
 NAMES = ("2", "0", "1", "10=2", "3", "4", "5", "6", "8", "9")
 
@@ -65,12 +61,12 @@ def test_primary_loss_is_the_sigmoid_one(x64):
 def _problem(**changes):
   """The tasks, parameters in float64 and a batch with labels missing."""
   config = _config(**changes)
-  run = feed.open_run(config)
-  found = settings.make(config, run.problem.spec)
+  run = open.open_run(config)
+  found = tasks.make(config, run.problem.spec)
   train_index = jnp.asarray(run.problem.train[0][:8])
   batches = {
-    "train": feed.draw(run, run.pool, train_index, None),
-    "pool": feed.draw(run, run.pool, jnp.arange(8), None),
+    "train": batches_lib.draw(run, run.pool, train_index, None),
+    "pool": batches_lib.draw(run, run.pool, jnp.arange(8), None),
   }
   labels = np.array(batches["pool"]["attributes"])
   labels[2:5, 1] = -1
@@ -117,7 +113,7 @@ def test_losses_of_a_batch(x64):
 
 def test_heads_are_no_shared_parameters(x64):
   _, params, *_ = _problem()
-  shared, heads = tasks.split(params)
+  shared, heads = task_set.split(params)
   assert set(heads) == {"head_primary", "head_attributes"}
   kernel = heads["head_attributes"]["Dense_0"]["kernel"]
   assert kernel.shape == (8, len(NAMES)) and "hidden" in shared

@@ -7,20 +7,24 @@ import numpy as np
 import pytest
 import tiny
 
-from metaaux import consistency, feed, losses, parallel, settings
-from metaaux import tasks as tasks_lib
+from metaaux import losses, parallel
 from metaaux.errors import UserError
-from metaaux.settings import domains
+from metaaux.methods import task_set
+from metaaux.methods.arml import tasks as tasks_lib
+from metaaux.methods.arml.tasks import domains
+from metaaux.methods.unlabelled import consistency
+from metaaux.run import batches as batches_lib
+from metaaux.run import open
 
 
 def setting(method="arml", **changes):
   config = tiny.config(
     **{**tiny.of_domains(), "method": method, "gamma": 0.0, **changes}
   )
-  run = feed.open_run(config)
-  tasks = settings.make(config, run.problem.spec)
+  run = open.open_run(config)
+  tasks = tasks_lib.make(config, run.problem.spec)
   batches = {
-    name: feed.draw(
+    name: batches_lib.draw(
       run, run.pool, jnp.asarray(run.problem.positions(name)[0][:8]), None
     )
     for name in tasks.streams
@@ -49,7 +53,7 @@ def test_a_loss_of_each_domain():
 
 def gradient(found, batches, weight_K, primary_weight):
   tasks, params, stats, extra, _ = found
-  grads, stats, _ = tasks_lib.gradient(
+  grads, stats, _ = task_set.gradient(
     tasks,
     consistency.State(params, stats, None, extra),
     batches,

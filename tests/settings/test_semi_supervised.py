@@ -7,19 +7,25 @@ import numpy as np
 import pytest
 import tiny
 
-from metaaux import feed, losses, methods, models, settings, views
+from metaaux import losses, methods, models
 from metaaux.errors import UserError
-from metaaux.settings import semi_supervised
+from metaaux.methods import views
+from metaaux.methods.arml import tasks as tasks_lib
+from metaaux.methods.arml.tasks import semi_supervised
+from metaaux.run import batches as batches_lib
+from metaaux.run import open
 
 
 def setting(**changes):
   """Tasks, parameters and a batch of each stream on digits."""
   config = tiny.config(method="arml", gamma=0.0, **changes)
-  run = feed.open_run(config)
-  tasks = settings.make(config, run.problem.spec)
+  run = open.open_run(config)
+  tasks = tasks_lib.make(config, run.problem.spec)
   index = jnp.arange(12)
-  pool = feed.draw(run, run.pool, index, None)
-  train = feed.draw(run, run.pool, jnp.asarray(run.problem.train[0][:8]), None)
+  pool = batches_lib.draw(run, run.pool, index, None)
+  train = batches_lib.draw(
+    run, run.pool, jnp.asarray(run.problem.train[0][:8]), None
+  )
   params, stats, extra = jax.jit(tasks.init)(jax.random.key(0), train)
   batches = {"train": train, "pool": pool}
   return config, tasks, params, stats, extra, batches
@@ -118,16 +124,16 @@ def test_cosines_and_their_gradient_at_zero(x64):
 @pytest.mark.parametrize("method", ["arml", "vat"])
 def test_pool_of_unlabelled_images(method):
   config = tiny.config(method=method, **{"semi_supervised.pool": "unlabelled"})
-  run = feed.open_run(config)
+  run = open.open_run(config)
   (stage,) = methods.make(config, run.problem.spec)
   assert stage.streams["pool"].split == "unlabelled"
   assert stage.streams["train"].split == "train"
-  feed.check_batches(run, (stage,))
-  run = feed.open_run(
+  batches_lib.check_batches(run, (stage,))
+  run = open.open_run(
     tiny.config(method=method, labels_per_class=0, batch_size=8)
   )
   with pytest.raises(UserError, match=r"are labelled|images have one"):
-    feed.check_batches(run, (stage,))
+    batches_lib.check_batches(run, (stage,))
 
 
 def test_heads_are_only_those_of_the_tasks():

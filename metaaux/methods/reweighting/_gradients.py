@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from metaaux import parallel
-from metaaux._inner import averaged_value_and_grad
+from metaaux.hypergrad._inner import averaged_value_and_grad
 from metaaux.methods.reweighting._core import Array, Tasks, Tree, widen
 from metaaux.methods.reweighting._products import matmul
 

@@ -9,11 +9,11 @@ import tiny
 import toys
 
 from metaaux import config as config_lib
-from metaaux import config_rules
+from metaaux.config import rules as config_rules
 from metaaux.errors import UserError
-from metaaux.methods import arml_weights
+from metaaux.methods.arml import rules as weight_rules
 from metaaux.methods.reweighting import WEIGHTINGS
-from metaaux.tasks import TaskSet
+from metaaux.methods.task_set import TaskSet
 
 # Neither the default nor what is out of range.
 OTHER = {
@@ -56,7 +56,7 @@ def path(rule, **options):
     },
   )
   tasks = TaskSet(names, {}, None, None, None, shifts=(1.0, 0.0))
-  weighting = arml_weights.from_config(config, tasks).weighting
+  weighting = weight_rules.from_config(config, tasks).weighting
   state, found = weighting.init(2), []
   for update in range(4):
     # Turning gradients and falling losses, one of which is negative.
@@ -124,7 +124,7 @@ def test_rates_have_one_key(rule, published):
     changes = {"weighting.name": rule, "weighting.learning_rate": rate}
     config = tiny.config(method="arml", **changes)
     tasks = TaskSet(("first", "second"), {}, None, None, None)
-    weighting = arml_weights.from_config(config, tasks).weighting
+    weighting = weight_rules.from_config(config, tasks).weighting
     now = toys.linear(np.eye(4)[0], toys.basis((2.0, 0), 1))
     return toys.update(weighting, now)[0]
 

@@ -1,0 +1,1 @@
+"""Parts of a run that is opened again: its autoencoder, clusters, labels."""

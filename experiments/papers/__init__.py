@@ -1,0 +1,1 @@
+"""Numbers that papers print, and which of them a run is held to."""

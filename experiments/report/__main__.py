@@ -1,0 +1,8 @@
+"""Starts `python -m experiments.report`."""
+
+import sys
+
+from experiments import report
+
+if __name__ == "__main__":
+  sys.exit(report.main(sys.argv[1:]))

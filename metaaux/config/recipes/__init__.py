@@ -1,0 +1,1 @@
+"""Training recipes of the papers, which several config files share."""

@@ -1,0 +1,181 @@
+"""What every kind of data source returns, and the checks they all pass."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from metaaux.data.sources import pixels, split_names
+from metaaux.errors import UserError
+
+
+class Source(NamedTuple):
+  """All examples of one split.
+
+  Attributes:
+    images: uint8 [n, H, W, C], or float32 [n, H, W, C] in [0, 1] where the
+      source holds floats; or, where that was asked for, `lazy.Images`.
+    labels: level name -> int32 [n]; a level is one division into classes.
+    names: level name -> class names (index = class id); same keys as `labels`.
+    pixel_range: (black, white) as they were stored; () where images were as
+      above.
+    notes: one line each of what the source was taken for, and what was left
+      out of it.
+  """
+
+  images: np.ndarray
+  labels: Mapping[str, np.ndarray]
+  names: Mapping[str, tuple[str, ...]]
+  pixel_range: tuple[float, ...] = ()
+  notes: tuple[str, ...] = ()
+
+
+def finest(names: Mapping[str, tuple[str, ...]]) -> str:
+  """The level with the most classes; of several, the first."""
+  return max(names, key=lambda level: len(names[level]))
+
+
+def cut(source: Source, part: split_names.Slice) -> Source:
+  """The examples of `source` (a whole split) that the slice asks for."""
+  start, stop = part.bounds(len(source.images))
+  labels = {level: ids[start:stop] for level, ids in source.labels.items()}
+  return source._replace(images=source.images[start:stop], labels=labels)
+
+
+def check(
+  source: Source,
+  origin: str,
+  pixel_range: Sequence[float] = (),
+  others: Callable[[], Sequence[np.ndarray]] = tuple,
+  *,
+  is_read: bool = False,
+) -> Source:
+  """Returns `source` as its attributes say, where that leaves one reading.
+
+  Args:
+    source: images and labels as they were found.
+    origin: what to call it in messages.
+    pixel_range: what the config says of black and white, () for nothing.
+    others: returns more images of the source, see `pixels.decided`.
+    is_read: whether the numbers of the pixels are as they shall be already.
+
+  Raises:
+    UserError: it is not sound.
+  """
+  images = _with_channels(source.images, origin)
+  source = _with_channels_last(source._replace(images=images))
+  if not is_read:
+    source = _in_range(source, origin, pixel_range, others)
+  images = source.images
+  for level, ids in source.labels.items():
+    if len(ids) != len(images):
+      raise UserError(
+        f"{origin}: {len(images)} images but {len(ids)} labels of level "
+        f"'{level}'; each image needs one label{_transposed(images, ids)}"
+      )
+    check_labels(ids, len(source.names[level]), f"{origin}, level '{level}'")
+  labels = {k: np.asarray(v, np.int32) for k, v in source.labels.items()}
+  return source._replace(labels=labels)
+
+
+def check_labels(ids: np.ndarray, num_classes: int, origin: str) -> None:
+  """Raises UserError unless `ids` are integers in 0 .. num_classes - 1."""
+  if not np.issubdtype(ids.dtype, np.integer):
+    raise UserError(
+      f"{origin}: labels are {ids.dtype}; store class ids as integers"
+    )
+  wrong = ids[(ids < 0) | (ids >= num_classes)]
+  if wrong.size:
+    raise UserError(
+      f"{origin}: label {wrong[0]} is outside 0..{num_classes - 1}; "
+      "number the classes from 0 without gaps"
+    )
+
+
+def _with_channels(images: Any, origin: str) -> Any:
+  """Images as [n, H, W, C]."""
+  if images.ndim not in (3, 4):
+    raise UserError(
+      f"{origin}: images have shape {images.shape}; "
+      "store them as [n, H, W] or [n, H, W, C]"
+    )
+  if 0 in images.shape:
+    raise UserError(
+      f"{origin}: no examples (image array of shape {images.shape}); "
+      "use a split that is not empty"
+    )
+  return images[..., None] if images.ndim == 3 else images
+
+
+def _with_channels_last(source: Source) -> Source:
+  """Images [n, H, W, C], also where they are [n, C, H, W]."""
+  _, first, middle, last = source.images.shape
+  # Other numbers of channels than these are left alone: spectra, features.
+  if first not in (1, 3, 4) or min(middle, last) <= 4:
+    return source
+  said = (
+    f"images are [n, {first}, {middle}, {last}], taken for channels first, "
+    "then rows and columns"
+  )
+  return source._replace(
+    images=np.ascontiguousarray(np.moveaxis(source.images, 1, -1)),
+    notes=(*source.notes, said),
+  )
+
+
+def _transposed(images: np.ndarray, ids: np.ndarray) -> str:
+  """What to add where another axis has as many entries as there are labels."""
+  if len(ids) not in images.shape[1:]:
+    return ""
+  axis = images.shape.index(len(ids), 1)
+  return f"; axis {axis} of the images has {len(ids)}, move it to the front"
+
+
+def _in_range(
+  source: Source,
+  origin: str,
+  pixel_range: Sequence[float],
+  others: Callable[[], Sequence[np.ndarray]],
+) -> Source:
+  """Images as uint8 or float32 in [0, 1]."""
+  images = np.asarray(source.images)
+  found = pixels.decided(images, others, pixel_range, origin)
+  said = pixels.note(found, images.dtype)
+  return source._replace(
+    images=pixels.as_usual(images, found),
+    pixel_range=tuple(found) if said else (),
+    notes=(*source.notes, *([said] if said else [])),
+  )
+
+
+def shrink(source: Source, factor: int, origin: str) -> Source:
+  """Images made smaller: each pixel is the mean of a block of factor x factor.
+
+  Rows and columns that do not fill a block are dropped, at the bottom and on
+  the right. Means of uint8 are rounded to uint8.
+
+  Args:
+    source: what was loaded.
+    factor: 1 changes nothing.
+    origin: what to call the source in messages.
+
+  Raises:
+    UserError: a side has no block.
+  """
+  if factor == 1:
+    return source
+  count, height, width, channels = source.images.shape
+  high, wide = height // factor, width // factor
+  if not high * wide:
+    raise UserError(
+      f"shrink={factor}, but the images of {origin} are {height}x{width}; use "
+      f"at most {min(height, width)}"
+    )
+  small = np.empty((count, high, wide, channels), source.images.dtype)
+  for i, image in enumerate(np.asarray(source.images)):
+    blocks = image[: high * factor, : wide * factor].reshape(
+      high, factor, wide, factor, channels
+    )
+    mean = blocks.mean((1, 3), dtype=np.float32)
+    small[i] = np.rint(mean) if small.dtype == np.uint8 else mean
+  return source._replace(images=small)

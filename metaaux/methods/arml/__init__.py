@@ -1,0 +1,1 @@
+"""ARML and its setting: weights of auxiliary tasks, learned or by rule."""

@@ -1,0 +1,1 @@
+"""DAMTL and its baselines: several small tasks beside an auxiliary one."""

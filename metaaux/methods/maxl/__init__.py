@@ -1,0 +1,1 @@
+"""MAXL and its baselines: auxiliary labels, learned or given."""

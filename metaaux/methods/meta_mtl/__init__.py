@@ -1,0 +1,1 @@
+"""Meta-MTL and its baselines: auxiliary tasks made of clusters."""

@@ -1,0 +1,1 @@
+"""A run: its directory, batches, states, checkpoints and logs."""

@@ -1,0 +1,1 @@
+"""Checkpoints: their format, who writes them, and which is opened again."""

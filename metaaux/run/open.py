@@ -1,0 +1,107 @@
+"""Opens a run: loads its data and puts it where the steps read it."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from metaaux import data, messages, parallel
+from metaaux.data import augment
+from metaaux.data.sources import lazy_images
+from metaaux.errors import UserError
+from metaaux.parallel import hosts, placement
+
+
+class Run(NamedTuple):
+  """What all stages of a run share.
+
+  Attributes:
+    config: the validated config.
+    plan: devices and seeds.
+    problem: splits and labels, on the host.
+    pool: training examples on the device(s).
+    tests: by name, test examples on the device(s) and their primary labels.
+    seeds: int32 [S].
+  """
+
+  config: Any
+  plan: parallel.Plan
+  problem: data.Problem
+  pool: Any
+  tests: Mapping[str, tuple[Any, np.ndarray]]
+  seeds: np.ndarray
+
+
+def open_run(config: Any) -> Run:
+  """Loads the data and puts it where the steps will read it.
+
+  Raises:
+    UserError: the data, its augmentation or the division of work is wrong.
+  """
+  plan = parallel.plan(config)
+  problem = data.build(config)
+  augment.check_grayscale(config.augment.grayscale, problem.spec.image_shape)
+  augment.padding(
+    config.augment.pad, config.augment.shift, problem.spec.image_shape
+  )
+  for name in data.constant_attributes(problem):
+    messages.warn(
+      f"attribute '{name}' is the same in all training images, so that there "
+      "is nothing to learn from it"
+    )
+  pool = placement.place(problem.pool, plan)
+  # A target domain is tested on images that lie in the pool already.
+  same = problem.test is problem.pool
+  test = (pool, problem.pool["primary"]) if same else None
+  return Run(
+    config=config,
+    plan=plan,
+    problem=problem,
+    pool=pool,
+    tests={"test": test or _test_set(problem.test, plan)},
+    seeds=np.arange(
+      config.seed, config.seed + config.num_seeds, dtype=np.int32
+    ),
+  )
+
+
+def _test_set(
+  examples: Mapping[str, np.ndarray], plan: parallel.Plan
+) -> tuple[Any, np.ndarray]:
+  return placement.place(examples, plan), examples["primary"]
+
+
+def with_extra_tests(run: Run) -> Run:
+  """The run with the test sets of `extra_test`, each named by its source.
+
+  A source that is not at hand, or does not fit, is left out with a warning.
+  """
+  tests = dict(run.tests)
+  for source in run.config.extra_test:
+
+    def load(source: str = source) -> tuple[Any, np.ndarray]:
+      split = data.default_split(source)
+      examples = data.load_test(run.config, source, split, run.problem)
+      return _test_set(examples, run.plan)
+
+    try:
+      tests[source] = hosts.together(load)
+    except UserError as error:
+      messages.warn(f"not evaluated on {source}: {error}")
+  return run._replace(tests=tests)
+
+
+def check_hosts(run: Run) -> None:
+  """Whether all hosts have the same data.
+
+  Raises:
+    UserError: one has not.
+  """
+
+  def data_of_host() -> list[Any]:
+    pool, test = run.problem.pool, run.problem.test
+    arrays = [*pool.values(), *test.values(), run.problem.train]
+    seen = [lazy_images.digest(x) for x in arrays]
+    return [*seen, *sorted(run.tests)]
+
+  hosts.check_same("their data", data_of_host)

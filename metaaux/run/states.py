@@ -1,0 +1,120 @@
+"""States of a stage for all seeds: new ones, or those of a checkpoint."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from metaaux import parallel
+from metaaux.errors import UserError
+from metaaux.parallel import hosts, memory
+from metaaux.run import batches as batches_lib
+from metaaux.run.checkpoints import format as checkpoint_format
+from metaaux.run.open import Run
+from metaaux.stage import Stage
+
+Seeded = Any
+
+
+def fresh(
+  run: Run, stage: Stage, previous: Seeded | None, prepared: Seeded | None
+) -> Seeded:
+  """States at the start of a stage.
+
+  Args:
+    run: data and devices.
+    stage: that begins.
+    previous: states of the stage before, or None.
+    prepared: what `stage.prepare` computed, or None.
+  """
+  init, arguments = _initialiser(run, stage, previous, prepared)
+  return init(*arguments)[0]
+
+
+def shapes(run: Run, stage: Stage, previous: Seeded | None) -> Seeded:
+  """What `fresh` would return, as `jax.ShapeDtypeStruct`; nothing is computed.
+
+  Args:
+    run: data and devices.
+    stage: whose states they are.
+    previous: states of the stage before or their shapes, or None.
+
+  Raises:
+    UserError: the images do not fit the network.
+  """
+  prepared = stage.prepare and parallel.seeded_template(
+    stage.prepare.shapes, run.plan
+  )
+  init, arguments = _initialiser(run, stage, previous, prepared)
+  return jax.eval_shape(init, *arguments)[0]
+
+
+def check_memory(run: Run, stage: Stage, shapes: Seeded) -> None:
+  """Whether the states of a stage fit into memory, before they are computed.
+
+  Raises:
+    UserError: parameters and optimiser states alone do not.
+  """
+  leaves = jax.tree_util.tree_leaves_with_path(shapes)
+  if not leaves:
+    return
+  sizes = [math.prod(x.shape) * x.dtype.itemsize for _, x in leaves]
+  total, there = sum(sizes), parallel.free_memory(run.plan)
+  # The devices of a CPU have their memory together.
+  if run.plan.devices[0].platform != "cpu":
+    total //= run.plan.num_shards
+  if there is None or total <= there:
+    return
+  path, largest = leaves[int(np.argmax(sizes))]
+  name = jax.tree_util.keystr(path[1:], simple=True, separator="/")
+  raise UserError(
+    f"the parameters and optimiser states of stage {stage.name!r} would take "
+    f"{memory.size(total)}, and {memory.size(there)} of memory are free; the "
+    f"largest array is {name}, {largest.dtype}{list(largest.shape)}; lower "
+    f"{memory.keys(run.config, of_states=True)}"
+  )
+
+
+def restore(
+  run: Run, stage: Stage, previous: Seeded | None, manager: Any, step: int
+) -> Seeded:
+  """States of a checkpoint.
+
+  Args:
+    run: data and devices; any number of them, whatever wrote the checkpoint.
+    stage: that the checkpoint was written in.
+    previous: states of the stage before or their shapes, or None.
+    manager: of the checkpoints; only the first host's is read.
+    step: of the checkpoint, in updates of all stages.
+
+  Raises:
+    UserError: the checkpoint cannot be read, or holds other states.
+  """
+  wanted = parallel.host_template(shapes(run, stage, previous), run.plan)
+  host = hosts.tree_of_first(
+    lambda: checkpoint_format.restore(manager, step, wanted), wanted
+  )
+  return parallel.from_host(host, run.plan)
+
+
+def _initialiser(
+  run: Run, stage: Stage, previous: Seeded | None, prepared: Seeded | None
+) -> tuple[Callable[..., tuple], tuple]:
+  """A function that returns the states in a tuple, and its arguments."""
+
+  def init(given: Any, inputs: Any, pool: Any, step: Any) -> tuple:
+    batches = batches_lib.batches_at(run, stage, inputs, pool, step, None)
+    batch = next(iter(batches.values()))
+    key = batches_lib.key_of(inputs["seed"], "init")
+    return (stage.init(key, batch, given if stage.prepare else given[0]),)
+
+  if run.plan.vmap_seeds:
+    given = (previous, prepared)
+  else:
+    nothing = (None,) * len(run.seeds)
+    given = tuple(zip(previous or nothing, prepared or nothing, strict=True))
+  inputs = batches_lib.inputs_at(run, stage, 0, None).value
+  compiled = parallel.compile_step(init, run.plan)
+  return compiled, (given, inputs, run.pool, np.int32(0))
