@@ -1,6 +1,5 @@
 """Whole runs through the one loop: golden figures, resuming, data on disk."""
 
-import importlib.util
 import json
 import pathlib
 
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 import tiny
 import tiny_tfds
+from config_files import figures, load_config
 
 from metaaux import train
 from metaaux.errors import NonFiniteError, Stopped, UserError
@@ -16,24 +16,12 @@ from metaaux.run.checkpoints import format as checkpoint_format
 from metaaux.run.logs import rows as rows_lib
 
 GOLDEN = pathlib.Path(__file__).parent / "golden" / "maxl_digits.json"
-CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
-
-
-def load_config(name, arg):
-  spec = importlib.util.spec_from_file_location(name, CONFIGS / f"{name}.py")
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module.get_config(arg)
 
 
 def final_state(workdir):
   manager = checkpoint_format.open_manager(workdir / "checkpoints", 2)
   with manager:
     return manager.restore(manager.latest_step())
-
-
-def figures(result):
-  return {k: v for k, v in result.items() if k != "seconds"}
 
 
 def test_three_steps_of_maxl_on_digits():
