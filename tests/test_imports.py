@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import importlib
 import pathlib
 import subprocess
 import sys
@@ -116,3 +117,23 @@ def test_only_parallel_knows_pmap_and_only_one_file_orbax():
       assert "jax.pmap(" not in text, path
     if name != "metaaux.run.checkpoints.format":
       assert "orbax.checkpoint" not in text, path
+
+
+@pytest.mark.parametrize(
+  "name",
+  [
+    "metaaux.hypergrad:hypergradient",
+    "metaaux.kmeans:kmeans",
+    "metaaux.losses:cmmd",
+    "metaaux.methods.arml:make",
+    "metaaux.methods.damtl:make",
+    "metaaux.methods.maxl:make",
+    "metaaux.methods.meta_mtl:make",
+    "metaaux.methods.reweighting:WEIGHTINGS",
+    "metaaux.partitions:report",
+    "metaaux.simplex:project",
+  ],
+)
+def test_names_that_users_have(name):
+  module, _, attribute = name.partition(":")
+  assert getattr(importlib.import_module(module), attribute)
