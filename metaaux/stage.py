@@ -98,7 +98,7 @@ class PoolView(NamedTuple):
     key: of this seed and stage.
     previous: state of the stage before, or None.
     images: uint8 or float32 [n, H, W, C], the whole training pool; with several
-      hosts perhaps `data.lazy.Images`, of which `np.asarray` decodes any part.
+      hosts perhaps `lazy_images.Images`; `np.asarray` decodes any part of it.
     train: int32 [n_train], positions whose labels the primary task may use.
     primary: int32 [n], true labels. For reports, and at `train`; a method that
       reads others cheats.

@@ -25,7 +25,7 @@ _SHOWN = ("tensorboard",)
 
 
 def base() -> ml_collections.ConfigDict:
-  """Every key that a run reads, with its default; see `config_defaults`.
+  """Every key that a run reads, with its default; see `config.defaults`.
 
   A config file may add a group `own` with keys for code of one's own, whose
   values are numbers, texts, bools or tuples of these.

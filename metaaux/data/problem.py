@@ -22,9 +22,9 @@ class Problem(NamedTuple):
 
   Attributes:
     pool: `image` uint8 or float32 [n, H, W, C] (with several hosts it may be
-      `lazy.Images`), `primary` int32 [n], `auxiliary` int32 [n] (block column
-      of the human sub-class, or -1); with binary attributes beside the primary
-      one also `attributes` int8 [n, K].
+      `lazy_images.Images`), `primary` int32 [n], `auxiliary` int32 [n] (block
+      column of the human sub-class, or -1); with binary attributes beside the
+      primary one also `attributes` int8 [n, K].
     test: the same for the test split.
     train: int32 [S, n_train], positions in the pool; a row a seed.
     meta: int32 [S, n_meta], likewise; the rows of `train` again where
@@ -208,7 +208,7 @@ def _build_domains(config: Any) -> Problem:
 
 
 def _build_several(config: Any) -> Problem:
-  """The problem of `task_classes`, see `several.divide`."""
+  """The problem of `task_classes`, see `several_tasks.divide`."""
   pool = test = load_source(config, config.dataset, config.train_split)
   if not config.task_domains:
     test = load_source(config, config.dataset, config.test_split)
@@ -256,8 +256,8 @@ def constant_attributes(problem: Problem) -> list[str]:
 def load_source(config: Any, source: str, split: str) -> source_lib.Source:
   """A split of a data source, as the configuration wants its images.
 
-  Where there are several hosts, images may be `lazy.Images`: each host decodes
-  what its devices keep.
+  Where there are several hosts, images may be `lazy_images.Images`: each host
+  decodes what its devices keep.
   """
   found = sources.load(
     source,

@@ -2,7 +2,7 @@
 
 Convolution, ReLU and 2x2 pooling, repeated; hidden dense layers; logits. The
 network of Feng & Chen, figure 1 (damtl, section 5), as pure functions over a
-tree that `masks` and `optax` understand.
+tree that `damtl.masks` and `optax` understand.
 """
 
 from collections.abc import Sequence

@@ -37,7 +37,7 @@ class Plan(NamedTuple):
   vmap_seeds: bool
   num_seeds: int
   sync_batch_norm: bool
-  divide_pool: bool = False  # see `pool`
+  divide_pool: bool = False  # see `placement`
 
   @property
   def is_mapped(self) -> bool:
@@ -224,7 +224,8 @@ def replicate(tree: Tree, run: Plan) -> Tree:
 def divide(x: Any, run: Plan) -> jax.Array:
   """Equal parts of the rows on all devices: [D, N / D, ...], zeros at the end.
 
-  Of `x`, an array or `lazy.Images`, a host reads the rows of its own devices.
+  `x` is an array or `lazy_images.Images`; a host reads only the rows of its
+  own devices.
   """
   each = -(-len(x) // run.num_shards)
   sharding = NamedSharding(run.mesh, PartitionSpec(AXIS))

@@ -78,7 +78,7 @@ def describe(config: Any, problem: Any, known: Record | None) -> Record:
 def finished(
   workdir: str, config: Any, *, own_code: bool = True
 ) -> dict[str, Any] | None:
-  """`rundir.finished`, if the data is still that of the result.
+  """`directory.finished`, if the data is still that of the result.
 
   JAX is not imported where there is no result, or its data is of no files.
 
@@ -89,7 +89,7 @@ def finished(
       takes as long as to load it.
 
   Raises:
-    UserError: as `rundir.finished`; or the data has changed.
+    UserError: as `directory.finished`; or the data has changed.
   """
   result = run_directory.finished(workdir, config)
   stored = None if result is None else read(workdir)

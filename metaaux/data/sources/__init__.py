@@ -56,7 +56,7 @@ def load(
       `python:MODULE:FUNCTION`.
     split: `train`, `test` or another split of the source, or a part of one,
       such as `train[:90%]` or `test[1000:2000]`, or a sum of these; see
-      `slices` for all forms.
+      `split_names` for all forms.
     hierarchy: path of a JSON file with further levels, see `hierarchy_file`;
       "" for none.
     select: "LEVEL=CLASS" leaves the examples of that class, and slices count
@@ -65,7 +65,7 @@ def load(
     side: the middle square of each image, resized to this side; 0: images as
       they are stored.
     **how: `lazy`, `skip_broken`, `pixel_range` and `background` of
-      `slices.Slice`; `folder:` and `tfds:` can be lazy.
+      `split_names.Slice`; `folder:` and `tfds:` can be lazy.
 
   Raises:
     UserError: the source, the split, the hierarchy, the selection or the data

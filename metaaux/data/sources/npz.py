@@ -27,7 +27,7 @@ def load(where: str, part: split_names.Slice) -> source_lib.Source:
 
   `x_train` and `x_test` are uint8 [n, H, W] or [n, H, W, C], or floats in
   [0, 1]; other numbers, and [n, C, H, W], are read where that leaves one
-  reading, see `pixels.taken_for` and `arrays.check`. `y_train` and
+  reading, see `pixels.taken_for` and `source.check`. `y_train` and
   `y_test` are integers [n], or what `class_ids.read` makes such of, and their
   level is named after the number of classes, such as "10". Further levels NAME
   come from `y_train_NAME` with `y_test_NAME`.

@@ -15,7 +15,7 @@ def load(where: str, part: split_names.Slice) -> source_lib.Source:
   """Loads a part of what a function returns.
 
   Args:
-    where: import path of a function (name of a split) -> `arrays.Source`, the
+    where: import path of a function (name of a split) -> `source.Source`, the
       whole split. Images and labels are checked as those of every source.
     part: the split, or a part of it.
 

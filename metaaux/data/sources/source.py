@@ -14,7 +14,7 @@ class Source(NamedTuple):
 
   Attributes:
     images: uint8 [n, H, W, C], or float32 [n, H, W, C] in [0, 1] where the
-      source holds floats; or, where that was asked for, `lazy.Images`.
+      source holds floats; or, where that was asked for, `lazy_images.Images`.
     labels: level name -> int32 [n]; a level is one division into classes.
     names: level name -> class names (index = class id); same keys as `labels`.
     pixel_range: (black, white) as they were stored; () where images were as

@@ -33,7 +33,7 @@ class Slice(NamedTuple):
       a source whose images cost much to decode may leave out the others.
     side: of square images that are wanted, 0 for images as stored; a source
       with large images may decode straight to it.
-    lazy: whether a source may return `lazy.Images`, where it can.
+    lazy: whether a source may return `lazy_images.Images`, where it can.
     skip_broken: whether files that are no images are left out and counted.
     pixel_range: numbers that are black and white; () for what it looks like.
     background: grey value, 0..255, under what is transparent.

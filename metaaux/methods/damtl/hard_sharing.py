@@ -106,7 +106,7 @@ def make(
   """Training of the common network; before it that of the big task.
 
   Args:
-    config: `damtl.start` and what `several_tasks` reads of it; `model`,
+    config: `damtl.start` and what `small_tasks` reads of it; `model`,
       `optimizer`, `batch_size` (a task), `num_steps`.
     spec: the problem, with `groups` and `num_big`.
     axis_name: devices to average over, None on one device.

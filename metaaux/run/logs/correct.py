@@ -1,7 +1,7 @@
 """On which test images each seed was right: correct/STEP.npz of a run.
 
 Kept of those evaluations that the reported accuracy averages, a bit an image,
-so that its interval can cover the test images, too (`intervals`).
+so that its interval can cover the test images, too (`confidence_intervals`).
 """
 
 import contextlib
