@@ -24,9 +24,9 @@ class Spec(NamedTuple):
 
   Attributes:
     image_shape: height, width, channels of one image.
-    psi: number of auxiliary classes of each primary class (maxl, section 2);
-      its length is the number of primary classes, its sum the number of
-      auxiliary ones.
+    psi: number of auxiliary classes of each primary class, as in MAXL; its
+      length is the number of primary classes, its sum the number of auxiliary
+      ones.
     num_examples: size of the training pool that `index` of a batch points to.
     has_auxiliary: whether batches hold a human auxiliary label; without one
       the array is there and is -1 everywhere.

@@ -1,9 +1,9 @@
 """Binary attributes of images, made from the levels of a source.
 
 A level with two classes is one attribute, with the name of the level; a level
-with more classes gives one attribute a class: of this class, or of another.
-One attribute is the primary task, the others can be auxiliary ones (arml,
-section 6).
+with more classes gives one attribute a class: of this class, or of another. One
+attribute is the primary task, the others can be auxiliary ones, as in the
+CelebA experiment of Shi et al. 2020.
 """
 
 from collections import Counter

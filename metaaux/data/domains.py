@@ -1,8 +1,8 @@
 """Few labels of a target domain beside whole source domains.
 
-Setting 3 of Shi et al. 2020 (arml, section 7): n labelled images of each class
-of the target, nine tenths of each source to train on and the rest to validate,
-and what is left of the target to test on.
+The few-shot domain generalisation of Shi et al. 2020: n labelled images of each
+class of the target, nine tenths of each source to train on and the rest to
+validate, and what is left of the target to test on.
 """
 
 from typing import Any, NamedTuple

@@ -1,8 +1,8 @@
 """Several small tasks with label sets of their own, and a big task beside.
 
-The setting of Feng & Chen (damtl, section 8): each task has a few of the
-classes and its own images of them, also of classes that two tasks share; the
-auxiliary big task has all classes and images that no task has.
+The setting of Feng & Chen (docs/damtl.md): each task has a few of the classes
+and its own images of them, also of classes that two tasks share; the auxiliary
+big task has all classes and images that no task has.
 """
 
 from collections.abc import Sequence

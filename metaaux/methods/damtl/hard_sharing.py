@@ -1,7 +1,7 @@
 """Hard sharing: one network for all tasks, with logits for each.
 
-"Multi" of Feng & Chen (damtl, section 6): convolutions and hidden dense layers
-are common, and descend on sum_j alpha CE_j.
+"Multi" of Feng & Chen, tables 4 and 5: convolutions and hidden dense layers are
+common, and descend on sum_j alpha CE_j.
 """
 
 from functools import partial
