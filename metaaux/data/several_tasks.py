@@ -83,7 +83,7 @@ def divide(
       `task_domains`, `big_per_class`, `seed`, `num_seeds`.
     pool: training images.
     test: test images; with `task_domains` the same as the pool.
-    level: the level whose classes the tasks share.
+    level: the level of the tasks' classes.
 
   Raises:
     UserError: classes or domains are wrong, or there are too few images of one.
