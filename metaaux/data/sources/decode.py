@@ -131,7 +131,7 @@ def attempt(
 def extremes(
   path: os.PathLike[str], kind: str, reading: Reading
 ) -> pixels_lib.Seen | None:
-  """Smallest and largest stored number of an image; None: the file is broken."""
+  """Smallest and largest stored number of an image; None: a broken file."""
   with _explained(path, "cannot be decoded"), _opened(path) as image:
     if kind in (DEEP, FLOAT):
       return pixels_lib.extremes(np.asarray(image)[None], str(path))
