@@ -103,7 +103,7 @@ def draw(
     num_labels: how many auxiliary classes of each.
 
   Raises:
-    UserError: see `report_generated.generated`; a number is below 1; matplotlib
+    UserError: see `generated_labels.generated`; a number is below 1; matplotlib
       is missing; or the file cannot be written.
   """
   for name, value in (("classes", num_classes), ("labels", num_labels)):

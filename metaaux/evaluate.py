@@ -220,8 +220,8 @@ def with_interval(
 ) -> tuple[list[dict[str, float]], float]:
   """`on_split`, and half a 95% interval of the mean accuracy.
 
-  The interval covers the seeds and the images, see `intervals`; of one seed the
-  images alone.
+  The interval covers the seeds and the images (`confidence_intervals`); of one
+  seed the images alone.
   """
   run, problem = restored.run, restored.run.problem
   own = ("train", "meta", *problem.more)

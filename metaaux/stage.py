@@ -24,9 +24,9 @@ class Spec(NamedTuple):
 
   Attributes:
     image_shape: height, width, channels of one image.
-    psi: number of auxiliary classes of each primary class (maxl, section 2);
-      its length is the number of primary classes, its sum the number of
-      auxiliary ones.
+    psi: number of auxiliary classes of each primary class, as in MAXL; its
+      length is the number of primary classes, its sum the number of auxiliary
+      ones.
     num_examples: size of the training pool that `index` of a batch points to.
     has_auxiliary: whether batches hold a human auxiliary label; without one
       the array is there and is -1 everywhere.
@@ -98,7 +98,7 @@ class PoolView(NamedTuple):
     key: of this seed and stage.
     previous: state of the stage before, or None.
     images: uint8 or float32 [n, H, W, C], the whole training pool; with several
-      hosts perhaps `data.lazy.Images`, of which `np.asarray` decodes any part.
+      hosts perhaps `lazy_images.Images`; `np.asarray` decodes any part of it.
     train: int32 [n_train], positions whose labels the primary task may use.
     primary: int32 [n], true labels. For reports, and at `train`; a method that
       reads others cheats.

@@ -44,7 +44,8 @@ def test_functions_are_in_the_files_that_they_link_to(path):
   for name, file in NAMED.findall(path.read_text()):
     *modules, function = name.split(".")
     assert function in defined(file), f"{file}: {function}"
-    parts = pathlib.Path(file).with_suffix("").parts
+    module = file.removesuffix(".py").removesuffix("/__init__")
+    parts = pathlib.Path(module).parts
     assert list(parts[len(parts) - len(modules) :]) == modules, name
 
 

@@ -1,8 +1,8 @@
-"""Accuracies that the ARML paper prints (Shi et al. 2020), as `paper_tables`.
+"""Accuracies that the ARML paper prints (Shi et al. 2020).
 
-Of its semi-supervised table the error is printed; here it is 100 minus that,
-with half of a 95% interval over three runs in the note. The table of CelebA is
-not at hand.
+In the form of `papers.meta_mtl`. The paper's semi-supervised table has errors;
+here it is 100 minus these, with half of a 95% interval over three runs in the
+note. The table of CelebA is not at hand.
 """
 
 from experiments.papers.number import Published

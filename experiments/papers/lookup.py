@@ -45,7 +45,7 @@ _FEW_LABELS = {
 
 
 def dataset_of(source: str) -> str:
-  """The name of a data source as `paper_tables` spells it.
+  """The name of a data source as `papers.meta_mtl` spells it.
 
   `tfds:cifar10` and `npz:/data/CIFAR-10.npz` are both "cifar10".
   """
@@ -60,7 +60,7 @@ def dataset_of(source: str) -> str:
 
 
 def setting_of(config: Mapping[str, Any]) -> str | None:
-  """The setting of `paper_tables` that a config runs, None if it runs none.
+  """The setting of `papers.meta_mtl` that a config runs, None if it runs none.
 
   The data, the number of labels, the classes and the augmentation have to be
   those of the paper; the network of its family. How long and how fast it is

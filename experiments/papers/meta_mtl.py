@@ -1,6 +1,6 @@
 """Accuracies that the papers print, and which of them a run is to be held to.
 
-ARML (Shi et al. 2020) is in `arml_tables`.
+ARML (Shi et al. 2020) is in `papers.arml`.
 Meta-MTL (Gui et al. 2020), tables 1 to 5: single numbers in percent. The paper
 gives no spread and no number of runs. Of MAXL (Liu, Davison & Johns) there are
 two papers: the submission to ICLR 2019, whose settings `variant=paper` has and

@@ -34,7 +34,7 @@ class Options(NamedTuple):
 
 
 class Launcher(NamedTuple):
-  """Starts jobs, which `sweep_job.execute` runs, and tells when they ended.
+  """Starts jobs, which `job.execute` runs, and tells when they ended.
 
   Attributes:
     width: jobs that it takes at once, None: any number.

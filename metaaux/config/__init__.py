@@ -1,7 +1,7 @@
-"""Defaults that every experiment starts from, and their validation.
+"""Configs: the defaults that every experiment starts from, and validation.
 
-A config file defines `get_config(arg)`, starts from `base()`, changes what its
-experiment changes and returns the result. Importing this module does not import
+A config file defines `get_config(arg)`, which takes `base()`, sets the keys of
+its experiment and returns the config. Importing this module does not import
 JAX, so that `--help` and a mistake in a flag answer at once.
 """
 
@@ -29,7 +29,7 @@ _NOT_IN_DIGEST = {
 def base() -> ml_collections.ConfigDict:
   """Every key that a run reads, with its default; see `config.keys`.
 
-  A config file may add a group `own` with keys for code of one's own, whose
+  A config file may add a group `own` with keys for the user's own code, whose
   values are numbers, texts, bools or tuples of these.
   """
   return ml_collections.ConfigDict(keys_lib.defaults())
@@ -62,12 +62,12 @@ def parse_argument(
 
 
 def convert(name: str, text: str, default: Any, item: type = int) -> Any:
-  """The value that a text on the command line stands for.
+  """The value of a text from the command line.
 
   Args:
-    name: for the message.
+    name: name of the key in messages.
     text: as typed; a tuple is `5+5`, `5,5` or `(5, 5)`.
-    default: what the value replaces, and whose type it gets.
+    default: the value to replace, whose type the result has.
     item: int or str, the type of a tuple's items; texts are joined by commas.
 
   Raises:
@@ -121,11 +121,11 @@ def set_variant(
 
 
 def label(config: Mapping[str, Any]) -> str:
-  """What results and tables call a config's method.
+  """The name of a config's method in results and tables.
 
-  The method's name; where another rule than the method's own sets the weights
-  of the tasks, that rule's, such as `weights:gradnorm` or `fada:arml`. A
-  "baseline" trains on the auxiliary tasks alone.
+  It is the method's name, or that of the rule where another rule than the
+  method's own sets the weights of the tasks, such as `weights:gradnorm` or
+  `fada:arml`. A "baseline" trains on the auxiliary tasks alone.
   """
   method, rule = config["method"], config["weighting"]["name"]
   if method == "fada":
@@ -222,7 +222,7 @@ def from_json(stored: Mapping[str, Any]) -> ml_collections.ConfigDict:
 
 
 def digest(config: ml_collections.ConfigDict) -> str:
-  """SHA-256 of what makes a run, independent of the order of the keys."""
+  """SHA-256 of the values that make a run, whatever the order of the keys."""
   made_of = {
     k: v for k, v in to_json(config).items() if k not in _NOT_IN_DIGEST
   }
@@ -233,7 +233,7 @@ def digest(config: ml_collections.ConfigDict) -> str:
 def differences(
   config: ml_collections.ConfigDict, stored: Mapping[str, Any]
 ) -> list[str]:
-  """`key (stored -> now)` of every key in which two configs' runs differ."""
+  """`key (stored -> now)` for every key in which two configs' runs differ."""
   now, before = flatten(to_json(config)), flatten(stored)
   absent = "absent"
   return [

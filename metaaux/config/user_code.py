@@ -1,7 +1,7 @@
-"""Code of one's own, named in a config by its import path `MODULE:FUNCTION`.
+"""Finds the user's own code, which a config names by `MODULE:FUNCTION`.
 
-The path is part of config.json, so that a run can be resumed and evaluated by
-whoever can import the module.
+The import path is part of config.json, so that everybody who can import the
+module can resume and evaluate the run.
 """
 
 import importlib
@@ -27,12 +27,12 @@ _PACKAGE = str(pathlib.Path(__file__).resolve().parents[1])
 
 
 def is_path(name: str) -> bool:
-  """Whether a name is an import path, and not a word of ours."""
+  """Whether a name is an import path, and not a word of the package."""
   return ":" in name
 
 
 def used(config: Any) -> list[str]:
-  """`key='MODULE:FUNCTION'` of every import path of a config.
+  """`key='MODULE:FUNCTION'` for every import path in a config.
 
   Args:
     config: validated.
@@ -46,12 +46,12 @@ def find(key: str, path: str) -> Callable[..., Any]:
   """The function at an import path.
 
   Args:
-    key: of the config, for the messages.
+    key: key of the config, for messages.
     path: `MODULE:FUNCTION`; the module is found as by `import`, which for
       `python -m metaaux.main` includes the folder that it is started in.
 
   Raises:
-    UserError: there is no such module, it fails, or has no such function.
+    UserError: the module does not exist, fails, or has no such function.
   """
   module_name, _, name = path.partition(":")
   try:
@@ -89,17 +89,17 @@ def call(
   *args: Any,
   **kwargs: Any,
 ) -> Any:
-  """What a function of somebody else returns.
+  """Calls a function of the user, and explains where it fails.
 
   Args:
-    what: whose it is, for the message.
-    contract: how it is called and what it returns.
-    function: that is called.
-    *args: of it.
-    **kwargs: of it.
+    what: name of the function in the message.
+    contract: the arguments that it takes and the value that it returns.
+    function: the function.
+    *args: its arguments.
+    **kwargs: its arguments.
 
   Raises:
-    UserError: it fails; one line with the place in the code.
+    UserError: the function fails; the line names the place in the code.
   """
   try:
     return function(*args, **kwargs)
@@ -118,9 +118,9 @@ def call(
 
 
 def _place(error: Exception) -> str:
-  """` (FILE:LINE)`, the last line of code that is neither ours nor a library's.
+  """` (FILE:LINE)`, the last line of the user's own code in a traceback.
 
-  Of a syntax error there is none; its text says where.
+  A syntax error has none; its text says where it is.
   """
   stdlib = sysconfig.get_path("stdlib")
   frames = [
@@ -133,14 +133,14 @@ def _place(error: Exception) -> str:
 
 
 def watched(config: Any) -> tuple[Any, Callable[[], list[str]]]:
-  """A config that knows which of its `own` keys were read.
+  """A config that notes which of its `own` keys are read.
 
   Args:
     config: perhaps with a group `own`.
 
   Returns:
-    The config, or a copy of it; and () -> the keys `own.KEY` that nobody has
-    read until then.
+    The config, or a copy of it; and a function () -> keys `own.KEY` that nobody
+    has read so far.
   """
   if "own" not in config:
     return config, list
@@ -155,7 +155,7 @@ def watched(config: Any) -> tuple[Any, Callable[[], list[str]]]:
 def _recording(
   group: Any, prefix: str, read: set[str], every: list[str]
 ) -> ml_collections.ConfigDict:
-  """A copy of a group that notes what is read, groups in it likewise."""
+  """A copy of a group that notes which keys are read, also in groups inside."""
 
   class Recording(ml_collections.ConfigDict):
     def __getitem__(self, key: str) -> Any:

@@ -1,4 +1,4 @@
-"""Data: sources, splits, streams of batches, augmentation."""
+"""Data: sources, levels of labels, splits, order of batches, augmentation."""
 
 from metaaux.data.extra_tests import default_split, load_test, unread
 from metaaux.data.problem import (

@@ -1,9 +1,9 @@
 """Binary attributes of images, made from the levels of a source.
 
 A level with two classes is one attribute, with the name of the level; a level
-with more classes gives one attribute a class: of this class, or of another.
-One attribute is the primary task, the others can be auxiliary ones (arml,
-section 6).
+with more classes gives one attribute a class: of this class, or of another. One
+attribute is the primary task, the others can be auxiliary ones, as in the
+CelebA experiment of Shi et al. 2020.
 """
 
 from collections import Counter
@@ -19,11 +19,11 @@ ALL = "*"
 
 
 class Attribute(NamedTuple):
-  """Where an attribute is found.
+  """An attribute, as a class of a level.
 
   Attributes:
-    name: of its own among all attributes and levels but the one it is.
-    level: of the source.
+    name: a name that no other attribute or level has.
+    level: level of the source.
     value: the class of that level that has the attribute.
   """
 
@@ -35,7 +35,7 @@ class Attribute(NamedTuple):
 def choose(
   config: Any, names: Mapping[str, tuple[str, ...]]
 ) -> tuple[Attribute, ...]:
-  """The attributes that `config.attributes` asks for, in its order.
+  """The attributes that `config.attributes` names, in its order.
 
   Args:
     config: has `dataset`, `attributes` (levels; "*": all that have two
@@ -43,9 +43,9 @@ def choose(
     names: class names by level.
 
   Returns:
-    All attributes, the primary one first. A class of a level with more than two
-    is named by itself, or LEVEL=CLASS where another attribute or a level has
-    that name.
+    All attributes, the primary one first. In a level of more than two classes
+    an attribute has the name of its class, or LEVEL=CLASS where another
+    attribute or a level has that name.
 
   Raises:
     UserError: a level is unknown, or the primary attribute is.
@@ -120,7 +120,7 @@ def _check_primary(config: Any, known: Sequence[str]) -> None:
 def with_primary(
   source: source_lib.Source, attribute: Attribute
 ) -> source_lib.Source:
-  """The source with the level of the primary attribute: without 0, with 1.
+  """The source with the primary attribute as a level: 0 without, 1 with.
 
   Raises:
     UserError: the source has no such level or no such class.
@@ -141,7 +141,7 @@ def with_primary(
 
 
 def labels(source: source_lib.Source, attribute: Attribute) -> np.ndarray:
-  """int8 [n]: 1 with, 0 without, -1 where the source does not know."""
+  """int8 [n]: 1 with, 0 without, -1 where the source does not say."""
   classes = source.names.get(attribute.level, ())
   if attribute.value not in classes:
     return np.full(len(source.images), -1, np.int8)
@@ -152,13 +152,13 @@ def labels(source: source_lib.Source, attribute: Attribute) -> np.ndarray:
 def table(
   source: source_lib.Source, attributes: Sequence[Attribute]
 ) -> np.ndarray:
-  """int8 [n, K] of K attributes, as `labels` has them."""
+  """int8 [n, K]: `labels` of K attributes."""
   columns = [labels(source, attribute) for attribute in attributes]
   return np.stack(columns, axis=1)
 
 
 def constant(labels_NxK: np.ndarray, names: Sequence[str]) -> list[str]:
-  """Names of the attributes that all images have, or none."""
+  """Names of the attributes that all images have, or that none has."""
   count_K = (labels_NxK > 0).sum(0)
   never_or_always = (count_K == 0) | (count_K == len(labels_NxK))
   return [

@@ -43,7 +43,7 @@ _GREY, _NOISE = 2, 3
 def normalisation(dataset: str) -> tuple[float, float]:
   """Mean and standard deviation for a data source string.
 
-  A test set of another source takes those of the training set.
+  A test set of another source is normalised as the training set.
   """
   name = dataset.removeprefix("tfds:").partition(":")[0].partition("/")[0]
   return NORMALISATION.get(name, _DEFAULT_NORMALISATION)
@@ -84,7 +84,7 @@ def check_grayscale(
 
 
 def padding(pad: int, shift: float, image_shape: tuple[int, int, int]) -> int:
-  """Pixels that `augment` pads, of images of a size that only the data has.
+  """Pixels that `augment` pads, for images of a size that only the data has.
 
   Args:
     pad: pixels; where it is 0, `shift` says how many.
@@ -92,7 +92,7 @@ def padding(pad: int, shift: float, image_shape: tuple[int, int, int]) -> int:
     image_shape: height, width, channels.
 
   Raises:
-    UserError: the share is less than half a pixel, and would do nothing.
+    UserError: the share is less than half a pixel, which would do nothing.
   """
   pixels = shift * min(image_shape[:2])
   if shift and round(pixels) == 0:
@@ -116,8 +116,8 @@ def augment(
 ) -> Array:
   """Pads, crops to the old size at random, mirrors half, makes some grey.
 
-  Each example has a key of its own, made of its index, so that what it gets
-  depends neither on its batch nor on the device it lies on.
+  Each example has a key of its own, made of its index, so that its augmentation
+  depends neither on its batch nor on its device.
 
   Args:
     images: raw pixels [B, H, W, C] before `normalise`; zero is black.
@@ -127,8 +127,8 @@ def augment(
     flip: whether to mirror left and right with probability 1/2.
     grayscale: probability that an image's luminance takes the place of all its
       channels, which must be red, green and blue; see `check_grayscale`.
-    mode: what is added at the borders, "zero" or "reflect": what lies inside,
-      without the border's own pixels.
+    mode: the pixels added at the borders: "zero", or "reflect", which mirrors
+      the image without repeating the border's own pixels.
 
   Returns:
     Images of the same shape and dtype.
@@ -145,7 +145,7 @@ def noisy(images: Array, key: Array, index_B: Array, deviation: float) -> Array:
 
   Args:
     images: [B, H, W, C], floats.
-    key: that of `augment`; the noise has a part of its own.
+    key: the key of `augment`, of which the noise takes a part of its own.
     index_B: position of each example in the training pool, int32 [B].
     deviation: standard deviation, in the units of the images.
 

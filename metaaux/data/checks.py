@@ -1,4 +1,4 @@
-"""Whether training and test data, and the batches, fit each other."""
+"""Refuses training data, test data and batches that do not fit each other."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def batch_size(batch_size: int, train: np.ndarray, meta: np.ndarray) -> None:
 def alike(
   pool: source_lib.Source, test: source_lib.Source, config: Any
 ) -> None:
-  """The two splits have images of one shape, and the same classes."""
+  """Raises UserError unless the splits agree in shape, range and classes."""
   shapes = pool.images.shape[1:], test.images.shape[1:]
   if shapes[0] != shapes[1]:
     raise UserError(
@@ -47,7 +47,7 @@ def alike(
 
 
 def primary_attribute(config: Any, pool: source_lib.Source) -> None:
-  """The primary attribute divides the training images."""
+  """Raises UserError unless some images, and not all, have the attribute."""
   count = int((pool.labels[config.primary] == 1).sum())
   if not 0 < count < len(pool.images):
     raise UserError(
@@ -57,7 +57,7 @@ def primary_attribute(config: Any, pool: source_lib.Source) -> None:
 
 
 def two_classes(config: Any, pool: source_lib.Source, level: str) -> None:
-  """Raises UserError unless the images divide at the primary level."""
+  """Raises UserError unless the images have two primary classes or more."""
   found = np.unique(pool.labels[level])
   if len(found) < 2:
     name = pool.names[level][found[0]]

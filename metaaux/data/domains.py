@@ -1,8 +1,8 @@
 """Few labels of a target domain beside whole source domains.
 
-Setting 3 of Shi et al. 2020 (arml, section 7): n labelled images of each class
-of the target, nine tenths of each source to train on and the rest to validate,
-and what is left of the target to test on.
+The few-shot domain generalisation of Shi et al. 2020: n labelled images of each
+class of the target, nine tenths of each source to train on and the rest to
+validate, and what is left of the target to test on.
 """
 
 from typing import Any, NamedTuple
@@ -23,12 +23,12 @@ _UNUSED = tuple(
 
 
 class Divided(NamedTuple):
-  """Positions of every seed, int32 [S, n].
+  """The images of all domains divided: positions for every seed, int32 [S, n].
 
   Attributes:
     names: of the source domains.
     train: labelled images of the target domain.
-    test: the others of the target domain.
+    test: the other images of the target domain.
     sources: training images of each source domain.
     validation: the other images of the source domains.
   """
@@ -45,7 +45,7 @@ def divide(config: Any, source: source_lib.Source) -> tuple[str, Divided]:
 
   Args:
     config: `target_domain`, `primary`, `labels_per_class`, `seed`, `num_seeds`;
-      other divisions must be left out.
+      keys that divide otherwise must be left out.
     source: images with a level "domain".
 
   Raises:

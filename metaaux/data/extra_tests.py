@@ -26,17 +26,18 @@ def load_test(
   Args:
     config: as for `build`.
     source: a data source with the same classes or some of them, such as a new
-      test set; see `matching`. What it says of them is printed.
+      test set; see `matching`, whose remark is printed.
     split: of `source`.
-    problem: what `build(config)` returned, if it is at hand; else it is built.
+    problem: the result of `build(config)`, if it is at hand; else it is built.
 
   Returns:
-    As in `Problem.test`; `auxiliary` is -1 where the source lacks the auxiliary
-    level or names other classes in it, and so are attributes that it lacks.
+    Examples as in `Problem.test`; `auxiliary` is -1 where the source lacks the
+    auxiliary level or names other classes in it, and so are attributes that the
+    source lacks.
 
   Raises:
-    UserError: no such primary level, classes that the network does not know,
-      or another image shape.
+    UserError: the source has no such primary level, classes that the network
+      does not know, or another image shape.
   """
   problem = problem or problem_lib.build(config)
   primary, aux = problem.levels
@@ -64,13 +65,13 @@ def load_test(
 
 
 def default_split(source: str) -> str:
-  """What is evaluated of a source where nobody says: all, or its test split.
+  """The split to evaluate where nobody names one: all, or the test split.
 
-  A folder or an archive that is not divided has no images for testing that were
-  set apart from the others.
+  It is all where a folder or an archive is not divided, so that no images were
+  set apart for testing.
 
   Raises:
-    UserError: it is a folder that cannot be read.
+    UserError: the source is a folder that cannot be read.
   """
   kind, _, where = source.partition(":")
   if kind == "folder":
@@ -84,11 +85,11 @@ def default_split(source: str) -> str:
 
 
 def unread(source: str, *splits: str) -> list[str]:
-  """Lines on images of a folder that are not read, or taken for a class.
+  """Lines about folders that no split reads, or that look like no class.
 
   Args:
-    source: a data source; of others than folders nothing is said.
-    splits: that are read of it; none: all that it has.
+    source: a data source; there are lines only about folders.
+    splits: the splits that will be read; none: all that the source has.
 
   Raises:
     UserError: the folder or a split is wrong.

@@ -1,4 +1,4 @@
-"""Digests of arrays, to know whether what was made of them still holds."""
+"""Digests of arrays, which tell whether results made of them still hold."""
 
 import zlib
 

@@ -1,15 +1,15 @@
-"""What the data of a run is: whether it is still the same later on.
+"""The identity of a run's data, which tells whether it is still the same.
 
-An identity is made of the files that a run reads, by their names below the root
-of the source and their bytes. So it is the same for a copy of the data on
-another machine, and other times of the same files do not change it. Above
+An identity is a digest of the files that a run reads: of their names below the
+root of the source, and of their bytes. So a copy of the data on another machine
+has the same one, and other times of the files do not change it. Above
 `_READ` bytes the names and sizes alone count: reading all would take longer
 than a resume should, and files of compressed images hardly ever keep their size
 when they change. The zip directory of an npz archive has a checksum of each
 array, so that nothing of it is read at all.
 
-A stamp is made of names, sizes and times. While it is as it was, the identity
-is as it was, too, and nothing is read.
+A stamp is a digest of names, sizes and times. While the stamp stays, so does
+the identity, and nothing is read.
 """
 
 import concurrent.futures
@@ -38,16 +38,17 @@ def of(
   known: Mapping[str, Identity],
   problem: Callable[[], Problem],
 ) -> dict[str, Identity]:
-  """Identity of all that a run reads, by source or key.
+  """Identity of all data that a run reads, by source or key.
 
   Args:
     config: of the run.
-    known: from an earlier look; files of the same stamp are not read again.
-    problem: what `build` makes of the config; called where a source of one's
-      own code says nothing but what it returns.
+    known: identities from an earlier look; files of the same stamp are not read
+      again.
+    problem: returns the result of `build(config)`; called for a source in the
+      user's own code, which has no files to look at.
 
   Raises:
-    UserError: the data is not what it has to be.
+    UserError: the data is missing, or not as it has to be.
   """
   found = {config.dataset: _of_source(config, config.dataset, known, problem)}
   if config.hierarchy:
@@ -63,8 +64,8 @@ def is_of(config: Any, known: Mapping[str, Identity], source: str) -> bool:
 
   Args:
     config: of the run.
-    known: the run's, of `of`.
-    source: perhaps a copy, or the same by another path.
+    known: identities of the run, from `of`.
+    source: another source, perhaps a copy, or the same by another path.
   """
   stored = known.get(config.dataset)
   if not stored or not source.startswith(("folder:", "npz:")):
@@ -79,7 +80,7 @@ def _of_source(
   known: Mapping[str, Identity],
   problem: Callable[[], Problem],
 ) -> Identity | None:
-  """None of what is not there, or comes with a library, as the digits."""
+  """None for a source that is missing, or part of a library, as the digits."""
   kind, _, where = source.partition(":")
   parts = {
     part.name
@@ -134,7 +135,7 @@ def _of_file(where: str, before: Identity | None) -> Identity | None:
 
 
 def _of_archive(where: str) -> Identity | None:
-  """The checksum of each array, as the archive has it, and the names beside."""
+  """Checksum of each array as the archive has it, and the names beside it."""
   path = pathlib.Path(where).expanduser()
   if not path.is_file():
     return None  # what reads it says so

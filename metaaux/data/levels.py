@@ -1,4 +1,4 @@
-"""Which level is the primary task, which the auxiliary one, and psi.
+"""Chooses the levels of the primary and the auxiliary task, and psi.
 
 psi is the number of auxiliary classes of each primary class (Liu, Davison &
 Johns 2019, section 3): of the human sub-classes, or free for learned ones.
@@ -64,8 +64,8 @@ def auxiliary_task(
   Args:
     psi: of the configuration: (), one number for all classes, or one a class.
     pool: training examples.
-    test: test examples; they help to tell who belongs to whom, since a small
-      split may lack some of the sub-classes.
+    test: test examples; they help to find the parent of each sub-class, since a
+      small split may lack some sub-classes.
     levels: primary and auxiliary level.
 
   Returns:

@@ -1,7 +1,7 @@
-"""Classes of another source, as the ones that a network knows, by their names.
+"""Matches the classes of another source with those of a network, by name.
 
-The order of classes is that of their names, so that one that is renamed, added
-or left out moves others; their number says nothing of it.
+Classes are numbered in the order of their names, so that a class that is
+renamed, added or left out moves others; the number of classes does not tell.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,12 +19,12 @@ _SHOWN = 8
 
 
 class Known(NamedTuple):
-  """What a network was trained on.
+  """The classes that a network was trained on.
 
   Attributes:
     source: as the config spells it.
     level: of the primary task.
-    names: of its classes, by number.
+    names: of the classes, by number.
   """
 
   source: str
@@ -33,12 +33,12 @@ class Known(NamedTuple):
 
 
 class Match(NamedTuple):
-  """Where the classes are found.
+  """The classes of another source, as the network numbers them.
 
   Attributes:
-    level: of the other source.
-    ids: int32, number that the network has for each class of that level.
-    remark: what a reader of the figure has to know; "": nothing.
+    level: level of the other source.
+    ids: int32, the network's number for each class of that level.
+    remark: a line that a reader of the figure has to know; "": none.
   """
 
   level: str
@@ -52,13 +52,13 @@ def match(
   """The level of another source that has the classes of the network.
 
   Args:
-    known: the network's.
-    source: the other, as the user spells it.
-    found: class names by level.
+    known: the classes of the network.
+    source: the other source, as the user spells it.
+    found: level -> class names of the other source.
 
   Raises:
-    UserError: it has classes that the network does not know; or there are no
-      names, and another number of classes.
+    UserError: the source has classes that the network does not know; or it has
+      no names, and another number of classes.
   """
   if len(set(known.names)) < len(known.names):
     raise UserError(
@@ -80,7 +80,7 @@ def match(
 
 
 def _numbered(source: str, names: Sequence[str]) -> bool:
-  """Whether names are only numbers, for the source has none."""
+  """Whether names are only numbers, because the source has no names."""
   kind = source.partition(":")[0]
   return kind not in _NAMED and list(names) == list(map(str, range(len(names))))
 

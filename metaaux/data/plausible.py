@@ -1,4 +1,4 @@
-"""What data was taken for, in a line or two, and what looks odd about it."""
+"""Says in a line or two how the data was read, and what looks odd about it."""
 
 from collections.abc import Sequence
 
@@ -58,14 +58,14 @@ def notes(
 
 
 def _some(images: np.ndarray | lazy_images.Images) -> np.ndarray:
-  """Some of the images; none where looking would decode them."""
+  """Some of the images; none where a look would decode them."""
   if isinstance(images, lazy_images.Images):
     return np.empty(0)
   return images[:: -(-len(images) // _LOOKED_AT)]
 
 
 def _values(images: np.ndarray | lazy_images.Images) -> str:
-  """Type and range."""
+  """Type and range of the images' numbers."""
   some = _some(images)
   if not some.size:
     return f"{images.dtype}"
@@ -95,7 +95,7 @@ def _between(counts: np.ndarray) -> str:
 
 
 def _lacking(names: Sequence[str], counts: np.ndarray, what: str) -> list[str]:
-  """Classes without images."""
+  """A line that names the classes without images."""
   without = [name for name, n in zip(names, counts, strict=True) if not n]
   if not without:
     return []

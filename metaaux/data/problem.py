@@ -1,4 +1,4 @@
-"""From a configuration to the arrays and splits that training runs on."""
+"""Makes the arrays and splits for training from a configuration."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -22,26 +22,26 @@ class Problem(NamedTuple):
 
   Attributes:
     pool: `image` uint8 or float32 [n, H, W, C] (with several hosts it may be
-      `lazy.Images`), `primary` int32 [n], `auxiliary` int32 [n] (block column
-      of the human sub-class, or -1); with binary attributes beside the primary
-      one also `attributes` int8 [n, K].
+      `lazy_images.Images`), `primary` int32 [n], `auxiliary` int32 [n] (block
+      column of the human sub-class, or -1); with binary attributes beside the
+      primary one also `attributes` int8 [n, K].
     test: the same for the test split.
     train: int32 [S, n_train], positions in the pool; a row a seed.
     meta: int32 [S, n_meta], likewise; the rows of `train` again where
       `meta_fraction` and `meta_per_class` are 0.
     all: int32 [S, n], every position of the pool, the same for each seed; for
-      what learns from images without labels.
-    spec: what methods are told.
+      methods that learn from images without labels.
+    spec: the part of this that methods see.
     primary_names: class names.
     auxiliary_names: of the human sub-classes, by column; () without them.
     levels: names of the primary and the auxiliary level ("": none).
     group_names: of the groups that classes compete within; () without them.
     test_positions: int32 [S, n], the examples of `test` that each seed is
       tested on; None: all.
-    more: int32 [S, n] by name, further splits of the pool; one is
-      "unlabelled", what is in neither `train` nor `meta`.
-    attributes: the primary one and the K others, if there are any; else ().
-    notes: one line each of what the source was taken for.
+    more: name -> int32 [S, n], further splits of the pool; one is
+      "unlabelled", the examples in neither `train` nor `meta`.
+    attributes: the primary attribute and the K others; () without any.
+    notes: lines that say how the source was read.
   """
 
   pool: dict[str, np.ndarray]
@@ -63,8 +63,8 @@ class Problem(NamedTuple):
     """Positions in the pool of a split that streams draw from: [S, n].
 
     Raises:
-      UserError: it is "unlabelled", and all images are labelled, or are of
-        one of several tasks; or there is no such split.
+      UserError: the split is "unlabelled" where all images are labelled, or
+        belong to one of several tasks; or there is no such split.
     """
     own = {"train": self.train, "meta": self.meta, "all": self.all}
     known = {**own, **self.more}
@@ -208,7 +208,7 @@ def _build_domains(config: Any) -> Problem:
 
 
 def _build_several(config: Any) -> Problem:
-  """The problem of `task_classes`, see `several.divide`."""
+  """The problem of `task_classes`, see `several_tasks.divide`."""
   pool = test = load_source(config, config.dataset, config.train_split)
   if not config.task_domains:
     test = load_source(config, config.dataset, config.test_split)
@@ -246,7 +246,7 @@ def _build_several(config: Any) -> Problem:
 
 
 def constant_attributes(problem: Problem) -> list[str]:
-  """Names of the other attributes that all training images have, or none."""
+  """Names of other attributes that all training images have, or none has."""
   if "attributes" not in problem.pool:
     return []
   names = problem.spec.attribute_names
@@ -256,8 +256,8 @@ def constant_attributes(problem: Problem) -> list[str]:
 def load_source(config: Any, source: str, split: str) -> source_lib.Source:
   """A split of a data source, as the configuration wants its images.
 
-  Where there are several hosts, images may be `lazy.Images`: each host decodes
-  what its devices keep.
+  Where there are several hosts, images may be `lazy_images.Images`: each host
+  decodes what its devices keep.
   """
   found = sources.load(
     source,
@@ -274,7 +274,7 @@ def load_source(config: Any, source: str, split: str) -> source_lib.Source:
 
 
 def _pixel_range(config: Any) -> tuple[float, ...]:
-  """(black, white), or () where the images say it themselves."""
+  """(black, white) of the config; () where the images say it themselves."""
   given = tuple(getattr(config, "pixel_range", ()))
   if given and (len(given) != 2 or not given[0] < given[1]):
     raise UserError(
@@ -316,7 +316,7 @@ def examples(
   columns: np.ndarray | None,
   attributes: Sequence[attributes_lib.Attribute],
 ) -> dict[str, np.ndarray]:
-  """Images and labels as `Problem.test` has them."""
+  """Images and labels of a source, in the form of `Problem.test`."""
   primary, aux = levels
   labels = source.labels[primary]
   if columns is None:

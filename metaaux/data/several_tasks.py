@@ -1,8 +1,8 @@
-"""Several small tasks with label sets of their own, and a big task beside.
+"""Several small tasks with label sets of their own, and a big task besides.
 
-The setting of Feng & Chen (damtl, section 8): each task has a few of the
-classes and its own images of them, also of classes that two tasks share; the
-auxiliary big task has all classes and images that no task has.
+The setting of Feng & Chen (docs/damtl.md): each task has a few of the classes
+and its own images of them, also of classes that two tasks share; the auxiliary
+big task has all classes and images that no task has.
 """
 
 from collections.abc import Sequence
@@ -18,13 +18,14 @@ DOMAIN = "domain"  # the level whose classes `task_domains` names
 
 
 class Several(NamedTuple):
-  """Tasks as ranges of one label set, which lists the classes task by task.
+  """The tasks as ranges of one label set, which lists the classes by task.
 
   Attributes:
-    pool: the images of the source, then once more those of each task's classes;
-      `primary` is -1 in the first part, a class of the tasks in the others, and
-      `auxiliary` the class of the source, -1 in the others.
-    test: images of each task's classes, likewise.
+    pool: the images of the source, then copies for each task of the images of
+      its classes. In the first part `primary` is -1 and `auxiliary` the class
+      of the source; in the copies `primary` is a class of the tasks and
+      `auxiliary` is -1.
+    test: copies for each task of the test images of its classes.
     groups: task of each class.
     origins: class of the source of each class.
     big: int32 [S, n], positions of the big task's images.
@@ -48,8 +49,8 @@ def parse(text: str, num_classes: int) -> tuple[int, ...]:
   """Class ids of a task: "0-4" or "0-2+7+9".
 
   Raises:
-    UserError: it is not of that form, a class is unknown or comes twice, or
-      there is only one.
+    UserError: the text is not of that form, a class is unknown or comes twice,
+      or there is only one.
   """
   ids: list[int] = []
   for part in text.split("+"):
@@ -74,15 +75,15 @@ def divide(
 ) -> Several:
   """Divides a source among the tasks and the big task.
 
-  With `task_domains` a task has the images of its domain alone, and is tested
-  on those that it is not trained on; the big task has the domains of no task.
+  With `task_domains` a task has only the images of its domain, and is tested on
+  those that it is not trained on; the big task has the domains of no task.
 
   Args:
     config: `task_classes`, `labels_per_class` (of each task), `task_looks`,
       `task_domains`, `big_per_class`, `seed`, `num_seeds`.
     pool: training images.
     test: test images; with `task_domains` the same as the pool.
-    level: whose classes they are.
+    level: the level of the tasks' classes.
 
   Raises:
     UserError: classes or domains are wrong, or there are too few images of one.
@@ -189,14 +190,14 @@ def _of_seed(
 ) -> tuple[np.ndarray, list[np.ndarray]]:
   """Images of the big task and of each task; no image is in two of them.
 
-  Those of the big task are the last of each class, so that they are the same
-  whatever the tasks are where `big_per_class` limits them.
+  The big task takes the last images of each class, so that where
+  `big_per_class` limits them they are the same whatever the tasks are.
 
   Args:
     seed: of the draw.
-    cells: of each image, its class plus the number of classes times its place.
-    tasks: classes of each.
-    owners: place of each.
+    cells: for each image, its class plus the number of classes times its place.
+    tasks: classes of each task.
+    owners: place of each task.
     config: `labels_per_class`, `big_per_class`.
     names: of the classes.
   """
@@ -247,7 +248,7 @@ def _others(
   count: int,
   copies: list[tuple[np.ndarray, np.ndarray]],
 ) -> np.ndarray:
-  """Positions in the copies alone of what each seed's tasks do not train on."""
+  """Positions, in the copies alone, of images that a seed does not train on."""
   total = sum(len(rows) for rows, _ in copies)
   found = []
   for seed in zip(*placed, strict=True):
@@ -279,7 +280,7 @@ def _joined(
   *,
   whole: bool,
 ) -> dict[str, np.ndarray]:
-  """The source, if it is wanted, and the copies of all tasks."""
+  """The copies of all tasks, behind the source if `whole`."""
   pixels = np.asarray(source.images)
   images = [pixels] if whole else []
   primary = [np.full(len(labels), -1, np.int32)] if whole else []

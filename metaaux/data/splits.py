@@ -1,4 +1,4 @@
-"""Stratified draws: who is in the pool, and who trains which level.
+"""Stratified draws: which examples train the network, which the outer level.
 
 The label generator of Liu, Davison & Johns 2019 is trained on examples that the
 network itself never sees: a part of the training set, stratified by the finest
@@ -48,7 +48,7 @@ def train_meta(
   The sizes are the same for every seed, so that seeds can be stacked.
 
   Args:
-    finest: labels of the finest level, int [n]; what draws are spread over.
+    finest: labels of the finest level, int [n]; draws spread over its classes.
     primary: labels of the primary task, int [n].
     labels_per_class: examples of each primary class to keep, spread as evenly
       as possible over its finest classes; 0 keeps all.
@@ -56,12 +56,12 @@ def train_meta(
       share; 0 keeps all. Excludes `labels_per_class`.
     meta_fraction: share of the kept examples that becomes the meta split,
       stratified by primary and finest class; 0: both splits are all of them.
-    meta_per_class: examples of each primary class that are the meta split
-      besides those of `labels_per_class`, which are the same without them.
-      Excludes `meta_fraction`.
+    meta_per_class: examples of each primary class in the meta split, besides
+      those of `labels_per_class`, which stay the same without it. Excludes
+      `meta_fraction`.
     seed: of the draw; not negative.
     names: of the primary classes, for messages.
-    advice: what to do where a class has fewer, for the message.
+    advice: end of the message where a class has fewer examples.
 
   Returns:
     Sorted int32 positions (train, meta); disjoint unless `meta_fraction` and
@@ -190,8 +190,8 @@ def _few_labels(
 ) -> np.ndarray:
   """`count` examples of each primary class, evenly over its finest classes.
 
-  `key`, `left` and `advice` are for the message: what asks for them, what the
-  examples are that there are, and what to do.
+  `key`, `left` and `advice` are for the message: the key that asks for the
+  examples, which examples there are, and what to do.
   """
   classes = range(len(names) or int(primary.max()) + 1)
   sizes = np.bincount(primary, minlength=len(classes))

@@ -1,4 +1,4 @@
-"""How a task sees its images, where domains shift between tasks."""
+"""Looks of a task's images, where domains shift between tasks."""
 
 import numpy as np
 

@@ -1,6 +1,6 @@
 """Mini-batch k-means: centroids as running means of the rows drawn so far.
 
-Sculley 2010, "Web-scale k-means clustering". Names as in `_kmeans_rows`, B is
+Sculley 2010, "Web-scale k-means clustering". Names as in `kmeans._rows`, B is
 the rows of a batch.
 """
 

@@ -1,6 +1,6 @@
 """First centroids of k-means: D^2 sampling, random rows.
 
-Names as in `_kmeans_rows`, M is the chunks of one device.
+Names as in `kmeans._rows`, M is the chunks of one device.
 """
 
 from typing import NamedTuple

@@ -1,6 +1,6 @@
 """Lloyd's iteration for all partitions of k-means, empty clusters re-seeded.
 
-Names as in `_kmeans_rows`.
+Names as in `kmeans._rows`.
 """
 
 from typing import NamedTuple

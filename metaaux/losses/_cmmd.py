@@ -1,8 +1,8 @@
 """Class-conditional maximum mean discrepancy between two sets of features.
 
 Feng & Chen, "Learning Multi-Tasks with Inconsistent Labels by using Auxiliary
-Big Task", eq. 3 (damtl, section 3): per class, the squared distance of the mean
-embeddings, summed over the classes that both sets hold.
+Big Task", eq. 3: per class, the squared distance of the mean embeddings, summed
+over the classes that both sets hold.
 """
 
 import jax

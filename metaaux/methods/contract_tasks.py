@@ -44,7 +44,7 @@ def make_tasks(
 
   Args:
     what: `setting='MODULE:FUNCTION'`, for messages.
-    constructor: as in `settings.SETTINGS`.
+    constructor: as in `arml.tasks.SETTINGS`.
     config: of the run.
     spec: the problem.
     **more: `axis_name`.

@@ -100,7 +100,7 @@ def gradient(
 ) -> tuple[Tree, Tree, Metrics]:
   """Gradient of the training loss, averaged over devices.
 
-  U = primary_weight L_m + sum_k weight_k L_k + other (arml, section 2).
+  U = primary_weight L_m + sum_k weight_k L_k + other.
 
   Args:
     tasks: the tasks.

@@ -23,8 +23,8 @@ def start(params: Tree) -> Teacher:
 def follow(teacher: Teacher, params: Tree, highest: float) -> Teacher:
   """a teacher + (1 - a) params, a = min(1 - 1 / (t + 1), highest).
 
-  The t-th call, from 1, so that early on the teacher is the plain mean
-  (arml, section 5.3).
+  The t-th call, from 1, so that early on the teacher is the plain mean, as
+  in the code of ARML.
   """
   steps = teacher.steps + 1
   decay = jnp.minimum(1 - 1 / (steps + 1), highest)

@@ -129,8 +129,8 @@ def make(
     heads: number of classes by head; head NAME has its parameters under
       "head_NAME" at the top of the tree. 0 classes stand for the features
       that the heads receive, without parameters.
-    kernel_init: of `initial.values`; None: that of `config`. Biases start at
-      0, batch norm at scale 1 and shift 0.
+    kernel_init: of `initial_values.values`; None: that of `config`. Biases
+      start at 0, batch norm at scale 1 and shift 0.
     axis_name: devices over which batch statistics are averaged, or None.
 
   Raises:

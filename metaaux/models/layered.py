@@ -1,8 +1,8 @@
 """A network as a list of layers, for methods that reach between them.
 
 Convolution, ReLU and 2x2 pooling, repeated; hidden dense layers; logits. The
-network of Feng & Chen, figure 1 (damtl, section 5), as pure functions over a
-tree that `masks` and `optax` understand.
+network of Feng & Chen, figure 1, as pure functions over a tree that
+`damtl.masks` and `optax` understand.
 """
 
 from collections.abc import Sequence

@@ -18,8 +18,7 @@ _SLOPE = 0.1
 class WideResNet(nn.Module):
   """Zagoruyko & Komodakis 2016, as Oliver et al. 2018 and ARML have it.
 
-  Pre-activation blocks without biases and leaky ReLU of slope 0.1 (arml,
-  section 5.2).
+  Pre-activation blocks without biases and leaky ReLU of slope 0.1.
 
   Attributes:
     heads: number of classes by head; no hidden layer.

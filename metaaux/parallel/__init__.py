@@ -1,8 +1,8 @@
 """Devices and seeds: the only file that knows pmap, meshes and replicas.
 
-A function written for one seed on one device, `fn(state, inputs, shared, arg)`,
-is run over all seeds and all devices. Two independent choices are made here and
-are never seen by a method:
+It runs a function written for one seed on one device, `fn(state, inputs,
+shared, arg)`, over all seeds and all devices. It makes two independent choices
+that no method sees:
 
 * devices: `pmap` or `jit` over a mesh where there are several, `jit` on one;
 * seeds: `vmap` on accelerators; a loop over one compiled program on CPU, where
@@ -37,7 +37,7 @@ class Plan(NamedTuple):
   vmap_seeds: bool
   num_seeds: int
   sync_batch_norm: bool
-  divide_pool: bool = False  # see `pool`
+  divide_pool: bool = False  # see `placement`
 
   @property
   def is_mapped(self) -> bool:
@@ -46,7 +46,7 @@ class Plan(NamedTuple):
 
   @property
   def mesh(self) -> Mesh:
-    """Of all devices, along one axis."""
+    """The mesh of all devices, along one axis."""
     return Mesh(np.asarray(self.devices), (AXIS,))
 
   @property
@@ -100,7 +100,7 @@ def plan(config: Any) -> Plan:
 
 
 def free_memory(run: Plan) -> int | None:
-  """Bytes for arrays on each device, of a CPU on all; None: not known."""
+  """Bytes for arrays on each device, or on a CPU on all; None: not known."""
   first = run.devices[0]
   if first.platform == "cpu":
     return memory.available()
@@ -111,7 +111,7 @@ def free_memory(run: Plan) -> int | None:
 
 
 def _form(wanted: str, num_devices: int) -> str:
-  """How the devices run the step."""
+  """The form in which the devices run the step."""
   num_hosts = hosts.count()
   if num_hosts > 1:
     if wanted in ("none", "pmap"):
@@ -190,7 +190,7 @@ def compile_step(
 
 
 def _over_mesh(one: Callable[..., tuple], run: Plan) -> Callable[..., tuple]:
-  """`one` on every device of the mesh; values are laid out as pmap has them."""
+  """Runs `one` on every device of a mesh, with values laid out as by pmap."""
 
   def on_device(state: Tree, inputs: Tree, shared: Tree, arg: Any) -> tuple:
     own = jax.tree.map(lambda x: x[0], (state, inputs, shared))
@@ -224,7 +224,8 @@ def replicate(tree: Tree, run: Plan) -> Tree:
 def divide(x: Any, run: Plan) -> jax.Array:
   """Equal parts of the rows on all devices: [D, N / D, ...], zeros at the end.
 
-  Of `x`, an array or `lazy.Images`, a host reads the rows of its own devices.
+  `x` is an array or `lazy_images.Images`; a host reads only the rows of its
+  own devices.
   """
   each = -(-len(x) // run.num_shards)
   sharding = NamedSharding(run.mesh, PartitionSpec(AXIS))
@@ -240,7 +241,7 @@ def divide(x: Any, run: Plan) -> jax.Array:
 
 
 def from_host(tree: Tree, run: Plan) -> Seeded:
-  """Seeded device values of a host tree that leads with the seed axis."""
+  """Seeded device values of a host tree whose first axis is the seed."""
   if run.vmap_seeds:
     return replicate(tree, run)
   return tuple(
@@ -256,7 +257,7 @@ def _first_replica(x: jax.Array, run: Plan) -> np.ndarray:
 
 
 def to_host(seeded: Seeded, run: Plan) -> Tree:
-  """Host copy of values that are equal on all devices; seed axis first."""
+  """Host copy of values that all devices share; the first axis is the seed."""
   host = jax.tree.map(lambda x: _first_replica(x, run), seeded)
   if run.vmap_seeds:
     return host
@@ -264,7 +265,7 @@ def to_host(seeded: Seeded, run: Plan) -> Tree:
 
 
 def gather(seeded: Seeded, run: Plan) -> Tree:
-  """Host copy of per-example values: [S, B, ...] with the shards joined."""
+  """Host copy of per-example values, with the shards joined: [S, B, ...]."""
 
   def join(x: jax.Array) -> np.ndarray:
     x = hosts.fetch(x)
@@ -282,7 +283,7 @@ def gather(seeded: Seeded, run: Plan) -> Tree:
 
 
 def host_template(seeded: Seeded, run: Plan) -> Tree:
-  """Shapes and dtypes that `to_host` would give, from shapes of seeded values.
+  """Shapes and dtypes of what `to_host` returns, from those of seeded values.
 
   Args:
     seeded: tree of `jax.ShapeDtypeStruct`, as `jax.eval_shape` returns them.
@@ -297,7 +298,7 @@ def host_template(seeded: Seeded, run: Plan) -> Tree:
 
 
 def seeded_template(tree: Tree, run: Plan) -> Seeded:
-  """Shapes and dtypes that `from_host` would give, as `ShapeDtypeStruct`s.
+  """Shapes and dtypes of what `from_host` returns, as `ShapeDtypeStruct`s.
 
   Args:
     tree: of shapes and dtypes for one seed.

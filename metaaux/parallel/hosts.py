@@ -1,9 +1,9 @@
-"""Several hosts: one of them writes, and all know the same.
+"""Several hosts: the first one writes, and all know the same.
 
-Every host runs the same program on its own devices. The first one owns the run
-directory, so that nothing is written twice and the others need not see it; what
-it reads there, or what is wrong with it, the others learn from it. With one
-host nothing here does anything.
+Every host runs the same program on its own devices. The first host owns the run
+directory: nothing is written twice, and the other hosts need not see the
+directory. The first host tells them what it reads there, or what is wrong with
+it. With one host nothing here does anything.
 """
 
 import contextlib
@@ -33,16 +33,17 @@ def connect(
   num_hosts: int | None = None,
   host: int | None = None,
 ) -> None:
-  """Joins the hosts of a run; before anything is computed.
+  """Joins the hosts of a run, before JAX computes anything.
 
   Args:
     coordinator: ADDRESS:PORT of the first host; None: Slurm, the TPU or Open
-      MPI knows it, and the other two.
-    num_hosts: how many there are.
-    host: which one this is, from 0.
+      MPI knows all three arguments.
+    num_hosts: number of hosts.
+    host: number of this host, from 0.
 
   Raises:
-    UserError: nothing says what is None, or the others cannot be reached.
+    UserError: an argument is None and the environment does not know it, or the
+      other hosts cannot be reached.
   """
   handler = signal.getsignal(signal.SIGTERM)
   initialize, more = jax.distributed.initialize, {}
@@ -71,7 +72,7 @@ def connect(
 
 @contextlib.contextmanager
 def joined() -> Iterator[None]:
-  """While several hosts train; the first one speaks for all.
+  """A block in which several hosts train, and the first speaks for all.
 
   Raises:
     HostError: another host is gone.
@@ -99,7 +100,7 @@ def joined() -> Iterator[None]:
 
 
 def count() -> int:
-  """How many hosts there are."""
+  """Number of hosts."""
   # Asking for the number would claim the devices, of which data needs none.
   return jax.process_count() if jax.distributed.is_initialized() else 1
 
@@ -110,14 +111,14 @@ def is_first() -> bool:
 
 
 def on_first(compute: Callable[[], Any]) -> Any:
-  """Computes on the first host; returns, or raises, the same on all.
+  """Computes on the first host; returns or raises the same on all.
 
   Args:
-    compute: returns something that JSON holds, or raises.
+    compute: returns something that JSON can hold, or raises.
 
   Raises:
-    UserError: as `compute` did; other errors of the first host, too, are
-      UserErrors on the others.
+    UserError: `compute` raised it; any error of the first host is a UserError
+      on the others.
   """
   if count() == 1:
     return compute()
@@ -137,7 +138,7 @@ def on_first(compute: Callable[[], Any]) -> Any:
 
 
 def _tell(message: dict[str, Any]) -> tuple[Any, str | None]:
-  """`value` and `failure` of the first host's message."""
+  """`value` and `failure` in the message of the first host."""
   text = np.frombuffer(json.dumps(message).encode(), np.uint8)
   size = int(broadcast(np.asarray(text.size, np.int64)))
   if not is_first():
@@ -150,7 +151,7 @@ def broadcast(tree: Tree) -> Tree:
   """The first host's arrays on all hosts, bit for bit.
 
   Args:
-    tree: of NumPy arrays; on other hosts their shapes and dtypes suffice.
+    tree: NumPy arrays; the other hosts need the same shapes and dtypes.
   """
   if count() == 1:
     return tree
@@ -172,14 +173,14 @@ def broadcast(tree: Tree) -> Tree:
 
 
 def tree_of_first(make: Callable[[], Tree], template: Tree) -> Tree:
-  """What `make` returns on the first host, on all.
+  """The result of `make` on the first host, on all hosts.
 
   Args:
     make: returns NumPy arrays; called on the first host only.
-    template: their shapes and dtypes.
+    template: shapes and dtypes of these arrays.
 
   Raises:
-    UserError: as `make` did.
+    UserError: `make` raised it.
   """
   made: list[Tree] = []
   on_first(lambda: made.append(make()))
@@ -187,14 +188,14 @@ def tree_of_first(make: Callable[[], Tree], template: Tree) -> Tree:
 
 
 def check_same(what: str, value: Callable[[], Any]) -> None:
-  """Finds out whether all hosts have the same, before they hang over it.
+  """Refuses hosts that have different values, over which they would hang.
 
   Args:
-    what: "their data", for the message.
-    value: returns something that JSON holds; with one host not called.
+    what: name of the value in the message, such as "their data".
+    value: returns something that JSON can hold; not called with one host.
 
   Raises:
-    UserError: some host has another value than the first; on all hosts.
+    UserError: some host has another value than the first; all hosts raise it.
   """
   if count() == 1:
     return
@@ -210,13 +211,13 @@ def check_same(what: str, value: Callable[[], Any]) -> None:
 
 
 def together(compute: Callable[[], Any]) -> Any:
-  """Computes on every host; where it fails on one, it fails on all.
+  """Computes on every host; a failure on one is a failure on all.
 
   Args:
     compute: may return another value on each host; no host waits in it.
 
   Raises:
-    UserError: it failed on others alone; they say why.
+    UserError: `compute` failed on other hosts alone, which say why.
   """
   if count() == 1:
     return compute()
@@ -241,17 +242,17 @@ def together(compute: Callable[[], Any]) -> Any:
 
 
 def any_of(flag: bool) -> bool:
-  """Whether it is true on any host; all wait for each other."""
+  """Whether the flag is true on any host; all hosts wait for each other."""
   if count() == 1:
     return flag
   return bool(multihost_utils.process_allgather(np.asarray(flag)).any())
 
 
 def in_turn(program: Callable[..., Any]) -> Callable[..., Any]:
-  """`program`, which on CPUs ends before the next one begins.
+  """A program that on CPUs ends before the next one begins.
 
-  There two programs at once would wait for each other's sums over the hosts.
-  Accelerators keep their order.
+  Two programs at once would wait there for each other's sums over the hosts.
+  Accelerators run programs in order anyway.
   """
   if count() == 1 or jax.default_backend() != "cpu":
     return program
@@ -259,7 +260,7 @@ def in_turn(program: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def fetch(x: jax.Array) -> np.ndarray:
-  """All of an array, those parts too that lie on other hosts."""
+  """The whole of an array, with the parts that lie on other hosts."""
   if x.is_fully_addressable:
     return np.asarray(x)
   return np.asarray(multihost_utils.process_allgather(x, tiled=True))

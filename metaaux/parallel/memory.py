@@ -1,4 +1,4 @@
-"""How much memory there is, and one line where it is not enough."""
+"""Measures memory, and explains in one line where it is not enough."""
 
 import contextlib
 import os
@@ -23,7 +23,7 @@ _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
 
 
 def available() -> int | None:
-  """Bytes that this process may still take, None where nobody says so."""
+  """Bytes that this process may still take; None where it is not known."""
   found = [_of_system(), *(_of_group(*names) for names in _GROUPS)]
   known = [number for number in found if number is not None]
   return min(known) if known else None
@@ -33,9 +33,9 @@ def check(nbytes: int, what: str, remedy: str) -> None:
   """Raises UserError if `nbytes` are more than there are.
 
   Args:
-    nbytes: that are about to be allocated.
-    what: needs them, the beginning of the sentence.
-    remedy: what to do, its end.
+    nbytes: bytes that are about to be allocated.
+    what: beginning of the message, which names what needs them.
+    remedy: end of the message, which says what to do.
   """
   there = available()
   if there is not None and nbytes > there:
@@ -56,13 +56,13 @@ def size(nbytes: float) -> str:
 
 @contextlib.contextmanager
 def explained(config: Any) -> Iterator[None]:
-  """Allocations that fail inside, of NumPy or of a device, as UserError.
+  """Turns failed allocations in the block, of NumPy or a device, to UserErrors.
 
   Args:
-    config: whose keys decide how much is needed.
+    config: the config whose keys decide how much memory is needed.
 
   Raises:
-    UserError: there was not enough memory.
+    UserError: memory was not enough.
   """
   try:
     yield
@@ -80,7 +80,7 @@ def explained(config: Any) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str | None:
-  """What an error says of memory; None: it is about something else."""
+  """The part of an error about memory; None: it is about something else."""
   text = " ".join(str(error).split())
   is_device = isinstance(error, RuntimeError)
   if is_device and "RESOURCE_EXHAUSTED" not in text:
@@ -101,7 +101,7 @@ def keys(config: Any, *, of_states: bool = False) -> str:
 
   Args:
     config: of a run.
-    of_states: only those that parameters depend on.
+    of_states: whether to list only keys that parameters depend on.
   """
   psi = (
     config.psi if isinstance(config.psi, int) else max(config.psi, default=0)

@@ -1,9 +1,9 @@
-"""Where the examples lie: whole on every device, or each device a part.
+"""Places the examples: all on every device, or a part on each.
 
-On one host every device has all of them, for nothing is quicker to read. With
-several hosts, or where they would not fit, images are divided: every device
-keeps an equal part, and a batch is collected inside the step by one sum over
-the devices. Batches are the same either way, bit for bit.
+On one host every device has all examples, which is the quickest to read. With
+several hosts, or where `pool=divide` says so, images are divided: every device
+keeps an equal part, and the step collects a batch by one sum over the devices.
+Batches are the same either way, bit for bit.
 """
 
 from collections.abc import Mapping
@@ -43,8 +43,8 @@ def images(
   """Images at these positions, inside the mapped step.
 
   Args:
-    examples: of `place`, as one device has them.
-    index_B: positions among all N, of this device's part of the batch.
+    examples: result of `place`, as one device has it.
+    index_B: positions among all N of this device's part of the batch.
     plan: devices.
   """
   own = examples[_LARGE]

@@ -1,8 +1,8 @@
-"""Calls from threads of their own, which a CPU computes side by side.
+"""Calls a program from several threads, which a CPU computes side by side.
 
-XLA computes on CPUs in order what one thread has asked for, and a small network
-does not fill the cores. What different threads ask for runs at the same time,
-by the same program, and gives the same bits.
+On a CPU XLA runs the calls of one thread in order, and a small network does not
+fill the cores. Calls from different threads run at the same time, by the same
+program, and give the same bits.
 """
 
 import os
@@ -19,7 +19,7 @@ def available_cores() -> list[int]:
 
 
 def pool_size() -> int:
-  """Threads that XLA computes with: the cores, or fewer where it is told so."""
+  """Number of XLA's threads: the cores, or fewer if the environment says so."""
   for name in ("PJRT_NPROC", "NPROC"):
     told = os.environ.get(name, "")
     if told.isdecimal():
@@ -31,12 +31,13 @@ def callers(program: Callable[..., Any], count: int) -> list[Callable]:
   """`count` functions that call `program`, from as many threads as XLA has.
 
   A call returns when `program` does: for a jitted program when the computation
-  has begun. The threads end with the functions. Of JAX's context managers they
-  see `jax.enable_x64` alone; what `jax.config.update` sets holds for all.
+  has begun. The threads end with the functions. The threads see
+  `jax.enable_x64` and no other context manager of JAX; `jax.config.update`
+  holds for all.
 
   Args:
     program: a jitted function.
-    count: of functions, 1 or more.
+    count: number of functions, 1 or more.
   """
   num_threads = min(count, pool_size())
   if num_threads == 1:

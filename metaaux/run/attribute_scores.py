@@ -21,12 +21,12 @@ SUMMARISED = (*METRICS, *(f"mean_{name}" for name in METRICS))
 
 
 def binary(score_N: np.ndarray, labels_N: np.ndarray) -> dict[str, float]:
-  """How well a score tells the images with an attribute from those without.
+  """Scores of one attribute: how well a logit tells with from without.
 
   Args:
     score_N: float [n], a logit: above 0 stands for "with".
-    labels_N: int [n], 1 with, 0 without; images with any other label do not
-      count.
+    labels_N: int [n], 1 with, 0 without; an image with any other label does
+      not count.
 
   Returns:
     `average_precision`, and `balanced_accuracy`: the mean of the shares of hits
@@ -50,17 +50,17 @@ def binary(score_N: np.ndarray, labels_N: np.ndarray) -> dict[str, float]:
 
 
 def of_logits(logits_NxC: np.ndarray, labels_N: np.ndarray) -> dict[str, float]:
-  """`binary` of a task with two classes, by logit 1 - logit 0; else {}."""
+  """`binary` by logit 1 - logit 0 where a task has two classes; else {}."""
   if logits_NxC.shape[-1] != 2:
     return {}
   return binary(logits_NxC[:, 1] - logits_NxC[:, 0], labels_N)
 
 
 def with_attributes(stage: Stage, run: Run) -> Stage:
-  """The stage, predicting the primary logits and those of K attributes.
+  """The stage, with a `predict` that adds the logits of the attributes.
 
-  Both of one call, so that the compiler shares the pass through the network.
-  The stage itself where it predicts no attributes, or the problem has none.
+  One call gives both, so that the compiler shares the pass through the network.
+  A stage without attributes, or in a problem without any, is returned as it is.
   """
   predict, attributes = stage.predict, stage.attributes
   if attributes is None or not run.problem.spec.attribute_names:
@@ -85,9 +85,9 @@ def row(
   Args:
     primary: scores of the primary attribute.
     name: of the primary attribute.
-    logits_NxK: of the others; [n, 0] where they are not predicted.
+    logits_NxK: of the other attributes; [n, 0] where nobody predicts them.
     labels_NxK: int [n, K], 1 with, 0 without, -1 unknown; None without others.
-    names: of the others.
+    names: of the other attributes.
 
   Returns:
     `METRIC/NAME` of each attribute that some images have and others do not,
@@ -117,8 +117,8 @@ def summary(
   """Scores by attribute and metric, for result.json.
 
   Args:
-    keys: of a row, of which `METRIC/NAME` are taken.
-    values: key -> a value of each seed.
+    keys: the keys of a row; those of the form `METRIC/NAME` count.
+    values: key -> one value for each seed.
   """
   found: dict[str, dict[str, list[float]]] = {}
   for key in keys:

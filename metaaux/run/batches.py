@@ -1,9 +1,9 @@
 """Batches as a pure function of (seed, stream, step), drawn inside the step.
 
-The decoded examples lie on the device. What a step receives from outside is its
-number and, for each stream, the order of examples of the current block of
-epochs; the order depends on the seed, the stream and the epoch alone, so that a
-run that is stopped and started again sees the same batches.
+The decoded examples lie on the device. A step receives its number and, for each
+stream, the order of examples in the current block of epochs. The order depends
+on the seed, the stream and the epoch alone, so that a run that is stopped and
+started again sees the same batches.
 """
 
 import zlib
@@ -52,7 +52,7 @@ def batch_size(run: Run, spec: StreamSpec) -> int:
 
 
 def check_batches(run: Run, stages: Sequence[Stage]) -> None:
-  """Whether the streams of all stages can be drawn, before the first begins.
+  """Refuses streams that cannot be drawn, before the first stage begins.
 
   Raises:
     UserError: a batch is larger than its split, or cannot be divided evenly
@@ -152,7 +152,7 @@ def inputs_at(
 def draw(
   run: Run, examples: Mapping[str, Array], index_B: Array, key: Key | None
 ) -> Batch:
-  """A batch of normalised images and labels; augmented if there is a key."""
+  """A batch of normalised images with their labels; a key augments them."""
   images = placement.images(examples, index_B, run.plan)
   moves = run.config.augment.to_dict()
   noise, mode, shift = (moves.pop(name) for name in ("noise", "mode", "shift"))
@@ -171,7 +171,7 @@ def draw(
 
 
 def normalised(run: Run, images: Array) -> Array:
-  """Images as a network sees them, from uint8."""
+  """Stored images as a network sees them: normalised floats."""
   mean, std = augment.normalisation(run.config.dataset)
   return augment.normalise(images, mean, std)
 
@@ -183,11 +183,12 @@ def batches_at(
 
   Args:
     run: data and devices.
-    stage: whose streams they are.
+    stage: the stage that the streams belong to.
     inputs: of this seed, see `inputs_at`.
     pool: training examples.
-    step: of the stage, from 0.
-    state: of the stage, for streams that draw by it; None before there is one.
+    step: number of the step within the stage, from 0.
+    state: state of the stage, for streams that draw by it; None before there is
+      one.
   """
   batches = {}
   for name, spec in stage.streams.items():

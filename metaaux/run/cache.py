@@ -30,20 +30,20 @@ _UNREADABLE = (
 
 
 class Entry(NamedTuple):
-  """A file and what its arrays are made of, in JSON."""
+  """A file of the cache, and in JSON what its arrays depend on."""
 
   path: str
   made_of: str
 
 
 def entry(folder: str, name: str, made_of: Mapping[str, Any]) -> Entry:
-  """folder/NAME-HASH.npz.
+  """The entry folder/NAME-HASH.npz.
 
   Args:
-    folder: made when something is written; a `~` at its beginning is the home
-      directory.
-    name: of what the arrays are.
-    made_of: everything that they depend on, JSON-able.
+    folder: of the cache, made when something is written; a `~` at its beginning
+      is the home directory.
+    name: what the arrays are, such as "embedding".
+    made_of: everything that the arrays depend on, JSON-able.
   """
   text = json.dumps(made_of, sort_keys=True)
   digest = hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -52,7 +52,7 @@ def entry(folder: str, name: str, made_of: Mapping[str, Any]) -> Entry:
 
 
 def read(found: Entry) -> Arrays | None:
-  """The arrays, or None where there are none or the file is damaged."""
+  """The arrays of an entry; None where its file is missing or damaged."""
   if not os.path.exists(found.path):
     return None
   try:
@@ -67,15 +67,15 @@ def read(found: Entry) -> Arrays | None:
 
 
 def check(found: Entry) -> None:
-  """Raises UserError if the file could not be written."""
+  """Raises UserError if the file of an entry could not be written."""
   _write(found.path, None)
 
 
 def write(found: Entry, arrays: Arrays) -> None:
-  """Writes a file that is either absent or complete.
+  """Writes the file of an entry, which is either absent or complete.
 
   Raises:
-    UserError: it cannot be written.
+    UserError: the file cannot be written.
   """
   _write(found.path, {**arrays, _MADE_OF: np.asarray(found.made_of)})
 

@@ -1,9 +1,10 @@
-"""What a run directory says of its data: data.json.
+"""data.json of a run directory: a record of the data that the run learns from.
 
-The config names the data; this file knows it again. It holds an identity of
-each source (`data.identity`), the class names by number, the shape of an image
-and how pixels are normalised. A figure of other data is never taken for one of
-this data. Directories of older versions have no such file and go on as before.
+The config names the data; the record tells whether it is still the same. It
+holds an identity of each source (`data.identity`), the class names by number,
+the shape of an image and how pixels are normalised, so that a figure of other
+data is never taken for one of this data. Directories of older versions have no
+such file and go on as before.
 """
 
 import os
@@ -54,8 +55,8 @@ def describe(config: Any, problem: Any, known: Record | None) -> Record:
 
   Args:
     config: of the run.
-    problem: what `data.build` made of it.
-    known: an earlier record; files that look as they did are not read again.
+    problem: what `data.build` made of the config.
+    known: an earlier record; files that look as they did then are not read.
 
   Raises:
     UserError: the data is not at hand.
@@ -78,18 +79,19 @@ def describe(config: Any, problem: Any, known: Record | None) -> Record:
 def finished(
   workdir: str, config: Any, *, own_code: bool = True
 ) -> dict[str, Any] | None:
-  """`rundir.finished`, if the data is still that of the result.
+  """The result of a finished run; None if work is left.
 
-  JAX is not imported where there is no result, or its data is of no files.
+  As `directory.finished`, but refuses a result of other data. JAX stays
+  unimported where there is no result, or where the data is not made of files.
 
   Args:
     workdir: may be missing.
     config: of the run.
-    own_code: whether a source of one's own code is asked for its data, which
-      takes as long as to load it.
+    own_code: whether to load data that the user's own code makes, and compare
+      it, too.
 
   Raises:
-    UserError: as `rundir.finished`; or the data has changed.
+    UserError: as `directory.finished`; or the data has changed.
   """
   result = run_directory.finished(workdir, config)
   stored = None if result is None else read(workdir)
@@ -114,7 +116,7 @@ def finished(
 
 
 def check(workdir: str, stored: Record | None, now: Record) -> None:
-  """Raises UserError if a run began with other data than there is now."""
+  """Raises UserError if the run began with other data than there is now."""
   changed = stored and differences(stored, now)
   if changed:
     raise UserError(
@@ -124,7 +126,7 @@ def check(workdir: str, stored: Record | None, now: Record) -> None:
 
 
 def differences(stored: Record, now: Record) -> str:
-  """What has changed, in a few words; "": nothing."""
+  """The changes between two records, in a few words; "": there are none."""
   found = _changes(stored.get("sources", {}), now["sources"])
   if found:
     return found

@@ -1,4 +1,4 @@
-"""A run directory: whose run it holds, and what may be done with it."""
+"""The run directory: which run it holds, and whether a run may write to it."""
 
 import importlib.metadata
 import json
@@ -27,17 +27,17 @@ _RESTORE = "restore the file, or use another --workdir"
 
 
 def finished(workdir: str, config: Any) -> dict[str, Any] | None:
-  """What result.json of this config's run holds, None if work is left.
+  """The content of result.json, if this config's run is finished; else None.
 
-  Nothing is written, and JAX is not imported.
+  It writes nothing and imports no JAX.
 
   Args:
     workdir: may be missing.
     config: of the run.
 
   Raises:
-    UserError: it holds the run of another config, or something that is not a
-      run; or there is work left, and the directory cannot be written.
+    UserError: the directory holds the run of another config, or something
+      that is not a run; or work is left and the directory cannot be written.
   """
   _check_owner(workdir, config)
   path = os.path.join(workdir, RESULT)
@@ -87,11 +87,12 @@ def prepare(
   Args:
     workdir: made if missing.
     config: of the run.
-    overwrite: removes what an earlier run left there, and nothing else.
-    data: what a run that begins now writes of its data; None: nothing.
+    overwrite: whether to remove the files of an earlier run, and nothing else.
+    data: content of data.json for a run that begins now; None: no such file.
 
   Raises:
-    UserError: it cannot be written, or holds the run of another config.
+    UserError: the directory cannot be written, or holds the run of another
+      config.
   """
   if not overwrite:
     _check_owner(workdir, config)
@@ -115,7 +116,7 @@ def prepare(
 
 
 def contents(config: Any) -> dict[str, Any]:
-  """What config.json says of a run that begins now: on what it runs, too."""
+  """Content of config.json for a run that begins now."""
   import jax  # takes a second; only a run that begins needs it
 
   versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
@@ -146,14 +147,14 @@ def _remove(workdir: str) -> None:
 
 
 def read_object(path: str, advice: str = ANEW) -> dict[str, Any]:
-  """What a JSON file of a run holds.
+  """The object in a JSON file of a run.
 
   Args:
     path: of the file.
-    advice: what to do where it is not, for the message.
+    advice: end of the message where the file is not as it should be.
 
   Raises:
-    UserError: it cannot be read, or holds something else.
+    UserError: the file cannot be read, or holds no object.
   """
   try:
     with files.open_regular(path, "r", encoding="utf-8") as file:
@@ -175,8 +176,8 @@ def _stored_config(path: str) -> dict[str, Any]:
 def load_config(workdir: str) -> Any:
   """The validated config of an existing run.
 
-  Keys that are younger than the run have their defaults, which are what runs
-  did before there was such a key.
+  A key that is younger than the run has its default, which is what runs did
+  before there was the key.
 
   Raises:
     UserError: there is no run, or its config has unknown or wrong keys.

@@ -15,10 +15,10 @@ _PATIENCE_SECS = 0.5
 
 @contextlib.contextmanager
 def hold(workdir: str) -> Iterator[None]:
-  """Keeps other processes out of a run directory while it is written to.
+  """Keeps other processes out of a run directory while this one writes to it.
 
-  The system lets go of it when the process ends, however that happens. Where
-  the file system knows no locks, nothing is kept out.
+  The system lifts the lock when the process ends, however that happens. A file
+  system that knows no locks keeps nobody out.
 
   Args:
     workdir: made if missing.

@@ -20,8 +20,8 @@ class Run(NamedTuple):
     plan: devices and seeds.
     problem: splits and labels, on the host.
     pool: training examples on the device(s).
-    tests: by name, test examples on the device(s) and their primary labels.
-    seeds: int32 [S].
+    tests: name -> test examples on the device(s) and their primary labels.
+    seeds: int32 [S], numbers of the seeds.
   """
 
   config: Any
@@ -92,10 +92,10 @@ def with_extra_tests(run: Run) -> Run:
 
 
 def check_hosts(run: Run) -> None:
-  """Whether all hosts have the same data.
+  """Refuses a run whose hosts do not all have the same data.
 
   Raises:
-    UserError: one has not.
+    UserError: a host has other data than the first one.
   """
 
   def data_of_host() -> list[Any]:

@@ -1,4 +1,4 @@
-"""What stages compute on the host between themselves: embeddings, clusters."""
+"""Computes on the host what a stage asks for: embeddings, clusters, labels."""
 
 import functools
 import os
@@ -29,19 +29,19 @@ _BATCH = 512
 def prepare(
   run: Run, stage: Stage, previous: Seeded | None, workdir: str
 ) -> Seeded | None:
-  """What the stage wants computed on the pool, for every seed.
+  """Runs `stage.prepare` on the pool, for every seed.
 
   Args:
     run: data and devices.
-    stage: that begins.
+    stage: the stage that begins.
     previous: states of the stage before, or None.
     workdir: run directory, for the cache and the reports; "": nothing is kept.
 
   Returns:
-    Seeded values as `stage.prepare.compute` returns them, None without it.
+    Seeded values of `stage.prepare.compute`; None without `stage.prepare`.
 
   Raises:
-    ValueError: they differ from what `stage.prepare.shapes` promises.
+    ValueError: the values differ from what `stage.prepare.shapes` promises.
   """
   if stage.prepare is None:
     return None
@@ -62,12 +62,12 @@ def prepare(
 def view(
   run: Run, stage: Stage, state: Any | None, seed: int, workdir: str
 ) -> PoolView:
-  """The pool as the stage may look at it.
+  """The view of the pool that the stage gets, see `PoolView`.
 
   Args:
     run: data and devices.
-    stage: that begins; its name enters the key.
-    state: of the stage before, of this seed.
+    stage: the stage that begins; its name enters the key.
+    state: state of the stage before, of this seed.
     seed: position in `run.seeds`.
     workdir: run directory, or "".
   """
@@ -128,7 +128,7 @@ def _cached(
   makers: Mapping[str, Any],
   compute: Callable[[], Arrays],
 ) -> Arrays:
-  """Arrays that were computed before, or now, in workdir/cache."""
+  """Arrays from workdir/cache, computed now if they are not there."""
   folder = run.config.cache or (
     os.path.join(workdir, run_directory.CACHE) if workdir else ""
   )

@@ -1,7 +1,7 @@
-"""What a stage will run, traced for its shapes; nothing is computed.
+"""Traces all that a stage will run, and computes nothing.
 
-For code of somebody else, whose slips are found before a run directory is made
-and long before the first evaluation.
+So slips in a user's own code are found before a run directory is made, and long
+before the first evaluation.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,13 +24,13 @@ def trace(
   states: Seeded,
   updates: Mapping[str, Callable[..., tuple]],
 ) -> None:
-  """Traces the updates of a stage and what its evaluation looks at.
+  """Traces the updates of a stage and the functions that its evaluation calls.
 
   Args:
     run: data and devices.
-    stage: whose functions they are.
-    states: of the stage, or their shapes.
-    updates: by phase, of `train.compile_update`.
+    stage: the stage.
+    states: states of the stage, or their shapes.
+    updates: phase -> compiled update, of `train.compile_update`.
 
   Raises:
     UserError: a function fails, or does not keep to the contract.

@@ -1,4 +1,4 @@
-"""What a state says of examples: accuracy, generated labels, the probe."""
+"""Scores of a state on examples: accuracy, generated labels, the probe."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -35,8 +35,8 @@ def _blocks(positions_SxN: np.ndarray, size: int) -> Iterator[np.ndarray]:
 def some(positions_SxN: np.ndarray, count: int) -> np.ndarray:
   """[S, min(count, N)] positions in a random order, which is always the same.
 
-  Data may be stored class by class: the first so many images of a split, and
-  batches of neighbours, are of a few classes alone.
+  Data may be stored class by class; then the first images of a split, or a
+  batch of neighbours, would show few classes.
   """
   order_N = np.random.default_rng(0).permutation(positions_SxN.shape[1])
   return positions_SxN[:, order_N[:count]]
@@ -45,7 +45,7 @@ def some(positions_SxN: np.ndarray, count: int) -> np.ndarray:
 def make_predictor(
   stage: Stage, run: Run
 ) -> Callable[[Seeded, Any, np.ndarray], np.ndarray]:
-  """Primary logits of many examples.
+  """Makes a function that returns the primary logits of many examples.
 
   Returns:
     (states, replicated examples, positions [S, n]) -> float32 [S, n, C].
@@ -82,8 +82,8 @@ def scores(
 ) -> dict[str, float]:
   """Accuracy (a fraction) and cross-entropy (nats) of a split.
 
-  With groups a class competes within its own, and `group_accuracies` are
-  returned, too; of two classes `attribute_scores.binary`.
+  With groups, classes compete within their group, and `group_accuracies` are
+  added; with two classes, `attribute_scores.binary`.
   """
   found = groups.restrict(logits_NxC, labels_N, group_of_class)
   loss = losses.softmax_cross_entropy(found, labels_N)
@@ -104,7 +104,7 @@ def correct(
   labels_N: np.ndarray,
   group_of_class: Sequence[int] = (),
 ) -> np.ndarray:
-  """Whether each example's likeliest class, in its group, is its own: [N]."""
+  """bool [N]: whether the likeliest class in the group is the true one."""
   found = groups.restrict(logits_NxC, labels_N, group_of_class)
   return np.asarray(found).argmax(-1) == labels_N
 
@@ -118,9 +118,9 @@ def group_accuracies(
   """Share of hits of each group, and their mean over groups.
 
   Args:
-    hits_N: bool [n], which examples were told right.
+    hits_N: bool [n], whether the network was right on each example.
     labels_N: int [n], true classes.
-    group_of_class: C group ids; (): nothing is returned.
+    group_of_class: C group ids; (): there are no groups, and no shares.
     names: of the groups.
 
   Returns:
@@ -141,10 +141,12 @@ def group_accuracies(
 def make_test_scores(
   stage: Stage, run: Run
 ) -> Callable[[Seeded], tuple[list[dict[str, float]], np.ndarray]]:
-  """Scores on the test split, of the attributes too where there are any.
+  """Makes a function that scores states on the test split.
+
+  Scores of attributes are among them where there are any.
 
   Returns:
-    states -> (scores of each seed, bool [S, n]: whether it is right).
+    states -> (scores of each seed, bool [S, n]: whether the seed was right).
   """
   problem, spec = run.problem, run.problem.spec
   whole = attribute_scores.with_attributes(stage, run)
@@ -179,11 +181,13 @@ def make_test_scores(
 def make_label_collector(
   stage: Stage, run: Run
 ) -> Callable[[Seeded], tuple[np.ndarray, np.ndarray]]:
-  """Generated labels of the meta split, in batches of the training size.
+  """Makes a function that collects generated labels over the meta split.
+
+  Batches have the training size.
 
   Returns:
-    states -> (labels [S, n, K], positions [S, n]), in a random order; the
-    examples that do not fill a batch are left out, as in training.
+    states -> (labels [S, n, K], positions [S, n]), in a random order; examples
+    that do not fill a batch are left out, as in training.
   """
 
   def targets(state: Any, index_B: Any, pool: Any, arg: Any) -> tuple:
@@ -212,8 +216,8 @@ def agreement(
 ) -> float:
   """Normalised mutual information of generated and human labels.
 
-  The likeliest generated label against the human one inside each primary
-  class, averaged over the classes; 0 is none, 1 is the same partition.
+  It compares the likeliest generated label with the human one inside each
+  primary class, and averages over the classes. 0: none, 1: the same partition.
   """
   from sklearn.metrics import normalized_mutual_info_score
 
@@ -230,9 +234,9 @@ def agreement(
 def chance_agreement(
   labels_NxK: np.ndarray, human_N: np.ndarray, primary_N: np.ndarray
 ) -> float:
-  """`agreement` with human labels that have changed places in their class.
+  """`agreement` by chance: with human labels permuted inside each class.
 
-  The level of chance, which is far from 0 where images are few and labels many.
+  It is far from 0 where images are few and labels are many.
   """
   rng, found = np.random.default_rng(0), []
   for _ in range(_PERMUTATIONS):
@@ -247,7 +251,10 @@ def chance_agreement(
 def make_label_report(
   stage: Stage, run: Run
 ) -> Callable[[Seeded], list[dict[str, float]]]:
-  """What the generated labels look like, for each seed; {} without any."""
+  """Makes a function that describes the generated labels of each seed.
+
+  It returns a {} for each seed of a stage that generates none.
+  """
   if stage.targets is None:
     return lambda states: [{} for _ in run.seeds]
   collect = make_label_collector(stage, run)
@@ -271,9 +278,10 @@ def make_label_report(
 def make_probe(
   stage: Stage, run: Run
 ) -> Callable[[Seeded, int], list[dict[str, float]]]:
-  """The stage's probe, averaged over batches of its streams, for each seed.
+  """Makes a function that averages the stage's probe, for each seed.
 
-  The batches are of random examples, and the same at every evaluation.
+  It averages over batches of the stage's streams, which hold random examples,
+  the same at every evaluation.
   """
   if stage.probe is None:
     return lambda states, step: [{} for _ in run.seeds]

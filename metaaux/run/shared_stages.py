@@ -1,8 +1,8 @@
 """Trained stages that several runs share through `config.cache`.
 
-An ablation of what comes after a stage need not train it again: its states are
-kept under a hash of all that made them, the very images included, so that a run
-with other images, another seed or another network trains its own.
+An ablation of a later stage need not train the first one again. The cache keeps
+its states under a hash of all that made them, the very images included, so that
+a run with other images, another seed or another network trains its own.
 """
 
 from typing import Any
@@ -23,14 +23,14 @@ Seeded = Any
 
 
 def load(run: Run, stage: Stage) -> Seeded | None:
-  """States at the end of a first stage, if another run has trained it.
+  """States at the end of a first stage that another run has trained.
 
   Args:
     run: data, devices and `config.cache`.
-    stage: with `reuse`, and none before it.
+    stage: the first one, with `reuse`.
 
   Returns:
-    None where the cache lacks a seed, or nothing may be shared.
+    The states; None where the cache lacks a seed, or the stage shares nothing.
   """
   if stage.reuse is None or not run.config.cache:
     return None
@@ -61,7 +61,7 @@ def load(run: Run, stage: Stage) -> Seeded | None:
 
 
 def store(run: Run, stage: Stage, states: Seeded) -> None:
-  """Keeps the states at the end of a stage where other runs may share it.
+  """Keeps the states at the end of a stage that other runs may share.
 
   Raises:
     UserError: the cache cannot be written.
@@ -77,7 +77,7 @@ def store(run: Run, stage: Stage, states: Seeded) -> None:
 
 
 def _entry(run: Run, stage: Stage, seed: int) -> cache.Entry:
-  """By what the stage says of itself, its images and labels, and the seed."""
+  """The entry named by `stage.reuse`, the images and labels, and the seed."""
   pool = run.problem.pool
   data = {}
   for name, spec in stage.streams.items():

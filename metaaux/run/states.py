@@ -1,4 +1,4 @@
-"""States of a stage for all seeds: new ones, or those of a checkpoint."""
+"""States of a stage for all seeds, new or from a checkpoint."""
 
 import math
 from collections.abc import Callable
@@ -25,7 +25,7 @@ def fresh(
 
   Args:
     run: data and devices.
-    stage: that begins.
+    stage: the stage that begins.
     previous: states of the stage before, or None.
     prepared: what `stage.prepare` computed, or None.
   """
@@ -34,11 +34,11 @@ def fresh(
 
 
 def shapes(run: Run, stage: Stage, previous: Seeded | None) -> Seeded:
-  """What `fresh` would return, as `jax.ShapeDtypeStruct`; nothing is computed.
+  """Shapes of what `fresh` returns, as `jax.ShapeDtypeStruct`s.
 
   Args:
     run: data and devices.
-    stage: whose states they are.
+    stage: the stage.
     previous: states of the stage before or their shapes, or None.
 
   Raises:
@@ -52,10 +52,10 @@ def shapes(run: Run, stage: Stage, previous: Seeded | None) -> Seeded:
 
 
 def check_memory(run: Run, stage: Stage, shapes: Seeded) -> None:
-  """Whether the states of a stage fit into memory, before they are computed.
+  """Refuses a stage whose states do not fit into memory.
 
   Raises:
-    UserError: parameters and optimiser states alone do not.
+    UserError: parameters and optimiser states alone do not fit.
   """
   leaves = jax.tree_util.tree_leaves_with_path(shapes)
   if not leaves:
@@ -80,13 +80,13 @@ def check_memory(run: Run, stage: Stage, shapes: Seeded) -> None:
 def restore(
   run: Run, stage: Stage, previous: Seeded | None, manager: Any, step: int
 ) -> Seeded:
-  """States of a checkpoint.
+  """States of a stage from a checkpoint.
 
   Args:
     run: data and devices; any number of them, whatever wrote the checkpoint.
-    stage: that the checkpoint was written in.
+    stage: the stage in which the checkpoint was written.
     previous: states of the stage before or their shapes, or None.
-    manager: of the checkpoints; only the first host's is read.
+    manager: of the checkpoints; only the first host reads.
     step: of the checkpoint, in updates of all stages.
 
   Raises:

@@ -168,7 +168,7 @@ def test_set_variant():
   config_lib.set_variant(code, "code", 500)
   for config in paper, code:
     config_lib.validate(config)
-  # The published settings, section 4.2 and the official code.
+  # The settings of the paper and of the official code.
   assert paper.meta_fraction == 0.1
   assert paper.generator.optimizer.learning_rate == 1e-5
   assert paper.generator.optimizer.l1 == 5e-4

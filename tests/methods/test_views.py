@@ -28,7 +28,7 @@ def test_rotations_are_counter_clockwise():
 
 
 def test_mirrored_quarter_turns_change_places():
-  """Why images are mirrored before they are turned (arml, T21)."""
+  """Why images are mirrored before they are turned."""
   x = images()
   turned = views.rotations(x).reshape(4, *x.shape)
   of_mirrored = views.rotations(x[:, :, ::-1]).reshape(4, *x.shape)

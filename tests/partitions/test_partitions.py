@@ -15,7 +15,7 @@ def key():
 
 
 def blobs():
-  """Three blobs of 100 points, unit variance (meta-mtl, section 10)."""
+  """Three blobs of 100 points, unit variance."""
   rng = np.random.default_rng(0)
   centres = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
   labels = np.repeat(np.arange(3), 100)

@@ -1,1 +1,1 @@
-"""Training recipes of the papers, which several config files share."""
+"""Recipes: the papers' training settings, which config files share."""

@@ -63,7 +63,7 @@ SSL_ARGUMENTS = {
   "seeds": 0,
 }
 
-# Learning rates of Adam (arml, section 5.4).
+# Learning rates of Adam, as in the code of ARML.
 _SSL_RATES = {
   "pi_model": 3e-4,
   "mean_teacher": 7e-4,
@@ -80,7 +80,7 @@ def semi_supervised(
   num_classes: int,
   validation: int,
 ) -> None:
-  """Shi et al. 2020, section 5.1: WRN-28-2, Adam, 200,000 iterations.
+  """Shi et al. 2020, few labels: WRN-28-2, Adam, 200,000 iterations.
 
   Single-task training takes as many images a step as the others, all of them
   labelled.
@@ -194,7 +194,7 @@ def _small(config: ml_collections.ConfigDict) -> None:
 
 
 def weighting(config: ml_collections.ConfigDict, name: str) -> None:
-  """A rule for the weights, as the code of ARML has it (arml, section 4.1).
+  """A rule for the weights, as the code of ARML has it.
 
   Args:
     config: `weighting` is set in place.
@@ -229,11 +229,11 @@ _PACS_EPOCHS = {"sketch": 43, "art_painting": 56, "cartoon": 54, "photo": 59}
 def pacs(
   config: ml_collections.ConfigDict, arg: ml_collections.ConfigDict
 ) -> None:
-  """Shi et al. 2020, section 5.3: ResNet-18, SGD, 100 epochs.
+  """Shi et al. 2020, domains of PACS: ResNet-18, SGD, 100 epochs.
 
-  What the paper leaves open is as in `arml`, section 7, but for the initial
-  weights. A batch has 42 images of each source, and all labelled ones of the
-  target, 128 at most.
+  The paper starts from weights of ImageNet, here they are random; momentum and
+  decay, which it leaves open, are 0.9 and 5e-4. A batch has 42 images of each
+  source, and all labelled ones of the target, 128 at most.
 
   Args:
     config: set in place.

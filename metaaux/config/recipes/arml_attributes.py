@@ -1,4 +1,4 @@
-"""Training settings of ARML on binary attributes (arml, section 6)."""
+"""Training settings of ARML on binary attributes (Shi et al. 2020)."""
 
 import ml_collections
 

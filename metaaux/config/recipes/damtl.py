@@ -5,8 +5,8 @@ from typing import Any
 
 import ml_collections
 
+from metaaux.config.cifar100 import FROM_100_TO_20
 from metaaux.config.recipes import maxl as maxl_recipes
-from metaaux.data import hierarchies
 from metaaux.errors import UserError
 
 # Arguments of configs/damtl_digits.py with their defaults.
@@ -22,7 +22,8 @@ ARGUMENTS = {
   "seeds": 5,
 }
 
-# Digits of the two tasks, overlapping or not (damtl, section 8).
+# Digits of the two tasks; "po": partial overlap, as in table 4 of Feng & Chen,
+# "no": no overlap, as in table 5.
 _DIGITS = {"po": ("0-5", "3-9"), "no": ("0-4", "5-9")}
 
 
@@ -99,7 +100,8 @@ CIFAR100_ARGUMENTS = {
 
 _TEN = range(10)
 # Of each group the fine classes c(s, r), the r-th of superclass s, of both
-# tasks as (s, r), and how the second task's images look (damtl, section 8).
+# tasks as (s, r), and how the second task's images look. po1 to no3 stand
+# for the groups PO-1 to NO-3 of Feng & Chen, tables 4 and 5.
 _CIFAR100 = {
   "po1": (
     [(s, 0) for s in _TEN],
@@ -130,7 +132,8 @@ def cifar100(
   Of each class the big task has 400 images and each task `labels`, so that one
   auxiliary network serves all groups (`config.cache`). Five convolutions, and
   SGD at 0.01 with momentum 0.9 on alpha = 0.01 times the sum over a batch of
-  64, for 100 passes over a task (damtl, section 5).
+  64, for 100 passes over a task. Rate and alpha are those of Feng & Chen, who
+  leave the rest open (docs/register.md).
 
   Args:
     config: set in place; `dataset` stays.
@@ -186,7 +189,7 @@ def _photographs(
 def _fine_classes(places: list[tuple[int, int]]) -> str:
   """Ids of the r-th fine classes of superclasses s, joined by +."""
   of = [
-    [i for i, s in enumerate(hierarchies.CIFAR100_100_TO_20) if s == coarse]
+    [i for i, s in enumerate(FROM_100_TO_20) if s == coarse]
     for coarse in range(20)
   ]
   return "+".join(str(of[s][r]) for s, r in places)
@@ -201,7 +204,7 @@ PACS_ARGUMENTS = {
   "width": 0.25,
 }
 
-# Classes of the two tasks, overlapping or not (damtl, section 8).
+# Classes of the two tasks, overlapping or not, as in `_DIGITS`.
 _PACS = {"po": ("0-4", "2-6"), "no": ("0-2", "3-6")}
 
 

@@ -1,7 +1,7 @@
 """Data sources by name, such as `digits`, `tfds:NAME` or `npz:PATH`.
 
 A new kind is a function (what follows the colon, slice) -> Source, and one line
-in `SOURCES`; code outside the package is reached by `python:MODULE:FUNCTION`.
+in `SOURCES`; `python:MODULE:FUNCTION` reaches code outside the package.
 """
 
 import os
@@ -56,16 +56,16 @@ def load(
       `python:MODULE:FUNCTION`.
     split: `train`, `test` or another split of the source, or a part of one,
       such as `train[:90%]` or `test[1000:2000]`, or a sum of these; see
-      `slices` for all forms.
+      `split_names` for all forms.
     hierarchy: path of a JSON file with further levels, see `hierarchy_file`;
       "" for none.
-    select: "LEVEL=CLASS" leaves the examples of that class, and slices count
+    select: "LEVEL=CLASS" keeps the examples of that class, and slices count
       these; the other levels keep the classes that occur there in the named
       splits, numbered from 0, and a level with one class is dropped. "": all.
     side: the middle square of each image, resized to this side; 0: images as
       they are stored.
     **how: `lazy`, `skip_broken`, `pixel_range` and `background` of
-      `slices.Slice`; `folder:` and `tfds:` can be lazy.
+      `split_names.Slice`; `folder:` and `tfds:` can be lazy.
 
   Raises:
     UserError: the source, the split, the hierarchy, the selection or the data
@@ -108,7 +108,7 @@ def load(
 
 
 def _meant(source: str) -> str:
-  """What a bare path should have been."""
+  """A hint at the source string that a bare path should have been."""
   if os.path.isdir(os.path.expanduser(source)):
     return f" (did you mean 'folder:{source}'?)"
   return f" (did you mean 'npz:{source}'?)" if source.endswith(".npz") else ""

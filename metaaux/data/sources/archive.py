@@ -1,4 +1,4 @@
-"""NumPy files: what their headers say, before any memory is asked for."""
+"""Reads NumPy files, and their headers before any memory is needed."""
 
 import contextlib
 import math
@@ -18,7 +18,7 @@ ONLY = ""
 
 
 class Archive(Mapping):
-  """Arrays by name; each is read when it is looked up, and not kept."""
+  """Arrays by name; a look-up reads the array, and nothing keeps it."""
 
   def __init__(self, path: pathlib.Path, origin: str, remedy: str) -> None:
     """The arrays of a file.
@@ -92,16 +92,16 @@ def _header(stream: Any) -> tuple[tuple[int, ...], np.dtype, int]:
 def open_archive(
   path: pathlib.Path, origin: str, *, write: str, remedy: str
 ) -> Archive:
-  """Opens an .npz or .npy file; see `reading` for what may go wrong later.
+  """Opens an .npz or .npy file; `reading` explains errors of later look-ups.
 
   Args:
     path: of the file.
-    origin: what messages call it.
-    write: how it is made, where it is damaged.
+    origin: name of the file in messages.
+    write: how to make the file, for messages about a damaged one.
     remedy: what to do where an array does not fit into memory.
 
   Raises:
-    UserError: it is no such file.
+    UserError: the file is not of this kind.
   """
   if not path.is_file():
     raise UserError(f"{origin}: no such file; check the path")
@@ -111,7 +111,7 @@ def open_archive(
 
 @contextlib.contextmanager
 def reading(origin: str, write: str) -> Iterator[None]:
-  """What NumPy raises on files that are cut short or are something else."""
+  """Explains the errors of NumPy on files that are cut short or foreign."""
   try:
     yield
   except UserError:

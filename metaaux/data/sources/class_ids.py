@@ -1,4 +1,4 @@
-"""Labels as other programs write them, made int64 class ids [n]."""
+"""Makes int64 class ids [n] of labels as other programs write them."""
 
 import numpy as np
 
@@ -8,18 +8,18 @@ _LARGEST = 2**31 - 1
 
 
 def read(labels: np.ndarray, origin: str) -> np.ndarray:
-  """One class id an image.
+  """One class id for each image.
 
   Args:
     labels: integers [n] or [n, 1]; bools; floats that are whole numbers; or
       [n, C] with a one in the column of the class and zeros in the others.
-    origin: the array, the beginning of messages.
+    origin: name of the array, which begins messages.
 
   Returns:
     int64 [n].
 
   Raises:
-    UserError: they are something else, or do not fit into 32 bits.
+    UserError: the labels are something else, or do not fit into 32 bits.
   """
   ids = labels
   if ids.ndim == 2 and ids.shape[1] == 1:

@@ -28,15 +28,15 @@ _ORIENTATION = 0x0112
 
 
 class Header(NamedTuple):
-  """What an image file says of itself before it is decoded.
+  """The header of an image file, which is read without decoding it.
 
   Attributes:
-    width: upright.
-    height: upright.
+    width: of the upright image.
+    height: of the upright image.
     colour: whether it has more than one channel, transparency aside.
     kind: of its numbers, such as "8-bit".
-    has_alpha: whether some of it may be transparent.
-    is_turned: whether it is stored on its side, or mirrored.
+    has_alpha: whether some pixels may be transparent.
+    is_turned: whether the image is stored on its side, or mirrored.
   """
 
   width: int
@@ -48,7 +48,7 @@ class Header(NamedTuple):
 
 
 class Broken(NamedTuple):
-  """A file that should be an image, and what is wrong with it."""
+  """A broken image file, and what is wrong with it."""
 
   path: os.PathLike[str]
   what: str
@@ -58,10 +58,10 @@ class Reading(NamedTuple):
   """How images become arrays.
 
   Attributes:
-    ranges: of the kinds whose numbers are not 0..255 (or, of 16 bits, 0..65535)
-      from black to white.
-    background: grey value, 0..255, under what is transparent.
-    upright: whether images are turned as they say themselves.
+    ranges: kind -> its range, for kinds whose numbers are not 0..255 (or, of 16
+      bits, 0..65535) from black to white.
+    background: grey value, 0..255, under transparent pixels.
+    upright: whether to turn images as their headers say.
   """
 
   ranges: Mapping[str, pixels_lib.Range] = {}
@@ -99,7 +99,7 @@ def decode(
   Args:
     file: path or content of the file.
     num_channels: 1 for grey, 3 for colour.
-    origin: what to call encoded bytes in messages.
+    origin: name of encoded bytes in messages.
     reading: of its numbers; 16-bit grey values keep their upper byte by
       default.
 
@@ -121,7 +121,7 @@ def attempt(
   origin: str = "",
   reading: Reading = _PLAIN,
 ) -> np.ndarray | Broken:
-  """`decode`, or what is wrong with the file."""
+  """The result of `decode`, or what is wrong with the file."""
   what = "cannot be decoded"
   with _explained(origin or file, what) as broken, _opened(file) as image:
     return _pixels(image, num_channels, reading)
@@ -131,10 +131,7 @@ def attempt(
 def extremes(
   path: os.PathLike[str], kind: str, reading: Reading
 ) -> pixels_lib.Seen | None:
-  """Smallest and largest number of an image as it is stored.
-
-  None: the file is broken.
-  """
+  """Smallest and largest stored number of an image; None: a broken file."""
   with _explained(path, "cannot be decoded"), _opened(path) as image:
     if kind in (DEEP, FLOAT):
       return pixels_lib.extremes(np.asarray(image)[None], str(path))
@@ -227,7 +224,7 @@ def _kind(image: Any) -> str:
 
 
 def _transposition(image: Any) -> Any:
-  """What turns an image upright, None if it is so, or Pillow does it."""
+  """The transposition that an image needs to be upright; None: none."""
   from PIL import Image
 
   if image.format == "TIFF" or not any(k in image.info for k in _ORIENTED):

@@ -38,9 +38,9 @@ class Listing(NamedTuple):
   Attributes:
     root: of the folder.
     names: of the classes.
-    domains: their names; () without any.
-    splits: files by name of the split.
-    divided: whether its folders are splits, such as train/ and test/.
+    domains: names of the domains; () without any.
+    splits: name of the split -> its files.
+    divided: whether the folders are splits, such as train/ and test/.
   """
 
   root: pathlib.Path
@@ -93,7 +93,7 @@ def load(where: str, part: split_names.Slice) -> source_lib.Source:
 
 
 def listed(where: str) -> Listing:
-  """What a folder holds, by the names of its files alone.
+  """The listing of a folder, made of the names of its files alone.
 
   Args:
     where: path of the folder.
@@ -111,10 +111,10 @@ def listed(where: str) -> Listing:
 
 
 def unread(found: Listing, parts: Collection[str]) -> list[str]:
-  """What a reader may miss: image files that are in none of these splits.
+  """Image files that are in none of these splits, which a user may miss.
 
   Args:
-    found: of `listed`.
+    found: the listing.
     parts: names of splits; none: all.
 
   Returns:
@@ -154,7 +154,7 @@ def _number(count: int) -> str:
 
 
 def _origin(root: pathlib.Path, paths: list[pathlib.Path]) -> str:
-  """Of the names and sizes of the files, wherever the folder lies."""
+  """Digest of the names and sizes of the files, wherever the folder lies."""
   sizes = [f"{path.relative_to(root)} {path.stat().st_size}" for path in paths]
   checksum = zlib.crc32(os.fsencode("\n".join(sizes)))
   return f"{len(paths)} files, {checksum:08x}"

@@ -1,4 +1,4 @@
-"""What the image files of a folder are, before their pixels are read."""
+"""Looks at the image files of a folder before their pixels are read."""
 
 import pathlib
 from collections import Counter
@@ -33,9 +33,9 @@ class Look(NamedTuple):
 
   Attributes:
     size: [H, W, C] of every image.
-    reading: of its numbers.
+    reading: how numbers become pixels.
     broken: files that are left out.
-    notes: one line each of what the images were taken for.
+    notes: lines that say how the images are read.
     everything: all files.
   """
 
@@ -51,12 +51,12 @@ def look(everything: Paths, own: Paths, part: split_names.Slice) -> Look:
 
   Args:
     everything: the files of all splits.
-    own: those of the split that is to be read.
+    own: the files of the split to be read.
     part: the split.
 
   Raises:
-    UserError: files are broken and are not to be skipped, sizes differ where
-      one is wanted, or numbers have no one reading.
+    UserError: files are broken and must not be skipped, sizes differ where one
+      is wanted, or numbers have several readings.
   """
   headers = dict(
     zip(everything, decode.in_threads(decode.header, everything), strict=True)
@@ -86,9 +86,10 @@ def look(everything: Paths, own: Paths, part: split_names.Slice) -> Look:
 
 
 def reader(found: Look, paths: Paths, side: int) -> Callable:
-  """A function: positions in `paths` -> uint8 [m, H, W, C].
+  """Makes a function: positions in `paths` -> uint8 [m, H, W, C].
 
-  It raises UserError, naming all broken files, if one cannot be decoded.
+  The function raises UserError, which names all broken files, if one of them
+  cannot be decoded.
   """
 
   def read(positions: np.ndarray) -> np.ndarray:
@@ -132,7 +133,7 @@ def _verified(path: pathlib.Path) -> Broken | None:
 
 
 def _complaint(everything: Paths, first: Paths = ()) -> UserError:
-  """All broken files; of very many, those among `first` and some others."""
+  """A line that names all broken files, or some where there are very many."""
   some = list(dict.fromkeys((*first, *everything)))
   broken = sorted(verify(some[: max(_CHECKED, len(first))]))
   return UserError(
@@ -167,7 +168,7 @@ def _ranges(
   reading: decode.Reading,
   given: Sequence[float],
 ) -> dict[str, pixels.Range]:
-  """What is black and what is white in the files of each kind."""
+  """The numbers of black and white in the files of each kind."""
   kinds: dict[str, list[pathlib.Path]] = {}
   for path, seen in headers.items():
     kinds.setdefault(seen.kind, []).append(path)
@@ -188,7 +189,7 @@ def _ranges(
 
 
 def _range(kind: str, paths: Paths, reading: decode.Reading) -> pixels.Range:
-  """Looks until the answer is known; of ordinary images, at a few."""
+  """The range of one kind; ordinary images show it after a few files."""
   seen: list[pixels.Seen] = []
   # 16 bits that are used, and bytes that are no mask.
   enough = {BYTES: 1, UPPER: _BRIGHT - 1, DEEP: 2**14 - 1}.get(kind, np.inf)
@@ -217,7 +218,7 @@ def _range(kind: str, paths: Paths, reading: decode.Reading) -> pixels.Range:
 def _notes(
   headers: dict[pathlib.Path, Header], reading: decode.Reading
 ) -> list[str]:
-  """What an ordinary folder of 8-bit images says nothing of."""
+  """Lines on what is unusual; an ordinary folder of 8-bit images has none."""
   notes = []
   kinds = Counter(h.kind for h in headers.values())
   for kind, found in reading.ranges.items():

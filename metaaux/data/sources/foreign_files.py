@@ -1,4 +1,4 @@
-"""Files that somebody else made: which are opened, and how much is read."""
+"""Opens files that somebody else made, and limits how much is read."""
 
 import contextlib
 import json
@@ -26,12 +26,12 @@ _LARGEST_JSON = 64 * 2**20
 
 
 class Found(NamedTuple):
-  """What lies in a class folder and the folders inside it.
+  """The files of a class folder and of the folders inside it.
 
   Attributes:
-    images: files, those of a folder before those of the folders inside.
+    images: image files, those of a folder before those of folders inside it.
     others: files that are no images.
-    nested: how many of the images lie in folders inside.
+    nested: number of images that lie in folders inside.
   """
 
   images: list[pathlib.Path]
@@ -40,10 +40,10 @@ class Found(NamedTuple):
 
 
 def expand(where: str, origin: str) -> pathlib.Path:
-  """A path as the user wrote it.
+  """The path that a user means, with `~` expanded.
 
   Raises:
-    UserError: it cannot be one.
+    UserError: the text cannot be a path.
   """
   try:
     path = pathlib.Path(where).expanduser()
@@ -55,7 +55,7 @@ def expand(where: str, origin: str) -> pathlib.Path:
 
 
 def unreadable(origin: str, error: Exception) -> UserError:
-  """The error that a file cannot be read, in one short line."""
+  """The error that a file cannot be read, as one short line."""
   reason = getattr(error, "strerror", None) or str(error)
   name = getattr(error, "filename", None)
   named = f": {short(str(name))}" if name and str(name) not in origin else ""
@@ -74,10 +74,10 @@ def short(text: str, length: int = 200) -> str:
 
 @contextlib.contextmanager
 def opened(path: os.PathLike[str]) -> Iterator[BinaryIO]:
-  """A regular file, to read; a pipe or a device would never end.
+  """Opens a regular file for reading; a pipe or a device would never end.
 
   Raises:
-    OSError: it is something else, or cannot be opened.
+    OSError: the path leads to something else, or cannot be opened.
   """
   # Opening a pipe waits for who writes to it.
   flags = (
@@ -94,8 +94,8 @@ def read_json(path: os.PathLike[str], limit: int = _LARGEST_JSON) -> Any:
   """The content of a JSON file.
 
   Raises:
-    OSError: it cannot be read, or is no regular file.
-    ValueError: it is not JSON, too large, or too deep.
+    OSError: the file cannot be read, or is not a regular one.
+    ValueError: the content is not JSON, too large, or too deep.
   """
   with opened(path) as stream:
     content = stream.read(limit + 1)
@@ -113,7 +113,7 @@ def is_junk(name: str) -> bool:
 
 
 def is_image(entry: os.DirEntry[str]) -> bool:
-  """Whether a file is meant to be an image: by its suffix, else its content."""
+  """Whether a file is an image, by its suffix or else by its content."""
   if os.path.splitext(entry.name)[1].lower() in SUFFIXES:
     return True
   if not entry.is_file():

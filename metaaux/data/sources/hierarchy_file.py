@@ -1,12 +1,12 @@
-"""Hierarchies that users add to a data set, in a JSON file.
+"""Adds levels of labels to a source, from a JSON file of the user.
 
     {"levels": {"groups": {"names": ["round", "straight"],
                            "of": "10",
                            "parent": [0, 1, 1, 0, 1, 1, 0, 1, 0, 0]}}}
 
-adds the level "groups" with two classes; an example whose class at level "10"
-(the level that `of` names) is i gets the class `parent[i]`. Levels are added in
-the order of the file, so one may stand on another.
+adds the level "groups" with two classes; an example with class i at level "10"
+(the level that `of` names) gets the class `parent[i]`. Levels are added in the
+order of the file, so that one may build on another.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ _KEYS = ("names", "of", "parent")
 
 
 def add_levels(source: Source, path: str) -> Source:
-  """Returns `source` with the levels of the file; UserError if it is wrong."""
+  """`source` with the levels of the file; UserError if the file is wrong."""
   for level, entry in _read(path).items():
     source = _add(source, level, entry, f"hierarchy '{path}', levels.{level}")
   return source

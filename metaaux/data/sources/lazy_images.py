@@ -1,7 +1,7 @@
-"""Images that are decoded when somebody looks at them.
+"""Images that are decoded only when somebody looks at them.
 
-Several hosts each decode the part that their devices keep, and no other. Every
-index but a single number gives images that are still not decoded;
+Of several hosts each decodes the part that its devices keep, and no other.
+Indexing returns images that are still not decoded, except by a single number;
 `np.asarray` decodes them.
 """
 
@@ -14,7 +14,7 @@ from metaaux.data import fingerprint
 
 
 class Images:
-  """A uint8 array [n, H, W, C] as far as it is looked at.
+  """Looks like a uint8 array [n, H, W, C], and decodes what is looked at.
 
   Attributes:
     shape: [n, H, W, C].
@@ -32,13 +32,13 @@ class Images:
     image_shape: tuple[int, int, int],
     origin: str,
   ) -> None:
-    """Images that are the same wherever `origin` and `positions` are.
+    """Images that equal all others of the same `origin` and `positions`.
 
     Args:
       read: positions [m] -> uint8 [m, H, W, C].
-      positions: int [n], in what `read` reads.
+      positions: int [n], arguments for `read`.
       image_shape: [H, W, C].
-      origin: tells what `read` reads from anything else, on every machine.
+      origin: identifies what `read` reads, on every machine.
     """
     self._read, self._positions, self._origin = read, positions, origin
     self._pixels: np.ndarray | None = None
@@ -66,17 +66,17 @@ class Images:
     return found if dtype is None else found.astype(dtype, copy=False)
 
   def keep(self) -> np.ndarray:
-    """All pixels, decoded once; from then on they stay in memory."""
+    """Decodes all pixels once; from then on they stay in memory."""
     self._pixels = np.asarray(self)
     return self._pixels
 
   def digest(self) -> str:
-    """A short text that is the same for the same images; decodes none."""
+    """A short text, the same for the same images, made without decoding."""
     return f"{self._origin}, {fingerprint.of(self._positions)}"
 
 
 def whole(images: np.ndarray | Images) -> np.ndarray:
-  """The pixels, for what looks at all of them, perhaps many times."""
+  """All pixels, for code that looks at them perhaps many times."""
   return images.keep() if isinstance(images, Images) else images
 
 

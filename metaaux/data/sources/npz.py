@@ -26,11 +26,11 @@ def load(where: str, part: split_names.Slice) -> source_lib.Source:
   """Loads a part of an archive.
 
   `x_train` and `x_test` are uint8 [n, H, W] or [n, H, W, C], or floats in
-  [0, 1]; other numbers, and [n, C, H, W], are read where that leaves one
-  reading, see `pixels.taken_for` and `arrays.check`. `y_train` and
-  `y_test` are integers [n], or what `class_ids.read` makes such of, and their
-  level is named after the number of classes, such as "10". Further levels NAME
-  come from `y_train_NAME` with `y_test_NAME`.
+  [0, 1]; other numbers, and [n, C, H, W], are read where they have only one
+  reading, see `pixels.taken_for` and `source.check`. `y_train` and `y_test` are
+  integers [n], or labels that `class_ids.read` understands, and their level is
+  named after the number of classes, such as "10". `y_train_NAME` and
+  `y_test_NAME` make a further level NAME.
 
   An archive that is not divided has `x` (or `image`) and `y` (or `label`), and
   its split is `all`. Each further array of n integers is a level, such as
@@ -106,7 +106,7 @@ def _read_all(
   where: str,
   part: split_names.Slice,
 ) -> source_lib.Source:
-  """An archive with one set of images; `beside` has names that it lacks."""
+  """The one set of images of an archive; `beside` has names that it lacks."""
   images_key = next(key for key in _IMAGES if key in archive)
   labels_key = next((key for key in _LABELS if key in archive), _LABELS[0])
   levels = [
@@ -177,7 +177,7 @@ def _labels(
 
 
 def _num_classes(ids: Mapping[str, np.ndarray], suffix: str, where: str) -> int:
-  """Classes are numbered 0 .. C - 1 over both splits together."""
+  """Number of classes, which both splits together number 0 .. C - 1."""
   everything = np.concatenate(list(ids.values()))
   what = f"y_train{suffix} and y_test{suffix}"
   what = f"'{suffix}'" if _ALL in ids else what

@@ -1,7 +1,8 @@
-"""Which pixel value is black and which is white, and images made of that.
+"""Finds the pixel values of black and white, and scales images by them.
 
-Everything else of the package sees uint8 of 0..255 or floats of 0..1. Other
-numbers are read where they leave one reading; else the config has to say it.
+All other code of the package sees uint8 of 0..255 or floats of 0..1. Other
+numbers are read where they have only one reading; else the config has to say
+which.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -30,7 +31,7 @@ class Range(NamedTuple):
 
 
 class Seen(NamedTuple):
-  """Smallest and largest number of some images, and of what type they are."""
+  """Smallest and largest number of some images, and their type."""
 
   low: float
   high: float
@@ -41,7 +42,7 @@ BYTES, UNIT = Range(0, 255), Range(0, 1)
 
 
 def usual(dtype: np.dtype) -> Range:
-  """What the package's own images have."""
+  """The range of the package's own images of this type."""
   return UNIT if np.issubdtype(dtype, np.floating) else BYTES
 
 
@@ -49,7 +50,7 @@ def extremes(images: np.ndarray, origin: str) -> Seen:
   """The range of images [n, ...]; uint8 are looked at until one is above 1.
 
   Raises:
-    UserError: one is NaN or infinite, or they are no numbers.
+    UserError: a pixel is NaN or infinite, or the array holds no numbers.
   """
   kind = images.dtype.kind
   if kind not in "buif":
@@ -73,7 +74,7 @@ def extremes(images: np.ndarray, origin: str) -> Seen:
 
 
 def joint(some: Iterable[Seen]) -> Seen:
-  """The range of all of them, which have one kind of type."""
+  """The range of several arrays together, which have one kind of type."""
   some = list(some)
   return Seen(
     min(s.low for s in some), max(s.high for s in some), some[0].dtype
@@ -89,7 +90,7 @@ def taken_for(seen: Seen, origin: str) -> Range:
   near there.
 
   Raises:
-    UserError: there are several readings.
+    UserError: the range has several readings.
   """
   low, high, dtype = seen
   if dtype == np.uint8:
@@ -130,10 +131,10 @@ def decided(
 
   Args:
     images: [n, ...].
-    others: returns further arrays of the same source, which are looked at where
-      these images alone may be an exception.
-    given: (black, white) of the config, () where it says nothing.
-    origin: of the images, for messages.
+    others: returns further arrays of the same source, to look at where these
+      images alone may be an exception.
+    given: (black, white) of the config, () where the config does not say.
+    origin: name of the images in messages.
 
   Raises:
     UserError: several readings are possible.
@@ -154,7 +155,7 @@ def decided(
 
 
 def as_usual(images: np.ndarray, found: Range) -> np.ndarray:
-  """uint8 of 0..255, or float32 of 0..1; what lies outside is cut off.
+  """Images as uint8 of 0..255 or float32 of 0..1, clipped to that range.
 
   Integers become uint8, by their upper bits where these are a known depth.
   Floats stay floats, but whole numbers of 0..255 are stored as such.
@@ -172,7 +173,7 @@ def as_usual(images: np.ndarray, found: Range) -> np.ndarray:
 
 
 def as_bytes(pixels: np.ndarray, found: Range) -> np.ndarray:
-  """uint8 of 0..255 of one decoded image, whatever its numbers are."""
+  """One decoded image as uint8 of 0..255, whatever its numbers are."""
   if pixels.dtype.kind != "f":
     return _bytes(pixels, found)
   scaled = (pixels.astype(np.float64) - found.black) / _width(found)
@@ -191,7 +192,7 @@ def _bytes(pixels: np.ndarray, found: Range) -> np.ndarray:
 
 
 def note(found: Range, dtype: np.dtype) -> str:
-  """What to tell of a range that is not the usual one, else ""."""
+  """A line about an unusual range; "" about the usual one."""
   if found == usual(dtype):
     return ""
   return (

@@ -1,4 +1,4 @@
-"""Data from code of one's own: `python:MODULE:FUNCTION`."""
+"""Data from a function of the user: `python:MODULE:FUNCTION`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,15 +12,15 @@ from metaaux.errors import UserError
 
 
 def load(where: str, part: split_names.Slice) -> source_lib.Source:
-  """Loads a part of what a function returns.
+  """Loads a part of the data that a function returns.
 
   Args:
-    where: import path of a function (name of a split) -> `arrays.Source`, the
-      whole split. Images and labels are checked as those of every source.
+    where: import path of a function (name of a split) -> `source.Source`, the
+      whole split. Its images and labels pass the checks of every source.
     part: the split, or a part of it.
 
   Raises:
-    UserError: the function is not there, takes other arguments, fails, or
+    UserError: the function does not exist, takes other arguments, fails, or
       returns something else.
   """
   origin = f"dataset='python:{where}'"

@@ -1,9 +1,9 @@
-"""Parts of a source by class: one class alone, and slices within each class.
+"""Selects parts of a source by class: one class, or slices within each.
 
-`select="alphabet=Greek"` leaves the examples of one class of one level; the
-classes of every other level are numbered anew, without those that do not occur
-there. So one set of many tasks, such as the alphabets of Omniglot, becomes a
-small problem of its own.
+`select="alphabet=Greek"` keeps the examples of one class of one level; every
+other level keeps the classes that occur among these, and numbers them anew. So
+one set of many tasks, such as the alphabets of Omniglot, becomes a small
+problem of its own.
 """
 
 import difflib
@@ -20,7 +20,7 @@ from metaaux.errors import UserError
 def class_id(
   select: str, names: Mapping[str, tuple[str, ...]], origin: str
 ) -> tuple[str, int]:
-  """The level and the class that "LEVEL=CLASS" names.
+  """The level and the class of a text "LEVEL=CLASS".
 
   Args:
     select: as the user wrote it.
@@ -28,8 +28,8 @@ def class_id(
     origin: the source, for messages.
 
   Raises:
-    UserError: it is not of this form, or there is no such level or class; the
-      message lists what is near.
+    UserError: the text is not of this form, or there is no such level or class;
+      the message lists names that are near.
   """
   level, equals, name = select.partition("=")
   if not equals or not name:
@@ -73,7 +73,7 @@ def cut(
   class and on the number of its examples alone.
 
   Args:
-    source: a whole split, or what `only` left of it.
+    source: a whole split, or the part of it that `only` returned.
     part: the slice.
 
   Returns:
@@ -143,7 +143,7 @@ def renumbered(
   A level of which one class is left divides nothing and is dropped.
 
   Args:
-    source: all of whose labels are among the kept ones.
+    source: examples whose labels are all among the kept ones.
     kept: sorted class ids by level.
   """
   labels, names = {}, {}
@@ -156,7 +156,7 @@ def renumbered(
 
 
 def _near(name: str, known: Sequence[str]) -> str:
-  """What to say of a name that is not known."""
+  """The end of a message about an unknown name."""
   folded = {other.lower(): other for other in known}
   close = difflib.get_close_matches(name.lower(), folded, n=3, cutoff=0.5)
   if close:

@@ -1,4 +1,4 @@
-"""What every kind of data source returns, and the checks they all pass."""
+"""The result of every kind of data source, and the checks that it passes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -14,13 +14,12 @@ class Source(NamedTuple):
 
   Attributes:
     images: uint8 [n, H, W, C], or float32 [n, H, W, C] in [0, 1] where the
-      source holds floats; or, where that was asked for, `lazy.Images`.
+      source holds floats; `lazy_images.Images` on request.
     labels: level name -> int32 [n]; a level is one division into classes.
     names: level name -> class names (index = class id); same keys as `labels`.
-    pixel_range: (black, white) as they were stored; () where images were as
-      above.
-    notes: one line each of what the source was taken for, and what was left
-      out of it.
+    pixel_range: (black, white) as they were stored; () where images were stored
+      as above.
+    notes: lines that say how the source was read, and what was left out.
   """
 
   images: np.ndarray
@@ -31,7 +30,7 @@ class Source(NamedTuple):
 
 
 def finest(names: Mapping[str, tuple[str, ...]]) -> str:
-  """The level with the most classes; of several, the first."""
+  """The level with the most classes; the first of equals."""
   return max(names, key=lambda level: len(names[level]))
 
 
@@ -50,17 +49,17 @@ def check(
   *,
   is_read: bool = False,
 ) -> Source:
-  """Returns `source` as its attributes say, where that leaves one reading.
+  """`source` with images and labels as `Source` describes them.
 
   Args:
     source: images and labels as they were found.
-    origin: what to call it in messages.
-    pixel_range: what the config says of black and white, () for nothing.
+    origin: name of the source in messages.
+    pixel_range: (black, white) of the config, () where the config does not say.
     others: returns more images of the source, see `pixels.decided`.
-    is_read: whether the numbers of the pixels are as they shall be already.
+    is_read: whether pixels are already in the usual range.
 
   Raises:
-    UserError: it is not sound.
+    UserError: the source is not sound, or has several readings.
   """
   images = _with_channels(source.images, origin)
   source = _with_channels_last(source._replace(images=images))
@@ -108,7 +107,7 @@ def _with_channels(images: Any, origin: str) -> Any:
 
 
 def _with_channels_last(source: Source) -> Source:
-  """Images [n, H, W, C], also where they are [n, C, H, W]."""
+  """Images as [n, H, W, C], also where they were [n, C, H, W]."""
   _, first, middle, last = source.images.shape
   # Other numbers of channels than these are left alone: spectra, features.
   if first not in (1, 3, 4) or min(middle, last) <= 4:
@@ -124,7 +123,7 @@ def _with_channels_last(source: Source) -> Source:
 
 
 def _transposed(images: np.ndarray, ids: np.ndarray) -> str:
-  """What to add where another axis has as many entries as there are labels."""
+  """A hint where another axis has as many entries as there are labels."""
   if len(ids) not in images.shape[1:]:
     return ""
   axis = images.shape.index(len(ids), 1)
@@ -149,18 +148,18 @@ def _in_range(
 
 
 def shrink(source: Source, factor: int, origin: str) -> Source:
-  """Images made smaller: each pixel is the mean of a block of factor x factor.
+  """Smaller images: each pixel is the mean of a block of factor x factor.
 
   Rows and columns that do not fill a block are dropped, at the bottom and on
   the right. Means of uint8 are rounded to uint8.
 
   Args:
-    source: what was loaded.
-    factor: 1 changes nothing.
-    origin: what to call the source in messages.
+    source: a loaded source.
+    factor: side of a block; 1 changes nothing.
+    origin: name of the source in messages.
 
   Raises:
-    UserError: a side has no block.
+    UserError: a side is shorter than a block.
   """
   if factor == 1:
     return source

@@ -1,4 +1,4 @@
-"""Which folders are splits, by their names."""
+"""Finds the folders that are splits, by their names."""
 
 import pathlib
 from collections import Counter
@@ -18,18 +18,18 @@ _SHOWN = 4
 
 
 def splits(root: pathlib.Path, folders: Sequence[str]) -> dict[str, str]:
-  """Split -> folder, {} where the folders are no splits.
+  """Split -> folder; {} where the folders are no splits.
 
   Capitals make no difference, `training/` is the split `train`, and so on;
   every folder is also a split by its own name. Without a test folder `val/` is
   the test split, too.
 
   Args:
-    root: of the data.
-    folders: names of those in it.
+    root: folder of the data.
+    folders: names of the folders in it.
 
   Raises:
-    UserError: there is no folder for training or none for tests, or several.
+    UserError: no folder is for training, or none for tests, or several are.
   """
   known: dict[str, list[str]] = {}
   for name in folders:
@@ -58,7 +58,7 @@ def splits(root: pathlib.Path, folders: Sequence[str]) -> dict[str, str]:
 
 
 def notes(root: pathlib.Path, has_domains: bool) -> list[str]:
-  """One line each of what was made of the folders and left out of them."""
+  """Lines that say how the folders are read, and what is left out."""
   folders = sorted(
     entry.name
     for entry in root.iterdir()

@@ -30,13 +30,13 @@ class Slice(NamedTuple):
     stop: second bound as written, "" for the end.
     per_class: whether the bounds count within each class.
     select: "LEVEL=CLASS" where only examples of that class are wanted, else "";
-      a source whose images cost much to decode may leave out the others.
-    side: of square images that are wanted, 0 for images as stored; a source
+      a source may leave the others out and save their decoding.
+    side: side of the square images to return, 0: images as stored; a source
       with large images may decode straight to it.
-    lazy: whether a source may return `lazy.Images`, where it can.
-    skip_broken: whether files that are no images are left out and counted.
-    pixel_range: numbers that are black and white; () for what it looks like.
-    background: grey value, 0..255, under what is transparent.
+    lazy: whether a source may return `lazy_images.Images`, where it can.
+    skip_broken: whether broken image files are left out and counted.
+    pixel_range: (black, white); (): as the images look.
+    background: grey value, 0..255, under transparent pixels.
   """
 
   name: str
@@ -81,7 +81,7 @@ def parse(text: str) -> tuple[Slice, ...]:
   """Reads a split string, the terms of a sum one after another.
 
   Raises:
-    UserError: it is not of the known forms.
+    UserError: the text is not of a known form.
   """
   return tuple(_parse_one(term, text) for term in text.split("+"))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from metaaux.data import hierarchies
+from metaaux.config import cifar100
 from metaaux.data.sources import selection, split_names, tfds_reader
 from metaaux.data.sources import source as source_lib
 from metaaux.errors import UserError
@@ -23,9 +23,9 @@ _Path = tfds_reader.Path
 def load(where: str, part: split_names.Slice) -> source_lib.Source:
   """Loads a part of a set with one image and one or more labels.
 
-  The set is looked for where TFDS keeps its data (`TFDS_DATA_DIR`, else
-  `~/tensorflow_datasets`) in array_record files. Preparing it there, which
-  happens on the first use, needs TensorFlow.
+  The set lies in array_record files where TFDS keeps its data (`TFDS_DATA_DIR`,
+  else `~/tensorflow_datasets`). Preparing it there, which happens on the first
+  use, needs TensorFlow.
 
   A level is named after its number of classes, such as "10". CIFAR-100 has the
   levels "100", "20", "10" and "3"; the last two are those of Liu, Davison &
@@ -35,10 +35,10 @@ def load(where: str, part: split_names.Slice) -> source_lib.Source:
 
   Args:
     where: as TFDS spells it: NAME, NAME/CONFIG, NAME:VERSION.
-    part: the split or a part of it. Where it selects a class of a level of the
-      set itself, only the examples of that class are decoded and returned,
-      which may be none. Where it asks for a side, images are decoded straight
-      to it, so that the large ones never lie in memory together.
+    part: the split or a part of it. If it selects a class of a level of the set
+      itself, only the examples of that class are decoded and returned, which
+      may be none. If it has a side, images are decoded straight to it, so that
+      the large ones never lie in memory together.
 
   Raises:
     UserError: the set is unknown, not prepared or not of this kind.
@@ -68,7 +68,7 @@ def load(where: str, part: split_names.Slice) -> source_lib.Source:
 def files(
   where: str, parts: Collection[str]
 ) -> tuple[pathlib.Path, list[pathlib.Path]]:
-  """Folder of a set, and its files of some splits and of all class names.
+  """Folder of a set, and its files with the splits and with class names.
 
   Raises:
     UserError: the set is unknown or not prepared.
@@ -132,7 +132,7 @@ def _keys(features: Any, where: str) -> tuple[str, list[_Path]]:
 
 
 def _leaves(features: Any, above: _Path = ()) -> list[tuple[_Path, Any]]:
-  """Path and feature of all that is no dictionary of features."""
+  """Path and feature of each leaf in nested dictionaries of features."""
   import tensorflow_datasets as tfds
 
   found = []
@@ -146,7 +146,7 @@ def _leaves(features: Any, above: _Path = ()) -> list[tuple[_Path, Any]]:
 
 
 def _is_label(feature: Any) -> bool:
-  """Whether it is a class label, or true or false."""
+  """Whether a feature is a class label, or true or false."""
   import tensorflow_datasets as tfds
 
   if isinstance(feature, tfds.features.ClassLabel):
@@ -173,13 +173,13 @@ def _level_names(builder: Any, label_keys: list[_Path]) -> dict[str, _Path]:
 
 def _with_papers(source: source_lib.Source) -> source_lib.Source:
   """CIFAR-100 with the coarser levels of the papers."""
-  ten = np.array(hierarchies.CIFAR100_20_TO_10)[source.labels["20"]]
-  three = np.array(hierarchies.CIFAR100_10_TO_3)[ten]
+  ten = np.array(cifar100.FROM_20_TO_10)[source.labels["20"]]
+  three = np.array(cifar100.FROM_10_TO_3)[ten]
   return source._replace(
     labels={**source.labels, "10": ten, "3": three},
     names={
       **source.names,
-      "10": hierarchies.CIFAR100_10_NAMES,
-      "3": hierarchies.CIFAR100_3_NAMES,
+      "10": cifar100.NAMES_OF_10,
+      "3": cifar100.NAMES_OF_3,
     },
   )

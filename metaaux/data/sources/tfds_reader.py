@@ -19,17 +19,17 @@ _CHUNK = 512
 
 
 class Request(NamedTuple):
-  """What is to be read.
+  """A request to read examples of a set.
 
   Attributes:
     split: name of the whole split.
-    wanted: positions in it.
+    wanted: positions in the split.
     image_key: name of the image feature.
     label_keys: paths of the label features.
     only: path of a label feature, and its value in the examples to keep; None:
       all.
-    side: of square images; 0: as stored.
-    lazy: whether images may be decoded when they are looked at.
+    side: side of the square images to return; 0: as stored.
+    lazy: whether images may be decoded later, when somebody looks at them.
   """
 
   split: str
@@ -48,8 +48,8 @@ def read(
 
   Args:
     builder: of the set, which is on disk.
-    request: what to read. Images of sizes that the set does not state are
-      decoded at once, also where `lazy` is set.
+    request: what to read. `lazy` has no effect where the set does not state the
+      size of its images.
 
   Raises:
     UserError: the set cannot be read, or its images are of several sizes.
@@ -77,7 +77,7 @@ def read(
 def _read_labels(
   builder: Any, request: Request, shape: tuple[int, int, int]
 ) -> tuple[lazy_images.Images, np.ndarray]:
-  """The same, but for the pixels."""
+  """Images that are decoded later, and their labels."""
 
   def pixels_at(positions: np.ndarray) -> np.ndarray:
     pixels = np.empty((len(positions), *shape), np.uint8)
@@ -144,7 +144,7 @@ def _each(
 
 
 def _image_shape(builder: Any, request: Request) -> tuple:
-  """[H, W, C] as they will be; None for a side that the set does not state."""
+  """[H, W, C] of the images to return; None: a side that is not stated."""
   height, width, channels = builder.info.features[request.image_key].shape
   side, grey = request.side, channels == 1 or builder.name in _GREY
   return side or height, side or width, 1 if grey else 3
@@ -180,12 +180,12 @@ def _stack(pixels: list[np.ndarray], where: str) -> np.ndarray:
 
 
 def at(tree: Any, path: Path) -> Any:
-  """What a nested dictionary holds at a path."""
+  """The value in a nested dictionary at a path."""
   for key in path:
     tree = tree[key]
   return tree
 
 
 def first_line(error: Exception) -> str:
-  """Of what an error says, or its name."""
+  """First line of an error's text, or else its name."""
   return (str(error).splitlines() or [type(error).__name__])[0]

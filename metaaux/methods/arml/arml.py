@@ -2,7 +2,7 @@
 
 Shi et al. 2020, "Auxiliary Task Reweighting for Minimum-data Learning"
 (arXiv:2010.08244). With U = L_m + sum_k a_k L_k over shared parameters theta
-and heads phi (arml, section 3):
+and heads phi:
 
   Algorithm 2 (merged, the default)        Algorithm 1 (two stages)
     at steps M - 1, 2 M - 1 ...:             stage "weights", a quarter:

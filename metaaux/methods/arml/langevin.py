@@ -13,7 +13,7 @@ def noise(
   """params + N(0, 2 rate temperature), independent for each entry.
 
   Note: with losses that are means over N examples the temperature of the
-  posterior is 1 / N; 1 is right for a summed loss (arml, section 3).
+  posterior is 1 / N; 1 is right for a summed loss.
 
   Args:
     key: a typed key.

@@ -151,7 +151,7 @@ def tasks_at(
   key: Key,
   axis_name: str | None,
 ) -> Tasks:
-  """The losses as functions of the shared parameters (arml, section 3).
+  """The losses as functions of the shared parameters.
 
   The same batch, keys and statistics as in training, so that one compiled step
   shares the forward pass between both; new statistics are dropped.

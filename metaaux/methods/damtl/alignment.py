@@ -1,7 +1,7 @@
 """Holding the hidden layers of a task near those of the auxiliary network.
 
-Feng & Chen, eq. 3 (damtl, section 3): the class-conditional MMD between the
-outputs of a dense layer of both networks, summed over hidden layers.
+Feng & Chen, eq. 3: the class-conditional MMD between the outputs of a dense
+layer of both networks, summed over hidden layers.
 """
 
 from collections.abc import Mapping, Sequence

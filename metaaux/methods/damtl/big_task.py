@@ -1,6 +1,6 @@
 """Training the network of an auxiliary big task, from which others start.
 
-Stage "auxiliary" of Feng & Chen (damtl, section 5, phase 0).
+Stage "auxiliary" of Feng & Chen, before all tasks are trained.
 """
 
 from typing import Any, NamedTuple

@@ -1,7 +1,7 @@
 """DAMTL: each task draws on an auxiliary network through soft masks.
 
 Feng & Chen, "Learning Multi-Tasks with Inconsistent Labels by using Auxiliary
-Big Task" (damtl, sections 2 to 5):
+Big Task", algorithm 1 and eq. 1 to 5:
 
   stage "auxiliary": (W_aux, b_aux, f_aux) <- cross-entropy on the big task
   stage "train":     W_j, b_j, f_j <- the auxiliary ones, logits at random

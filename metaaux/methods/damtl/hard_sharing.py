@@ -1,7 +1,7 @@
 """Hard sharing: one network for all tasks, with logits for each.
 
-"Multi" of Feng & Chen (damtl, section 6): convolutions and hidden dense layers
-are common, and descend on sum_j alpha CE_j.
+"Multi" of Feng & Chen, tables 4 and 5: convolutions and hidden dense layers are
+common, and descend on sum_j alpha CE_j.
 """
 
 from functools import partial
@@ -106,7 +106,7 @@ def make(
   """Training of the common network; before it that of the big task.
 
   Args:
-    config: `damtl.start` and what `several_tasks` reads of it; `model`,
+    config: `damtl.start` and what `small_tasks` reads of it; `model`,
       `optimizer`, `batch_size` (a task), `num_steps`.
     spec: the problem, with `groups` and `num_big`.
     axis_name: devices to average over, None on one device.

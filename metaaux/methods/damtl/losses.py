@@ -1,6 +1,6 @@
 """The objective of DAMTL: cross-entropies, sparsity of masks, alignment.
 
-Feng & Chen, eq. 1 to 5 (damtl, sections 2 to 4).
+Feng & Chen, eq. 1 to 5.
 """
 
 from typing import Any, NamedTuple
@@ -109,7 +109,7 @@ def _discrepancy(
   task: int,
   big: Batch | None,
 ) -> Array:
-  """sum_h D_h(aux, j) (damtl, section 3)."""
+  """sum_h D_h(aux, j), Feng & Chen, eq. 3."""
   config, count = problem.config.damtl, problem.tasks.sizes[task]
   if config.align_classes == "random":
     own = own._replace(label_B=several.random_labels(batch, count))

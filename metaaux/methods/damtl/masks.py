@@ -1,8 +1,8 @@
 """Soft masks on the convolutions of another network's parameters.
 
-Feng & Chen, eq. 1 and 2 (damtl, section 2): the effective kernel is mask times
-weight, masks are never negative, and an L1 penalty pulls them to 0. A mask is a
-tree of its own, so that the network does not know of it.
+Feng & Chen, eq. 1 and 2: the effective kernel is mask times weight, masks are
+never negative, and an L1 penalty pulls them to 0. A mask is a tree of its own,
+so that the network does not know of it.
 """
 
 from typing import Any
@@ -27,8 +27,7 @@ def init(
 ) -> Tree:
   """Masks of all convolution kernels: U(1 - spread, 1 + spread), or ones.
 
-  The mean is 1, so that features keep their size through many layers (damtl,
-  trap N9).
+  The mean is 1, so that features keep their size through many layers.
 
   Args:
     key: a typed key; None: ones.
@@ -100,7 +99,7 @@ def project(masks: Tree) -> Tree:
 def without_outward(state: Tree, masks: Tree) -> Tree:
   """An optimiser state whose momentum does not push masks of 0 below 0.
 
-  Else a mask stays at 0 long after its gradient has turned (damtl, trap N6).
+  Else a mask stays at 0 long after its gradient has turned.
 
   Args:
     state: of an optax transformation; of `optax.trace` or `scale_by_adam`, or

@@ -1,7 +1,7 @@
 """Units between the towers of several tasks: cross-stitch and NDDR.
 
-Misra et al. 2016 and Gao et al. 2019, the baselines of DAMTL (damtl, section
-6). Both act on the features of M towers on the same images.
+Misra et al. 2016 and Gao et al. 2019, baselines of DAMTL. Both act on the
+features of M towers on the same images.
 """
 
 from collections.abc import Sequence

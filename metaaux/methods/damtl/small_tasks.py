@@ -1,7 +1,7 @@
 """Several tasks with images and classes of their own: what methods share.
 
 Each task has a stream task_j, a network of the same shape but for its logits,
-and the loss alpha_j CE_j (Feng & Chen, eq. 5; damtl, sections 4 and 6).
+and the loss alpha_j CE_j (Feng & Chen, eq. 5).
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,9 +1,9 @@
 """Cross-stitch networks and NDDR-CNN: towers that mix their features.
 
-Misra et al. 2016 and Gao et al. 2019 as baselines of DAMTL (damtl, section 6).
-Each task has a tower that is first trained alone; then a unit after every
-convolution and pooling mixes the features of all towers, and everything learns
-together. A task's images pass through all towers and are judged by its own:
+Misra et al. 2016 and Gao et al. 2019 as baselines of DAMTL. Each task has a
+tower that is first trained alone; then a unit after every convolution and
+pooling mixes the features of all towers, and everything learns together. A
+task's images pass through all towers and are judged by its own:
 
   stage "auxiliary": the big task, where towers start from it
   stage "towers":    W_j <- CE_j, each alone

@@ -1,7 +1,6 @@
 """Training a network for each task alone, from which others start.
 
-The towers of cross-stitch networks and NDDR-CNN before their units are put in
-(damtl, section 6).
+The towers of cross-stitch networks and NDDR-CNN before their units are put in.
 """
 
 from typing import Any, NamedTuple

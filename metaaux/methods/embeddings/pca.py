@@ -4,7 +4,7 @@ import numpy as np
 
 # Components of less than this share of the largest variance are rounding.
 _RANK_TOLERANCE = 1e-6
-# Added to variances before whitening (meta-mtl, section 7).
+# Added to variances before whitening, so that none is divided by 0.
 _WHITENING = 1e-5
 # Below this many entries the components are found in float64.
 _SMALL = 2**26

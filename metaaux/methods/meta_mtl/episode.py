@@ -1,8 +1,9 @@
 """An episode: a virtual step on a drawn task, judged by the main task.
 
-Gui et al. 2020, equations 5 and 6, and the variant that later findings give
-rise to; `episode_code` has those of the official code. Losses are functions and
-parameters any pytree, so that nothing here knows of networks or data.
+Gui et al. 2020, equations 5 and 6, and "alternating", which is ordinary
+alternating multi-task training; `episode_official` has those of the official
+code. Losses are functions and parameters any pytree, so that nothing here knows
+of networks or data.
 """
 
 from collections.abc import Callable

@@ -8,7 +8,7 @@ the shared layers F take a virtual one,
 
 and F moves by the gradient of the main loss after that step, L_0(F*, D_0),
 which is (I - alpha H_t) grad L_0(F*) with the Hessian H_t of L_t. Variants of
-this are in `episode`, those of the official code in `episode_code`.
+this are in `episode`, those of the official code in `episode_official`.
 """
 
 from collections.abc import Callable

@@ -19,10 +19,9 @@ class Tasks(NamedTuple):
 
   A weighting evaluates what it needs of them and no more. All functions take
   the shared parameters alone: whatever else they depend on (heads, batch,
-  dropout key, running statistics) is closed over and constant, and the same
-  for all of them, so that all gradients are of the same leaves at the same
-  point (arml, section 9, trap 3). Not a value to pass through `jit`; make it
-  inside.
+  dropout key, running statistics) is closed over and constant, and the same for
+  all of them, so that all gradients are of the same leaves at the same point.
+  Not a value to pass through `jit`; make it inside.
 
   Attributes:
     params: shared parameters, any pytree of floating arrays. Heads of single
@@ -57,10 +56,9 @@ class Weighting(NamedTuple):
   """A rule for the weights of K auxiliary tasks, in the manner of optax.
 
   The training loss is L_primary + sum_k weight_k L_k: the weight of the primary
-  task is 1 always (`main_weight="one"` of arml, section 4.2). A rule that is
-  defined for all tasks alike takes the primary one as task 0 and divides its
-  weights by that of task 0, which changes the length of the step and not its
-  direction.
+  task is 1 always. A rule that is defined for all tasks alike takes the primary
+  one as task 0 and divides its weights by that of task 0, which changes the
+  length of the step and not its direction.
 
   Attributes:
     init: K -> state. Every state is a NamedTuple with `weight_K`, the weights

@@ -1,8 +1,8 @@
 """Losses, gradients and their inner products, averaged over devices.
 
-Gradients are averaged before any product is formed: the mean of the products
-of single devices is that of noisier gradients, and larger (arml, section 9,
-traps 5 and 9). Products accumulate in the default float type.
+Gradients are averaged before any product is formed: the mean of the products of
+single devices is that of noisier gradients, and larger. Products accumulate in
+the default float type.
 """
 
 from collections.abc import Callable

@@ -24,10 +24,10 @@ def make(
 ) -> Weighting:
   """1 / (s L_k + shift_k): the gradient of s L_m + sum log(s L_k + shift_k).
 
-  Hu et al. 2019 (arml, section 4.1); needs the losses alone. A weight is in
-  terms of the primary task's, so that the factor s = `loss_scale` of all losses
-  matters: the code of ARML halves them and adds 1 to half a cosine, which is
-  2 / L_k, and 2 / (L_k + 2) for the cosine.
+  Hu et al. 2019; needs the losses alone. A weight is in terms of the primary
+  task's, so that the factor s = `loss_scale` of all losses matters: the code of
+  ARML halves them and adds 1 to half a cosine, which is 2 / L_k, and
+  2 / (L_k + 2) for the cosine.
 
   Args:
     shift: one number or [K], which keeps each logged loss positive: 1 for a

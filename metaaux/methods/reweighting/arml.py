@@ -36,7 +36,7 @@ def make(
   eta_mode: str = "absolute",
   projection: str = "exact",
 ) -> Weighting:
-  """One step on J and back to the simplex (arml, sections 2.3 and 2.4).
+  """One step on J and back to the simplex.
 
   An update costs one reverse pass, of r = L_m - sum a_k L_k, and one forward
   pass along r, which gives <g_k, r> for all tasks; dJ/da_k = -2 <g_k, r>. A
@@ -50,7 +50,7 @@ def make(
       reverse passes. It converges on every fixed H if eta < 1; at 1 it can
       swing to and fro where all gradients are parallel.
     projection: "exact", or "shift_clamp" as in the code of ARML, whose weights
-      can sum to more than K and which settles elsewhere (section 2.2).
+      can sum to more than K and which settles elsewhere.
 
   Returns:
     The weighting; weights >= 0, sum K for "exact". Metric: `mismatch`, J
@@ -81,7 +81,7 @@ def make(
 
 
 def weight_gradient(tasks: Tasks, weight_K: Array) -> tuple[Array, Array]:
-  """J and its gradient dJ/da = -2 (b - H a), without forming H (section 2.3).
+  """J and its gradient dJ/da = -2 (b - H a), without forming H.
 
   Args:
     tasks: the tasks.

@@ -32,8 +32,8 @@ def make(
 ) -> Weighting:
   """A step on V(theta - inner_lr grad(L_m + sum lambda_k L_k)) in lambda.
 
-  Liu et al. 2022 (arml, section 4.2), with V the primary loss on a second
-  batch, `Tasks.held_out_loss`. The lambda_k enter through the inner step alone,
+  Liu et al. 2022, with V the primary loss on a second batch,
+  `Tasks.held_out_loss`. The lambda_k enter through the inner step alone,
   linearly: the gradient is -inner_lr <grad V(theta'), g_k(theta)>, exact for
   plain SGD with two reverse passes and one forward pass.
 

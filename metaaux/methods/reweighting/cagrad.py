@@ -31,8 +31,8 @@ _SEARCH_STEPS = 100
 def make(c: float = 0.5) -> Weighting:
   """The direction d = mean g + c ||mean g|| g_w / ||g_w||, as weights.
 
-  Liu et al. 2021 (arml, section 4.2). With g_w = sum w_i g_i over all T tasks
-  and w = argmin <g_w, mean g> + c ||mean g|| ||g_w|| over the simplex, d is
+  Liu et al. 2021. With g_w = sum w_i g_i over all T tasks and
+  w = argmin <g_w, mean g> + c ||mean g|| ||g_w|| over the simplex, d is
   sum_i (1 / T + c ||mean g|| / ||g_w|| w_i) g_i: weights that are divided by
   the primary task's, which is never 0. The usual division by 1 + c^2 drops
   out. K + 1 reverse and K + 1 forward passes.

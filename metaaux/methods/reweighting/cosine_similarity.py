@@ -21,8 +21,8 @@ _SMALLEST_SQUARE = 1e-12
 def make(kind: str = "indicator") -> Weighting:
   """1 where <g_m, g_k> > 0, else 0; or max(0, cos(g_m, g_k)).
 
-  Du et al. 2018 (arml, section 4.1). The indicator takes one reverse and one
-  forward pass, `weighted` K reverse ones on top.
+  Du et al. 2018. The indicator takes one reverse and one forward pass,
+  `weighted` K reverse ones on top.
 
   Args:
     kind: "indicator" or "weighted". The cosine with a gradient of norm below

@@ -42,8 +42,8 @@ def make(
 ) -> Weighting:
   """K softmax(ratio / temperature), ratio_k = L_k(e - 1) / L_k(e - 2).
 
-  Liu, Johns & Davison 2019 (arml, section 4.2), L(e) the mean over epoch e;
-  equal weights in the first two epochs. Needs the losses alone.
+  Liu, Johns & Davison 2019, L(e) the mean over epoch e; equal weights in the
+  first two epochs. Needs the losses alone.
 
   Args:
     updates_per_epoch: calls of `update` in an epoch, >= 1.

@@ -37,9 +37,9 @@ def make(
 ) -> Weighting:
   """One step on sum_k | n_k - mean(n) r_k^gamma |, with n_k = ||a_k g_k||.
 
-  Chen et al. 2018 (arml, section 4.1), over the auxiliary tasks; r_k is
-  L_k / L_k(0) in terms of its mean over the tasks. K reverse passes; give
-  `Tasks` the last shared layer alone, on which GradNorm is defined.
+  Chen et al. 2018, over the auxiliary tasks; r_k is L_k / L_k(0) in terms of
+  its mean over the tasks. K reverse passes; give `Tasks` the last shared layer
+  alone, on which GradNorm is defined.
 
   Note: entries are clamped at 0 before the sum is made K, so that the weights
   stay on the simplex. The code of ARML clamps after that, takes losses as they

@@ -23,8 +23,8 @@ _SINGULAR = 1e-5
 def make(*, smallest: float = 0.0) -> Weighting:
   """Weights a with <sum a_i g_i, g_j / ||g_j||> equal for all j, over a_m.
 
-  Liu et al. 2021, "Towards Impartial Multi-task Learning" (arml, section 4.2),
-  the gradient part. K + 1 reverse and K + 1 forward passes.
+  Liu et al. 2021, "Towards Impartial Multi-task Learning", the gradient part.
+  K + 1 reverse and K + 1 forward passes.
 
   Note: solved for b_i = a_i ||g_i|| by least squares, which finds one of many
   solutions, all of one direction, where gradients are parallel and the

@@ -24,8 +24,8 @@ from metaaux.methods.reweighting._solvers import minimise
 def make(*, smallest: float = 0.1) -> Weighting:
   """argmin ||sum w_i g_i||^2 over the simplex of all tasks, divided by w_m.
 
-  Sener & Koltun 2018 (arml, section 4.2). Going down this combination makes no
-  task worse. K + 1 reverse and K + 1 forward passes.
+  Sener & Koltun 2018. Going down this combination makes no task worse. K + 1
+  reverse and K + 1 forward passes.
 
   Args:
     smallest: what a primary weight w_m below it counts as, so that the

@@ -30,7 +30,7 @@ def make(
 ) -> Weighting:
   """a <- max(a + learning_rate sum <g_m, g_k>, 0), the sum over a horizon.
 
-  Lin et al. 2019 (arml, section 4.1). One reverse and one forward pass.
+  Lin et al. 2019. One reverse and one forward pass.
 
   Args:
     learning_rate: of the weights. The code of ARML takes 0.05 on losses that

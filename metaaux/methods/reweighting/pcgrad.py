@@ -20,11 +20,11 @@ from metaaux.methods.reweighting._products import relative_to_primary
 def make() -> Weighting:
   """The sum of the projected gradients as weights, over the primary task's.
 
-  Yu et al. 2020, algorithm 1 (arml, section 4.2): each g_i of all T tasks meets
-  the others in random order, and where <g_i, g_j> < 0 with the g_i so far, it
-  loses its component along the original g_j. All of that is linear in the
-  original gradients, so that it needs their products alone: K + 1 reverse and
-  K + 1 forward passes. The key gives the order.
+  Yu et al. 2020, algorithm 1: each g_i of all T tasks meets the others in
+  random order, and where <g_i, g_j> < 0 with the g_i so far, it loses its
+  component along the original g_j. All of that is linear in the original
+  gradients, so that it needs their products alone: K + 1 reverse and K + 1
+  forward passes. The key gives the order.
 
   Returns:
     The weighting; weights > 0, no fixed sum: 1 where nothing is in conflict.

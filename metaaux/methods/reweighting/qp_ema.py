@@ -28,7 +28,7 @@ class QpEmaState(NamedTuple):
 
 
 def make(decay: float = 0.95, *, ridge: float = 1e-6) -> Weighting:
-  """The minimiser of the averaged J on the simplex (arml, section 2.5).
+  """The minimiser of the averaged J on the simplex; not in the paper.
 
   a = argmin a^T H a - 2 b^T a + rho |a - 1|^2 over {a >= 0, sum a = K}, with
   H and b exponential moving averages, each divided by 1 - decay^t, and

@@ -16,7 +16,7 @@ from metaaux.methods.reweighting._core import (
 def make() -> Weighting:
   """K softmax(z), z drawn from N(0, I) at each update; evaluates nothing.
 
-  Lin et al. 2022 (arml, section 4.2), over the auxiliary tasks alone.
+  Lin et al. 2022, over the auxiliary tasks alone.
 
   Note: LibMTL has no factor K; here the weights sum to K like all others.
   """

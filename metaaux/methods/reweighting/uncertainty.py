@@ -38,8 +38,8 @@ def make(
 ) -> Weighting:
   """Weights proportional to e^-s, s learned on sum L_i / (2 e^s_i) + s_i / 2.
 
-  Kendall, Gal & Cipolla 2018 (arml, section 4.2); needs the losses alone. Where
-  losses stand still, e^s_i = L_i.
+  Kendall, Gal & Cipolla 2018; needs the losses alone. Where losses stand still,
+  e^s_i = L_i.
 
   Args:
     optimizer: of s; None: plain gradient descent at rate 0.01.

@@ -12,7 +12,7 @@ from metaaux.methods.reweighting._core import (
 
 
 def make() -> Weighting:
-  """Ones, always; evaluates nothing (arml, section 4.1)."""
+  """Ones, always; evaluates nothing."""
 
   def step(state: Weights, tasks: Tasks, key: Key) -> tuple[Weights, Metrics]:
     del tasks, key

@@ -1,9 +1,9 @@
 """Training on labelled and unlabelled images: what its baselines share.
 
-The comparators of Shi et al. 2020 (arml, section 5.4). A step takes B labelled
-images and B of the pool; the primary loss is a mean over the first, the
-consistency loss over the second, as the published code weighs them against each
-other. Both halves pass the network together.
+The comparators of Shi et al. 2020. A step takes B labelled images and B of the
+pool; the primary loss is a mean over the first, the consistency loss over the
+second, as the published code weighs them against each other. Both halves pass
+the network together.
 """
 
 from collections.abc import Callable

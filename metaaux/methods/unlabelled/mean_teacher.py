@@ -1,8 +1,8 @@
 """Mean Teacher: the student agrees with the average of its own past.
 
-Tarvainen & Valpola 2017, as a comparator of Shi et al. 2020 (arml, section
-5.4): the squared difference of the softmax outputs of student and teacher, each
-on a view of its own, with weight 8. The student predicts.
+Tarvainen & Valpola 2017, as a comparator of Shi et al. 2020: the squared
+difference of the softmax outputs of student and teacher, each on a view of its
+own, with weight 8. The student predicts.
 """
 
 from typing import Any

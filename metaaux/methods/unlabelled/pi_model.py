@@ -1,8 +1,7 @@
 """Pi-model: two views of an image should be told alike.
 
-Laine & Aila 2017, as a comparator of Shi et al. 2020 (arml, section 5.4): the
-squared difference of the softmax outputs on two views, the first constant, with
-weight 20.
+Laine & Aila 2017, as a comparator of Shi et al. 2020: the squared difference of
+the softmax outputs on two views, the first constant, with weight 20.
 """
 
 from typing import Any

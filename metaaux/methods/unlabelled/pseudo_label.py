@@ -1,9 +1,9 @@
 """Pseudo-label: the network learns from what it is sure of, as it goes.
 
-Lee 2013, as the code of Shi et al. 2020 has it (arml, section 5.4): above a
-confidence of 0.95 the likeliest class, ten times as heavy; below it the
-prediction itself. Labels are those of one view, and another is to be told so.
-Unlike self-training in rounds (`self_training`), they change with every step.
+Lee 2013, as the code of Shi et al. 2020 has it: above a confidence of 0.95 the
+likeliest class, ten times as heavy; below it the prediction itself. Labels are
+those of one view, and another is to be told so. Unlike self-training in rounds
+(`self_training`), they change with every step.
 """
 
 from typing import Any

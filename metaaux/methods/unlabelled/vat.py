@@ -1,8 +1,8 @@
 """VAT: predictions should stand the smallest change that hurts them most.
 
-Miyato et al. 2018, as a comparator of Shi et al. 2020 (arml, section 5.4), with
-entropy minimisation as an option. With p(x) the prediction on an image and F
-the Fisher information of its logits z,
+Miyato et al. 2018, as a comparator of Shi et al. 2020, with entropy
+minimisation as an option. With p(x) the prediction on an image and F the Fisher
+information of its logits z,
 
   d <- (dz/dx)^T F (dz/dx) d, one step of the power method from a random d
   loss = KL(p(x + epsilon d / ||d||) || p(x)), p(x) constant

@@ -1,1 +1,1 @@
-"""Checkpoints: their format, who writes them, and which is opened again."""
+"""Checkpoints: their format, writing and reopening, and the best one."""

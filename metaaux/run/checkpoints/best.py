@@ -1,9 +1,9 @@
-"""Which checkpoint did best on images that were held out of training.
+"""Chooses the checkpoint that did best on images held out of training.
 
 The choice is made on the meta split, a part of the training data, and never on
-the test set; what a test figure is worth depends on it. It is a function of
-metrics.jsonl and of the checkpoints that there are, so that a resumed run and
-a later evaluation choose the same.
+the test set, whose figure it would make too good. It is a function of
+metrics.jsonl and of the checkpoints that there are, so that a resumed run and a
+later evaluation choose the same.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,10 +17,10 @@ _SIGN = {"accuracy": 1.0, "loss": -1.0}
 
 
 def score(name: str, rows: Iterable[Mapping[str, Any]]) -> float:
-  """Mean over the seeds of a metric of the meta split; more is better.
+  """Mean over seeds of a metric of the meta split; more is better.
 
   Args:
-    name: "accuracy" or "loss", whose sign is changed.
+    name: "accuracy", or "loss", whose sign is then changed.
     rows: of one evaluation.
   """
   values = [row[name] for row in rows if row["split"] == "meta"]
@@ -30,10 +30,10 @@ def score(name: str, rows: Iterable[Mapping[str, Any]]) -> float:
 def scores(
   config: Any, rows: Iterable[Mapping[str, Any]], stages: Sequence[Stage]
 ) -> dict[int, float]:
-  """Scores of the last stage's evaluations, by updates of all stages.
+  """Score of each evaluation of the last stage, by updates of all stages.
 
   Args:
-    config: of the run; without `keep_best` there are none.
+    config: of the run; without `keep_best` there are no scores.
     rows: of metrics.jsonl.
     stages: of the method; the last one trains the primary task to its end.
   """

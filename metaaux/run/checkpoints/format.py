@@ -51,10 +51,10 @@ def open_manager(
 
   Args:
     directory: where to keep them; made if missing.
-    keep: how many of the newest to keep; None: to read only, nothing is made
-      or removed, since another process may be writing.
-    keep_steps: that are kept besides, however old.
-    best: saved steps -> the one that is kept besides, or None.
+    keep: how many of the newest to keep; None: the manager only reads, and
+      makes or removes nothing, since another process may be writing.
+    keep_steps: steps to keep besides, however old they are.
+    best: saved steps -> the one to keep besides, or None.
 
   Raises:
     UserError: something else stands in the place of the folder or of a file.
@@ -122,7 +122,7 @@ def save(manager: ocp.CheckpointManager, step: int, state: Tree) -> None:
 
   Raises:
     NonFiniteError: a value is not finite; nothing is written.
-    OSError: it cannot be written; nothing is left of it.
+    OSError: the state cannot be written; nothing is left of it.
   """
   if step in manager.all_steps():
     return
@@ -144,9 +144,9 @@ def save(manager: ocp.CheckpointManager, step: int, state: Tree) -> None:
 
 
 def check_finite(step: int, state: Tree) -> None:
-  """Whether the state after `step` may be saved.
+  """Refuses to save a state after `step` that is not finite.
 
-  The metrics of a step are of the state before it, so they cannot tell.
+  The metrics of a step describe the state before it, so they cannot tell.
 
   Raises:
     NonFiniteError: a value is not finite.
@@ -161,7 +161,7 @@ def check_finite(step: int, state: Tree) -> None:
 
 
 def _as_os_error(error: Exception) -> OSError:
-  """What the system said, which tensorstore buries in a text of its own."""
+  """The error of the system, which tensorstore buries in a text of its own."""
   if isinstance(error, OSError) and error.errno:
     return error
   code = re.search(r"os_error_code='(\d+)'", str(error))
@@ -202,19 +202,19 @@ def recover(
 ) -> int | None:
   """Step of the newest checkpoint to go on from, None if there is none.
 
-  Newer ones are removed, since the run will write them again: those that cannot
-  be read, and those whose evaluations are lost.
+  It removes newer ones, which the run will write again: those that cannot be
+  read, and those whose evaluations are lost.
 
   Args:
-    manager: that may write.
+    manager: one that may write.
     report: receives a line for each checkpoint that is removed.
-    lost: step of the first evaluation whose rows are not there; None: none.
+    lost: step of the first evaluation whose rows are lost; None: none is.
     last: step at which the run ends; None: not known.
 
   Raises:
-    DamagedError: there are some, and none can be read; nothing is removed.
-    UserError: there are others, and none is before `lost`; or one is of another
-      run, or one that is damaged cannot be removed.
+    DamagedError: no checkpoint can be read; nothing is removed.
+    UserError: no checkpoint is before `lost`; or one is of another run, or a
+      damaged one cannot be removed.
   """
   left_out: list[tuple[int, str]] = []
   only_rows = False
@@ -248,7 +248,7 @@ def recover(
 def _none_left(
   manager: ocp.CheckpointManager, why: str, lost: int | None
 ) -> UserError:
-  """There are checkpoints, and no run can go on from one."""
+  """The error that no run can go on from any of the checkpoints."""
   if lost is None:
     return DamagedError(
       f"{why}, nor can an older one; restore the folder, or start anew with "
@@ -288,7 +288,7 @@ def restore(manager: ocp.CheckpointManager, step: int, template: Tree) -> Tree:
   """Reads a state with the structure, shapes and dtypes of `template`.
 
   Raises:
-    DamagedError: the checkpoint cannot be read, or is not what was written.
+    DamagedError: the checkpoint cannot be read, or has changed since.
     UserError: a leaf is missing, unexpected or of another shape or dtype.
   """
   stored = _read(manager, step)
@@ -355,7 +355,7 @@ def _check_files(folder: os.PathLike[str]) -> None:
 
 
 def _never_ends(path: str) -> bool:
-  """Whether a path is that of a pipe or a device."""
+  """Whether a path leads to a pipe or a device, which never ends."""
   known = os.path.isfile(path) or os.path.isdir(path)
   return os.path.exists(path) and not known
 

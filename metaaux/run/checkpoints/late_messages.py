@@ -1,7 +1,8 @@
-"""What the leaves of a checkpoint say after orbax has given up on one.
+"""Silences late warnings of orbax's unfinished reads and writes.
 
-Its reads and writes are tasks that nobody waits for then; their errors would be
-tracebacks on stderr, beside the one line that says what is wrong.
+Once one leaf of a checkpoint has failed, orbax waits for the others no more.
+Their errors would be tracebacks on stderr, beside the one line that says what
+is wrong.
 """
 
 import contextlib
@@ -16,10 +17,10 @@ from typing import Any
 
 @contextlib.contextmanager
 def hidden() -> Iterator[None]:
-  """Hides what the leaves say that are left when orbax gives up on one.
+  """Silences the other leaves of a checkpoint after one of them has failed.
 
-  Some speak only when their reads and writes end: the hook stays, once it has
-  given up.
+  Some warn only when their reads and writes end, after the block: the hook
+  stays once a leaf has failed.
   """
   logging.getLogger("asyncio").addFilter(_is_of_others)
   hook = sys.unraisablehook

@@ -1,4 +1,4 @@
-"""A run as its checkpoints have it, opened again on one device."""
+"""Opens a run again, from its checkpoints and on one device."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -19,13 +19,13 @@ Seeded = Any
 
 
 class Restored(NamedTuple):
-  """A run as a checkpoint has it.
+  """A run that was opened again.
 
   Attributes:
     run: data and one device; other test sets are left out.
-    stage: that the checkpoint was written in.
-    states: of all seeds.
-    step: updates of the stage that they have seen.
+    stage: the stage in which the checkpoint was written.
+    states: states of all seeds.
+    step: updates of the stage that the states have seen.
   """
 
   run: Run
@@ -41,19 +41,19 @@ def restore(
   best_one: bool = False,
   elsewhere: bool = False,
 ) -> Restored:
-  """Opens a run directory, finished or not; nothing is written.
+  """Opens the directory of a run, finished or not, and writes nothing.
 
   Args:
-    workdir: of a run.
-    name: of a stage, whose newest checkpoint is read, or the one before it if
-      it is damaged; "": the last one, which trains the primary task.
-    best_one: reads the one that `keep_best` kept instead.
-    elsewhere: whether it is to be evaluated on other data, so that what has
-      become of its own since is no matter.
+    workdir: directory of the run.
+    name: of the stage whose newest checkpoint is read, or the one before it if
+      that is damaged; "": the last stage, which trains the primary task.
+    best_one: whether to read the checkpoint that `keep_best` kept instead.
+    elsewhere: whether the run will be evaluated on other data, so that its own
+      data may have changed.
 
   Raises:
-    UserError: there is no run, no such stage or no checkpoint of it, or its
-      data is not at hand or has changed.
+    UserError: there is no run, no such stage or no checkpoint of it, or the
+      data of the run is not at hand or has changed.
   """
   config = run_directory.load_config(workdir)
   directory = os.path.join(workdir, run_directory.CHECKPOINTS)
@@ -80,7 +80,7 @@ def restore(
 
 
 def _with_own_data(run: Run, workdir: str, elsewhere: bool) -> Run:
-  """The run with the class names that its network has learned."""
+  """The run, with the class names that its network has learned."""
   stored = data_record.read(workdir)
   if stored is None:
     messages.say(
@@ -154,7 +154,7 @@ def _until(stages: Sequence[Stage], name: str) -> Sequence[Stage]:
 def _of_stage(
   saved: list[int], stage: Stage, offset: int, workdir: str
 ) -> list[int]:
-  """Those of all saved steps that a stage wrote, the newest first."""
+  """The saved steps that a stage wrote, the newest first."""
   end = offset + stage.num_steps
   steps = [step for step in saved if offset < step <= end]
   if steps:

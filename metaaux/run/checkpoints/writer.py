@@ -1,4 +1,4 @@
-"""Checkpoints that are written while training goes on."""
+"""Writes checkpoints while training goes on."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -17,15 +17,15 @@ Tree = Any
 class Saver:
   """Writes one checkpoint at a time, in a thread of its own.
 
-  A step loses the copy of its state and no more. What cannot be written is
-  reported and left out; the run goes on to its next save. On a host that does
-  not write, states are checked alone, so that all hosts fail at the same step.
+  A step waits for the copy of its state and no more. A checkpoint that cannot
+  be written is reported and left out; the run goes on to its next save. A host
+  that does not write only checks states, so that all hosts fail at one step.
   """
 
   def __init__(self, manager: Any | None, rows: rows_lib.RowFile) -> None:
-    """Saves with `manager`; `rows` are on disk before the state they led to.
+    """Saves with `manager`, after `rows` are on disk.
 
-    None: another host writes.
+    A manager of None does not write: another host does.
     """
     self.manager = manager
     self._rows = rows
@@ -35,7 +35,7 @@ class Saver:
     self._failure = ""
 
   def save(self, step: int, state: Tree) -> None:
-    """Begins to write a state under `step`, after the one before is written.
+    """Begins to write a state under `step`, once the state before is written.
 
     Args:
       step: updates of all stages.
@@ -54,7 +54,7 @@ class Saver:
     self._running = self._pool.submit(self._write, step, own)
 
   def _write(self, step: int, state: Tree) -> str:
-    """What is wrong with the disk, or nothing."""
+    """Writes a state; returns what is wrong with the disk, or nothing."""
     if self.manager is None:
       checkpoint_format.check_finite(step, state)
       return ""
@@ -66,7 +66,7 @@ class Saver:
     return ""
 
   def wait(self) -> None:
-    """Until nothing is being written.
+    """Waits until nothing is being written.
 
     Raises:
       NonFiniteError: a value of the last state is not finite.
@@ -80,7 +80,7 @@ class Saver:
 
     Raises:
       NonFiniteError: a value of the last state is not finite.
-      UserError: it is not on disk.
+      UserError: the checkpoint is not on disk.
     """
     self.wait()
     if self.manager is None:
@@ -93,7 +93,7 @@ class Saver:
       )
 
   def close(self) -> None:
-    """Ends the thread, after what it is writing."""
+    """Ends the thread, after it has written what it is writing."""
     self._pool.shutdown()
 
 

@@ -1,1 +1,1 @@
-"""What a run says of itself: rows, progress, events, pictures, intervals."""
+"""The logs of a run: rows, progress, events, pictures, intervals."""

@@ -74,11 +74,11 @@ def of_shares(
   """Half a 95% interval of an accuracy, over seeds and test images.
 
   Args:
-    values_SxN: in [0, 1], of each seed and image. With one seed the interval is
-      over the images alone.
-    positions_SxN: which images they are, where seeds are not tested on the same
-      ones; None: the same in each row. Images of one seed alone make the
-      interval too wide, as what is theirs is not told from what is its.
+    values_SxN: in [0, 1], a value for each seed and image. With one seed the
+      interval covers the images alone.
+    positions_SxN: which test images the values belong to; None: each row has
+      the same ones. An image that only one seed has makes the interval too
+      wide, because its part of the variance cannot be told from the seed's.
   """
   return _half(values_SxN, positions_SxN, _HITS_AND_MISSES)
 
@@ -86,7 +86,7 @@ def of_shares(
 def of_differences(
   values_SxN: np.ndarray, positions_SxN: np.ndarray | None = None
 ) -> float:
-  """The same of a paired difference, with values in [-1, 1]."""
+  """Half a 95% interval of a paired difference, with values in [-1, 1]."""
   return _half(values_SxN, positions_SxN, _EITHER_SIDE)
 
 
@@ -120,7 +120,7 @@ def _half(
 def _of_images(
   means_I: np.ndarray, added: Sequence[tuple[float, float]]
 ) -> float:
-  """Variance of the mean over images, with those that are added."""
+  """Variance of the mean over images, with `added` ones among them."""
   total = len(means_I) + sum(weight for _, weight in added)
   first = means_I.sum() + sum(w * v for v, w in added)
   second = (means_I**2).sum() + sum(w * v * v for v, w in added)

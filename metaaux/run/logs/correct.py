@@ -1,7 +1,8 @@
-"""On which test images each seed was right: correct/STEP.npz of a run.
+"""correct/STEP.npz of a run: on which test images each seed was right.
 
-Kept of those evaluations that the reported accuracy averages, a bit an image,
-so that its interval can cover the test images, too (`intervals`).
+A run keeps a bit for each image in the evaluations that the reported accuracy
+averages, so that its interval can cover the test images, too
+(`confidence_intervals`).
 """
 
 import contextlib
@@ -22,14 +23,14 @@ _UNREADABLE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile)
 
 
 class Correct(NamedTuple):
-  """What the reported accuracy is the mean of.
+  """The values whose mean is the reported accuracy.
 
   Attributes:
     seeds: numbers of the seeds.
-    shares: float64 [S, n], of the averaged evaluations in which a seed was
-      right on an image.
-    positions: int32 [S, n], which images of the test set they are.
-    test: tells the test set by its labels.
+    shares: float64 [S, n], share of the averaged evaluations in which the seed
+      was right on the image.
+    positions: int32 [S, n], positions of the images in the test set.
+    test: digest of the labels, which identifies the test set.
   """
 
   seeds: tuple[int, ...]
@@ -58,13 +59,13 @@ def write(
   positions_SxN: np.ndarray,
   labels: np.ndarray,
 ) -> None:
-  """Keeps an evaluation, if there is room for it on the disk.
+  """Keeps an evaluation if the disk has room for it.
 
   Args:
     workdir: of the run.
-    step: of all stages.
-    correct_SxN: whether each seed was right.
-    positions_SxN: on which images of the test set.
+    step: updates of all stages.
+    correct_SxN: whether each seed was right on each image.
+    positions_SxN: positions of the images in the test set.
     labels: of the whole test set.
   """
   path = _path(workdir, step)
@@ -91,7 +92,7 @@ def write(
 
 
 def read(workdir: str, result: Mapping[str, Any]) -> Correct | None:
-  """What a result is the mean of; None where it is not, or no longer, known.
+  """The values behind a result; None where they are not, or no longer, known.
 
   Args:
     workdir: of the run.
@@ -124,7 +125,7 @@ def read(workdir: str, result: Mapping[str, Any]) -> Correct | None:
 
 
 def half_width(found: Correct | None) -> float | None:
-  """Of the accuracy, over seeds and images; None where it is not known."""
+  """Half an interval of the accuracy, over seeds and images; None: unknown."""
   if found is None:
     return None
   return confidence_intervals.of_shares(found.shares, found.positions)
@@ -133,10 +134,11 @@ def half_width(found: Correct | None) -> float | None:
 def half_width_of_difference(
   ours: Correct | None, theirs: Correct | None, seeds: Sequence[int]
 ) -> float | None:
-  """Of a paired difference over these seeds and the same test images.
+  """Half an interval of a paired difference, over seeds and images.
 
   Returns:
-    None where either is not known, or they were not tested on the same images.
+    None where either side is not known, or the sides were tested on different
+    images.
   """
   if ours is None or theirs is None or ours.test != theirs.test:
     return None

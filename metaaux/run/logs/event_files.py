@@ -3,9 +3,10 @@
   python -m metaaux.run.logs.event_files --workdir=runs/maxl
 
 writes them for a run that was trained without config.tensorboard; with it a run
-writes them as it goes. They are in tensorboard/SPLIT/seedN of its directory, so
-that the curves of all splits and seeds lie over each other. A point is at the
-step of its stage, and called after that: train/accuracy.
+writes them as it goes. They lie in tensorboard/SPLIT/seedN of its directory, so
+that TensorBoard draws the curves of all splits and seeds into one picture. The
+step of a point counts from the start of its stage, whose name the tag has:
+train/accuracy.
 
 Exit status: 0 done; 2 the command or the run is wrong.
 """
@@ -34,7 +35,7 @@ _ABOUT = {"step", "total_step", "epoch", "stage", "split", "seed"}
 
 
 class EventFiles:
-  """The event files of a run; an error of the disk ends the writing."""
+  """The event files of a run; an error of the disk ends their writing."""
 
   def __init__(self, folder: str) -> None:
     """Writes below `folder`, which is emptied."""
@@ -72,7 +73,7 @@ class EventFiles:
 
   @contextlib.contextmanager
   def _tolerant(self) -> Iterator[None]:
-    """The run goes on without event files; metrics.jsonl has all."""
+    """Lets the run go on without event files; metrics.jsonl has all rows."""
     try:
       yield
     except OSError as error:
@@ -105,9 +106,9 @@ def _event(row: Mapping[str, Any]) -> Any:
 
 
 def _put(file: io.FileIO, event: Any) -> None:
-  """Adds an event between its length and checksums.
+  """Writes an event between its length and checksums.
 
-  Not by tensorboardX's writer, which syncs the disk at every flush.
+  tensorboardX's own writer would sync the disk at every flush.
   """
   from tensorboardX.record_writer import masked_crc32c
 
@@ -122,7 +123,7 @@ def _put(file: io.FileIO, event: Any) -> None:
 
 
 def check(wanted: bool = True) -> None:
-  """Whether event files can be written here, if they are wanted.
+  """Refuses event files that are wanted and cannot be written here.
 
   Raises:
     UserError: tensorboardX is missing.
@@ -140,13 +141,13 @@ def following(
 ) -> Iterator[EventFiles | None]:
   """Event files of a run that begins or goes on.
 
-  They are written anew, as the rows of work that will be done again have left
-  metrics.jsonl and must not be there twice.
+  A run that goes on writes them anew: rows of work that it will do again have
+  left metrics.jsonl and must not be in the event files twice.
 
   Args:
     workdir: of the run.
-    rows: that metrics.jsonl holds.
-    wanted: whether there shall be any.
+    rows: the rows in metrics.jsonl.
+    wanted: whether the run shall have event files.
   """
   if not wanted:
     yield None

@@ -1,6 +1,6 @@
-"""Pictures that a run leaves behind: task weights, masks, feature distances.
+"""Draws the pictures of a run: task weights, masks, feature distances.
 
-matplotlib is imported here alone in the package, and only to draw.
+No other file of the package imports matplotlib, and this one only to draw.
 """
 
 import os
@@ -23,18 +23,18 @@ Rows = Sequence[dict[str, Any]]
 
 
 class Picture(NamedTuple):
-  """A file, and the metrics of whose numbers it is made.
+  """A picture, and the metrics that it shows.
 
   Attributes:
     name: of the file.
-    prefix: of the metrics, which a line, or a point, each is drawn of.
-    split: whose rows hold them.
-    noun: before each name in the legend.
+    prefix: of the metrics; each metric becomes a line or a point.
+    split: the split whose rows hold the metrics.
+    noun: word before each name in the legend.
     label: of the vertical axis.
-    what: in words, for the user.
-    draw: (axes, picture, steps [n], values by name, each [n, S]).
-    least: what the vertical axis reaches at least, so that what is next to
-      nothing looks like that.
+    what: the content in words, for the user.
+    draw: (axes, picture, steps [n], name -> values [n, S]) -> None.
+    least: the least upper end of the vertical axis, so that values near 0 look
+      near 0.
   """
 
   name: str
@@ -50,16 +50,16 @@ class Picture(NamedTuple):
 def curves(
   rows: Rows, picture: Picture
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-  """What a picture shows, over training.
+  """The numbers of a picture, over training.
 
   Args:
     rows: of metrics.jsonl.
-    picture: what is wanted.
+    picture: the picture.
 
   Returns:
-    Steps [n], and by name the values [n, S] of all seeds; empty without any.
-    Steps are counted from the first stage that has such numbers: those of the
-    big task before it, say, shift nothing.
+    Steps [n], and name -> values [n, S] of all seeds; empty if there are none.
+    Steps count from the first stage that has such numbers, so that earlier
+    stages, such as that of a big task, do not shift them.
   """
   prefix = picture.prefix
   rows = [
@@ -82,10 +82,11 @@ def curves(
 
 
 def draw(workdir: str) -> list[tuple[str, str]]:
-  """Draws what a run directory has numbers for.
+  """Draws all pictures for which a run directory has numbers.
 
   Returns:
-    What each picture shows, and its path; nothing if matplotlib is missing.
+    The content of each picture in words, and its path; nothing if matplotlib
+    is missing.
   """
   rows = rows_lib.read_rows(os.path.join(workdir, run_directory.METRICS))
   found = [(picture, *curves(rows, picture)) for picture in PICTURES]
@@ -132,9 +133,9 @@ def plot_lines(
 
   Args:
     axes: of matplotlib.
-    picture: what is shown.
-    steps: of `curves`, as are the values.
-    values: by name, [n, S].
+    picture: the picture.
+    steps: [n], of `curves`.
+    values: name -> [n, S], of `curves`.
   """
   highest_first = sorted(values, key=lambda name: -values[name][-1].mean())
   named = highest_first
@@ -163,11 +164,11 @@ def _shown(value: float) -> str:
 
 
 def from_zero(axes: Any, least: float) -> None:
-  """A vertical axis from 0, with room for a line that lies on it.
+  """Sets the vertical axis from 0, with room for a line that lies on 0.
 
   Args:
     axes: of matplotlib, with all that is drawn.
-    least: what the axis reaches at least; of what is 0 all over, all.
+    least: the least upper end of the axis, which it has where all is 0.
   """
   reached = max(
     (values.max() for line in axes.lines if len(values := line.get_ydata())),
@@ -183,7 +184,7 @@ def _lines(
   steps: np.ndarray,
   values: dict[str, np.ndarray],
 ) -> None:
-  """The lines, and beside them whose they are."""
+  """Draws the lines, and beside each its name."""
   plot_lines(axes, picture, steps, values)
   seeds = next(iter(values.values())).shape[1]
   axes.figure.legend(
@@ -200,7 +201,7 @@ def _before_and_after(
   steps: np.ndarray,
   values: dict[str, np.ndarray],
 ) -> None:
-  """Of each name the first and the last value, with 95% intervals."""
+  """Draws the first and the last value of each name, with 95% intervals."""
   del picture
   names = sorted(values, key=int)
   stacked = np.stack([values[name] for name in names])  # [names, n, S]

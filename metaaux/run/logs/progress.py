@@ -1,4 +1,4 @@
-"""How far a training is: a bar on a terminal, plain lines elsewhere."""
+"""Shows how far training is: a bar on a terminal, plain lines elsewhere."""
 
 import contextlib
 import sys
@@ -23,9 +23,7 @@ def _takes_a_bar(stream: messages.Tolerant) -> bool:
 class Progress:
   """A progress bar on a terminal or in a notebook, plain lines elsewhere.
 
-  Both say how much time is left.
-
-  Always on stderr.
+  Both say how much time is left, and go to stderr.
   """
 
   def __init__(self, label: str, start: int, total: int) -> None:
@@ -44,9 +42,9 @@ class Progress:
       )
 
   def begin(self, step: int) -> None:
-    """Time is counted from here, where `step` steps are done.
+    """Starts to count time, with `step` steps done.
 
-    What came before was compiled, and says nothing of the time that is left.
+    The time before went into compiling, and says nothing of what is left.
     """
     self._began = step, time.monotonic()
 
@@ -54,9 +52,9 @@ class Progress:
     """Moves to `step` and shows a short text beside it.
 
     Args:
-      step: that the text is of.
+      step: the step that the text describes.
       text: such as a loss.
-      reached: steps that are done by now, where these are more.
+      reached: steps done by now, if they are more.
     """
     if self._bar is None:
       line = f"{self._label} {step}/{self._total} {text}".rstrip()
@@ -76,10 +74,10 @@ class Progress:
 
   @contextlib.contextmanager
   def waiting(self, what: str) -> Iterator[None]:
-    """Says that `what` goes on, and how long, if the block takes seconds.
+    """Says that `what` goes on, and for how long, if the block takes seconds.
 
-    A bar shows it beside itself; elsewhere it is a line now and then, and how
-    long it took.
+    A bar shows it beside itself; elsewhere there is a line now and then, and a
+    last one with the whole time.
     """
     bar, place = self._bar, f"{self._label} {self._last}/{self._total}"
 

@@ -1,8 +1,9 @@
-"""What is left of metrics.jsonl, whatever has happened to the file.
+"""Reads back the rows of metrics.jsonl, whatever has happened to the file.
 
-A figure is a mean over evaluations. So it has to be known which of them there
-must be, and that none is lost: zeros after a crash of the machine, half a line,
-a line of something else, a row that is there twice with other numbers.
+A figure is a mean over evaluations, so that none of them may be missing without
+notice. A file may hold zeros after a crash of the machine, half a line, a line
+of something else, or a row twice with other numbers. The config says which
+evaluations there have to be.
 """
 
 import itertools
@@ -24,15 +25,16 @@ _MEASURED = ("accuracy", "loss")
 
 
 class Part(NamedTuple):
-  """A stage, as its rows have it.
+  """The rows of one stage.
 
   Attributes:
     name: of the stage.
     offset: updates of the stages before it.
-    num_steps: of the stage.
-    every: steps between evaluations, which also end the stage; 0: none but that
-      one; None: it is never evaluated.
-    may_lack: whether another run can have trained it, which leaves no rows.
+    num_steps: updates of the stage.
+    every: steps between evaluations; the last is at the end of the stage. 0:
+      that one alone; None: the stage is never evaluated.
+    may_lack: whether the rows may be missing, because another run trained the
+      stage.
   """
 
   name: str
@@ -42,7 +44,7 @@ class Part(NamedTuple):
   may_lack: bool
 
   def evaluates(self, step: int) -> bool:
-    """Whether there are rows of an evaluation after a step of the stage."""
+    """Whether an evaluation follows a step of the stage."""
     if self.every is None:
       return False
     due = self.every > 0 and step % self.every == 0
@@ -54,8 +56,8 @@ class Schedule(NamedTuple):
 
   Attributes:
     parts: stages in their order.
-    seeds: each of which has a row.
-    splits: of an evaluation.
+    seeds: numbers of the seeds; each has a row of its own.
+    splits: the splits of an evaluation.
   """
 
   parts: tuple[Part, ...]
@@ -81,11 +83,11 @@ def schedule(run: Run, stages: Sequence[Stage]) -> Schedule:
 
 
 class Kept(NamedTuple):
-  """What a file still holds.
+  """The content of a metrics file that can be trusted.
 
   Attributes:
-    rows: that are of the run, each once, by step.
-    lost: how many lines are not, and stand before others that are.
+    rows: rows of the run, each once, by step.
+    lost: how many other lines stand before or between them.
   """
 
   rows: list[Row]
@@ -93,9 +95,9 @@ class Kept(NamedTuple):
 
 
 def read(path: str, wanted: Schedule) -> Kept:
-  """The rows of a metrics file that are what a run wrote there.
+  """The rows of a metrics file that the run wrote there.
 
-  Of two rows that contradict each other neither is.
+  Two rows that contradict each other are both left out.
 
   Raises:
     UserError: the file is there and cannot be read.
@@ -116,7 +118,7 @@ def read(path: str, wanted: Schedule) -> Kept:
 
 
 def _is_of(wanted: Schedule, row: Any) -> bool:
-  """Whether a line is a row that a run with this schedule writes."""
+  """Whether a run with this schedule writes such a row."""
   if not rows_lib.is_row(row) or row.get("seed") not in wanted.seeds:
     return False
   if any(isinstance(x, float) and not math.isfinite(x) for x in row.values()):
@@ -142,9 +144,9 @@ def _is_of(wanted: Schedule, row: Any) -> bool:
 
 
 def first_lost(rows: Iterable[Row], wanted: Schedule) -> int | None:
-  """Step, in updates of all stages, of the first evaluation that is not there.
+  """Step, in updates of all stages, of the first evaluation without rows.
 
-  Also one that has not been yet; None: all are there.
+  It may be one that has not taken place yet; None: no evaluation lacks rows.
 
   Args:
     rows: of `read`.
@@ -177,7 +179,7 @@ def keep(
   done: int,
   report: Callable[[str], None],
 ) -> list[Row]:
-  """Drops the rows of work that will be done again, and what is no row.
+  """Drops rows of work that will be done again, and lines that are no rows.
 
   The file is replaced as a whole, so that a crash here loses nothing.
 
@@ -185,12 +187,12 @@ def keep(
     path: of a metrics file.
     kept: of `read`.
     wanted: the rows that there have to be.
-    done: updates that the checkpoint holds from which the run goes on; the
-      evaluations until then are there.
+    done: updates in the checkpoint from which the run goes on; all evaluations
+      until then have rows.
     report: receives a line if rows of the training loss are lost.
 
   Returns:
-    The rows that the file holds now.
+    The rows that are now in the file.
   """
   rows = [row for row in kept.rows if row["total_step"] <= done]
   # Every checkpoint is preceded by the rows of its step.
@@ -222,7 +224,7 @@ def _last_row(wanted: Schedule, rows: Iterable[Row], done: int) -> int:
 
 
 def all_rows(path: str, wanted: Schedule) -> list[Row]:
-  """The rows of a run that has come to its end.
+  """All rows of a finished run.
 
   Raises:
     UserError: an evaluation is lost.

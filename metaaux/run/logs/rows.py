@@ -1,4 +1,4 @@
-"""Rows of metrics.jsonl: how they are written, read and told from damage."""
+"""Writes and reads rows of metrics.jsonl, and tells them from damage."""
 
 import json
 import os
@@ -10,10 +10,10 @@ from metaaux.errors import UserError
 
 
 def read_rows(path: str) -> list[dict[str, Any]]:
-  """Rows of a metrics file; what is none is left out, with a warning.
+  """Rows of a metrics file; other lines are left out, with a warning.
 
   Raises:
-    UserError: the file is there and cannot be read.
+    UserError: the file exists and cannot be read.
   """
   lines = read_lines(path)
   rows = [line for line in lines if is_row(line)]
@@ -28,7 +28,7 @@ def read_rows(path: str) -> list[dict[str, Any]]:
 
 
 def read_lines(path: str) -> list[Any]:
-  """What the lines of a metrics file hold; None: one that is not JSON.
+  """The values on the lines of a metrics file; None: a line is not JSON.
 
   Raises:
     UserError: the file is there and cannot be read.
@@ -54,7 +54,7 @@ def _parsed(line: str) -> Any:
 
 
 def is_row(value: Any) -> bool:
-  """Whether a line of a metrics file is a row, of whatever run."""
+  """Whether a value from a metrics file is a row, of any run."""
   return (
     isinstance(value, dict)
     and type(value.get("total_step")) is int
@@ -76,7 +76,7 @@ def append_rows(file: BinaryIO, rows: Iterable[Mapping[str, Any]]) -> None:
 
   Args:
     file: opened for appending, without a buffer.
-    rows: all of which are added, or none.
+    rows: all of them are added, or none.
 
   Raises:
     OSError: the system does not take them.
@@ -99,7 +99,7 @@ class Rows(Protocol):
 
 
 class RowFile:
-  """The open metrics file of a run; rows without room wait for some."""
+  """The open metrics file of a run; on a full disk rows wait for room."""
 
   def __init__(self, file: BinaryIO, then: Rows | None = None) -> None:
     """Adds to a file that is open for appending, without a buffer.
@@ -122,7 +122,7 @@ class RowFile:
         messages.warn(f"{self._file.name} cannot be written ({error.strerror})")
 
   def write(self) -> None:
-    """Adds what waits.
+    """Adds the rows that wait.
 
     Raises:
       OSError: there is still no room.
@@ -134,5 +134,5 @@ class RowFile:
         self._then.add(written)
 
   def sync(self) -> None:
-    """Makes sure that what was added survives a crash of the machine."""
+    """Makes sure that the added rows survive a crash of the machine."""
     os.fsync(self._file.fileno())

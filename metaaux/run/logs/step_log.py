@@ -1,4 +1,4 @@
-"""The log of a stage: averages over intervals, finite or not at all."""
+"""The log of a stage: averages over intervals, all of them finite."""
 
 import contextlib
 import math
@@ -23,11 +23,11 @@ _SHOWN = 10
 
 
 def announce(run: Run, done: int) -> None:
-  """What is trained on which data, what that looks like, what is done already.
+  """Says what is trained on which data, and how much is done already.
 
   Args:
-    run: that begins or goes on.
-    done: updates of all stages that its newest checkpoint holds.
+    run: the run that begins or goes on.
+    done: updates of all stages in its newest checkpoint.
   """
   problem = run.problem
   names = problem.primary_names
@@ -64,10 +64,10 @@ class StepLog:
     Args:
       file: of the rows.
       run: data and seeds.
-      stage: that is logged.
+      stage: the stage to log.
       offset: updates of the stages before it.
-      start: updates of its own that are done.
-      alarmed: kinds of alarms that the run has told of; grows.
+      start: updates of the stage that are done.
+      alarmed: kinds of alarms that the user has seen; grows.
     """
     self._file, self._run, self._stage = file, run, stage
     self._offset = offset
@@ -83,7 +83,7 @@ class StepLog:
 
   @contextlib.contextmanager
   def compiling(self, what: str) -> Iterator[None]:
-    """Around calls of a program, the first of which compiles it."""
+    """A block around calls of a program, the first of which compiles it."""
     if what in self._compiled:
       yield
       return
@@ -105,10 +105,10 @@ class StepLog:
     self._late, self._pending = self._pending, []
 
   def drain(self) -> None:
-    """Writes all that was taken.
+    """Writes all metrics that it has taken.
 
     Raises:
-      NonFiniteError: some metric of some step is not finite.
+      NonFiniteError: a metric of a step is not finite.
     """
     self.turn()
     self.turn()
@@ -118,7 +118,7 @@ class StepLog:
     self._bar.close()
 
   def evaluation(self, step: int, rows: Sequence[Row]) -> None:
-    """Writes the rows of an evaluation, and alarms of a kind not told yet."""
+    """Writes the rows of an evaluation, and tells alarms of a new kind."""
     for row in rows:
       bad = [k for k, v in row.items() if _is_bad(v)]
       if bad:

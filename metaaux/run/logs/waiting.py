@@ -1,4 +1,4 @@
-"""Says how long something takes that shows nothing of itself, as compiling."""
+"""Says how long silent work, such as compiling, has taken so far."""
 
 import contextlib
 import itertools
@@ -11,12 +11,12 @@ PATIENCE = 5.0
 
 
 def live_times() -> Iterator[float]:
-  """When a line that is written over changes: every second."""
+  """Seconds at which a line is written over: each one."""
   return itertools.count(PATIENCE, 1.0)
 
 
 def plain_times() -> Iterator[float]:
-  """When a log gets a line: seldom, and more so as time goes on."""
+  """Seconds at which a log gets a line: fewer and fewer as time goes on."""
   return itertools.chain(
     (PATIENCE, 30.0, 60.0, 120.0), itertools.count(300, 300)
   )
@@ -44,9 +44,9 @@ def watched(
   """Tells, from a thread, how long the block has taken so far.
 
   Args:
-    tell: gets the seconds so far.
-    finish: gets the seconds in all, if anything was told.
-    times: seconds after the beginning at which to tell.
+    tell: receives the seconds so far.
+    finish: receives the seconds in all, if `tell` was called.
+    times: seconds after the beginning at which to call `tell`.
   """
   done, begun = threading.Event(), time.monotonic()
   told = []

@@ -116,7 +116,7 @@ def test_other_launchers_find_the_same(request, tmp_path, env, local, launcher):
 @pytest.fixture
 def ray_cluster(env):
   pytest.importorskip("ray", reason="needs metaaux[ray]")
-  script = [sys.executable, str(ROOT / "tests" / "ray_cluster.py")]
+  script = [sys.executable, str(ROOT / "tests" / "support" / "ray_cluster.py")]
   with subprocess.Popen(
     script,
     stdin=subprocess.PIPE,

@@ -208,7 +208,7 @@ def test_four_devices_equal_one(runner, forward_mode, num_tasks, x64):
 
 
 def test_mean_of_the_devices_products_is_larger(x64):
-  """Trap 9: what the test above would catch."""
+  """What the test above would catch."""
   params, batch = toys.network_params(), toys.network_batch()
   parts = jax.tree.map(lambda x: x.reshape(4, -1, *x.shape[1:]), batch)
   biased = jax.jit(

@@ -1,10 +1,10 @@
 """One binary attribute with few labels, the others known of all images.
 
-Setting 2 of Shi et al. 2020 (arml, section 6). A step takes B images whose
-primary label is known and B of the whole pool, and passes all 2 B through the
-network once; every other attribute is an auxiliary task on all of them. All
-tasks are sigmoid cross-entropies of one linear logit each, so that the heads
-of the K auxiliary ones are the columns of one layer.
+The CelebA experiment of Shi et al. 2020. A step takes B images whose primary
+label is known and B of the whole pool, and passes all 2 B through the network
+once; every other attribute is an auxiliary task on all of them. All tasks are
+sigmoid cross-entropies of one linear logit each, so that the heads of the K
+auxiliary ones are the columns of one layer.
 """
 
 from functools import partial

@@ -1,9 +1,9 @@
 """A few labels of a target domain, and whole source domains as the tasks.
 
-Setting 3 of Shi et al. 2020 (arml, section 7). All domains share one head, so
-that the weights look at the layers below it alone. Target and sources pass the
-network together: batch norm sees all domains in one batch. Where the target is
-not trained on (`primary_weight=0`), it passes alone and leaves no trace in the
+The PACS experiment of Shi et al. 2020. All domains share one head, so that the
+weights look at the layers below it alone. Target and sources pass the network
+together: batch norm sees all domains in one batch. Where the target is not
+trained on (`primary_weight=0`), it passes alone and leaves no trace in the
 running statistics, so that with fixed weights the target changes nothing.
 
 With method "fada" a pair discriminator makes the domains alike (Motiian et al.

@@ -1,9 +1,9 @@
 """Few labels and many images: rotation, exemplar, and a task without use.
 
-Setting 1 of Shi et al. 2020 (arml, section 5.3). A step takes B labelled images
-and B of the whole pool or of its unlabelled rest, whose labels it does not see,
-and all 2 B make the auxiliary losses. The useless task, random labels drawn
-once for each image, is a control: a weighting that works leaves it alone.
+The semi-supervised experiment of Shi et al. 2020. A step takes B labelled
+images and B of the whole pool or of its unlabelled rest, whose labels it does
+not see, and all 2 B make the auxiliary losses. The useless task, random labels
+drawn once for each image, is a control: a weighting that works leaves it alone.
 """
 
 from functools import partial
@@ -22,7 +22,7 @@ Tree = Any
 
 _HIGHEST_DECAY = 0.95
 # The code of ARML takes the labelled mean over both halves of a batch, and half
-# of each auxiliary loss (section 5.3).
+# of each auxiliary loss (docs/register.md, "loss scale and rates").
 _LOSS_SCALE = 0.5
 
 
@@ -160,7 +160,7 @@ def rotation_loss(
 
   Images are mirrored, if at all, before they are turned. With
   `flip_after_rotation`, as the code of ARML has it, two of the angles of a
-  symmetric set of images look the same: no better than 75% (section 5.1).
+  symmetric set of images look the same: no better than 75%.
   """
   turned = views.rotations(images)
   keys = jnp.concatenate([example_keys.fold_keys(keys, k) for k in range(1, 5)])
@@ -190,7 +190,7 @@ def exemplar_loss(
   of the student's pass are dropped; the teacher normalises by its own batch.
 
   Note: the code of ARML adds to the noise a multiple of the batch's mean
-  pixel, which is left out here (section 5.3).
+  pixel, which is left out here.
   """
   options = problem.config.semi_supervised
   wanted, _ = problem.network.apply(teacher, stats, images, train=True)
