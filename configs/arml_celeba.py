@@ -38,20 +38,61 @@ Full size (57,150 steps): not yet run.
 import ml_collections
 
 from metaaux import config as config_lib
-from metaaux.config.recipes import arml_attributes as recipes
+from metaaux.config.recipes import arml as arml_recipes
 
 
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
   """See the module's docstring."""
   arg = config_lib.parse_argument(
-    arg, **recipes.ARGUMENTS, attribute="5_o_Clock_Shadow", side=128
+    arg,
+    **arml_recipes.ATTRIBUTE_ARGUMENTS,
+    attribute="5_o_Clock_Shadow",
+    side=128,
   )
   config = config_lib.base()
   config.dataset = "tfds:celeb_a"
   config.attributes = ("*",)
   config.image_side = arg.side
-  recipes.attributes(config, arg)
-  recipes.celeba(config, num_examples=162_770)
+  arml_recipes.attributes(config, arg)
+  # A batch of 256 has the primary label for half of its images.
+  epoch = 162_770 // 256
+  config.batch_size = 128
+  config.num_steps = 90 * epoch
+  config.log_every = 100
+  config.eval_every = 5 * epoch
+  config.checkpoint_every = 5 * epoch
+  config.average_last = 1
+  config.augment.flip = True
+  config.model.name = "resnet18"
+  config.model.kernel_init = "he_normal"
+  config.optimizer.learning_rate = 0.1
+  config.optimizer.momentum = 0.9
+  config.optimizer.weight_decay = 1e-4
+  config.optimizer.schedule = "step"
+  config.optimizer.decay_every = 30 * epoch
+  config.optimizer.decay_factor = 0.1
+  # 0.05 over the sum of the squared norms of all gradients.
+  if config.weighting.name == "arml":
+    config.weighting.eta = 0.05
+    config.weighting.eta_mode = "relative"
   if arg.runlocal:
-    recipes.celeba_run_local(config)
+    _run_local(config)
   return config
+
+
+def _run_local(config: ml_collections.ConfigDict) -> None:
+  """A size that a laptop finishes in minutes."""
+  config.train_split = "train[:2000]"
+  config.test_split = "test[:1000]"
+  config.image_side = 32
+  if config.label_fraction:
+    config.label_fraction = max(config.label_fraction, 0.1)
+  config.batch_size = 32
+  config.num_steps = 200
+  config.log_every = 20
+  config.eval_every = 100
+  config.eval_examples = 1000
+  config.checkpoint_every = 100
+  config.model.width = 0.25
+  config.optimizer.learning_rate = 0.02
+  config.optimizer.schedule = "constant"

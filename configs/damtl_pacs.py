@@ -26,11 +26,32 @@ import ml_collections
 
 from metaaux import config as config_lib
 from metaaux.config.recipes import damtl as damtl_recipes
+from metaaux.config.recipes import maxl as maxl_recipes
+
+_ARGUMENTS = {
+  **damtl_recipes.ARGUMENTS,
+  "data": "pacs.npz",
+  "domains": "sketch+cartoon",
+  "labels": 20,
+  "width": 0.25,
+}
+
+# Classes of the two tasks, overlapping or not.
+_TASKS = {"po": ("0-4", "2-6"), "no": ("0-2", "3-6")}
 
 
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
   """See the module's docstring."""
-  arg = config_lib.parse_argument(arg, **damtl_recipes.PACS_ARGUMENTS)
+  arg = config_lib.parse_argument(arg, **_ARGUMENTS)
   config = config_lib.base()
-  damtl_recipes.pacs(config, arg)
+  config.task_classes = damtl_recipes.chosen(arg, _TASKS)
+  damtl_recipes.common(config, arg)
+  config.dataset = maxl_recipes.source_at(arg.data)
+  config.train_split = config.test_split = "all"
+  config.task_domains = tuple(arg.domains.split("+"))
+  config.augment.shift = 0.1
+  config.num_steps = max(1, 100 * 4 * arg.labels // 64)
+  config.eval_every = max(1, config.num_steps // 4)
+  config.damtl.auxiliary_steps = 2000
+  damtl_recipes.photographs(config, arg, local_width=0.1)
   return config

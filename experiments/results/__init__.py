@@ -1,7 +1,6 @@
 """Finished runs in a folder: what they found, and what tells them apart."""
 
 import itertools
-import re
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -13,49 +12,29 @@ from experiments.results.files import natural as natural
 from experiments.results.files import unfinished as unfinished
 from experiments.results.naming import shown as shown
 from metaaux import config as config_lib
-from metaaux.config.rules import METHODS
+from metaaux.config import keys as keys_lib
+from metaaux.config.keys import KEYS
 from metaaux.errors import UserError, did_you_mean
 from metaaux.run import directory as run_directory
 from metaaux.run.logs import confidence_intervals, correct
 
-# Keys whose values do not change what is measured.
-NOT_MEASURED = (
-  "method",
-  "seed",
-  "num_seeds",
-  "log_every",
-  "eval_every",
-  "eval_examples",
-  "checkpoint_every",
-  "keep_checkpoints",
-  "parallel",
-  "seeds",
-  "extra_test",
-  "cache",
-  "tensorboard",
-  "model.lowering",
-  "weighting.name",  # the method's name has it
+# Keys that names of runs leave out: a result does not depend on them, or the
+# name of the method or a column says them already.
+NOT_MEASURED = frozenset(
+  name
+  for name, key in KEYS.items()
+  if not (key.affects_result and key.told_apart)
 )
 # The data of a run: differences between runs mean nothing across these.
-_DATA = (
-  "dataset",
-  "hierarchy",
-  "select",
-  "primary",
-  "target_domain",
-  "task_classes",
-  "attributes",
-  "label_fraction",
-  "train_split",
-  "test_split",
-  "labels_per_class",
+_DATA = sorted(
+  (name for name, key in KEYS.items() if key.column),
+  key=lambda name: KEYS[name].column,
 )
-# What single-task training does not read.
-_AUXILIARY = re.compile(
-  r"(aux|psi|auxiliary_weight)$|(generator|inner|embedding|partition|pseudo_labels)\.|"
-  r"(weighting|semi_supervised|consistency)\.|setting$|primary_weight$|"
-  rf"({'|'.join(METHODS)})\."
-)
+
+
+def _is_auxiliary(key: str) -> bool:
+  """Whether single-task training does not depend on a key."""
+  return key in KEYS and not keys_lib.depends("single", key)
 
 
 def of_attribute(metric: str, attribute: str) -> str:
@@ -212,7 +191,7 @@ def told(
 def unlike(results: Sequence[Result]) -> str:
   """Keys, in a few words, that differ and are of no method; "" if none."""
   every = itertools.chain(*told(results))
-  others = [key for key in dict.fromkeys(every) if not _AUXILIARY.match(key)]
+  others = [key for key in dict.fromkeys(every) if not _is_auxiliary(key)]
   return naming.left_out(results, others, ())
 
 
@@ -273,7 +252,7 @@ def baseline_keys(
       key
       for key in differing(bases)
       if key not in keys
-      and not (baseline == "single" and _AUXILIARY.match(key))
+      and not (baseline == "single" and _is_auxiliary(key))
       and _values(others, key) == _values(bases, key)
     ]
     chosen = naming.telling(bases, known)
@@ -288,7 +267,7 @@ def baseline_keys(
 
 
 def _is_unusual(result: Result, key: str, defaults: dict[str, Any]) -> bool:
-  if result["method"] == "single" and _AUXILIARY.match(key):
+  if result["method"] == "single" and _is_auxiliary(key):
     return False
   default = shown(defaults[key]) if key in defaults else None
   return shown(result["config"][key]) != default

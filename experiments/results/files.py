@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from metaaux import config as config_lib
-from metaaux.config.rules import METHODS, WEIGHTINGS
+from metaaux.config.keys import METHODS, WEIGHTINGS
 from metaaux.data import levels as levels_lib
 from metaaux.data.sources import digits
 from metaaux.errors import UserError

@@ -24,7 +24,7 @@ Full size: not yet run, but for attributes and digits (docs/results).
 from experiments.sweep.space import Point, Points, axis, chain, product
 from experiments.sweep.space import zip as zipped
 from metaaux import config as config_lib
-from metaaux.config.rules import WEIGHTINGS
+from metaaux.config.keys import WEIGHTINGS
 from metaaux.errors import UserError
 
 COMPARATORS = (

@@ -19,7 +19,7 @@ from experiments.sweeps import arml as sweep_arml
 from experiments.sweeps import maxl as sweep_maxl
 from experiments.sweeps import meta_mtl as sweep_meta_mtl
 from metaaux import config as config_lib
-from metaaux.config.rules import WEIGHTINGS
+from metaaux.config.keys import WEIGHTINGS
 
 _META_MTL = ("single", "self_training", "co_training", "pta")
 _DAMTL = (

@@ -13,24 +13,26 @@ from typing import Any
 
 import ml_collections
 
-from metaaux.config import defaults as defaults_lib
+from metaaux.config import keys as keys_lib
 from metaaux.config.rules import check_type, check_value, check_weighting_option
 from metaaux.errors import UserError, did_you_mean
 
 # Prefix of the keys that are not ours, see `base`.
 OWN = "own."
-# Keys that say how a run is shown, and change nothing of it: a run goes on with
-# another value, and one that is older than the key goes on, too.
-_SHOWN = ("tensorboard",)
+# A run goes on with another value of these, and one that is older than the key
+# goes on, too.
+_NOT_IN_DIGEST = {
+  name for name, key in keys_lib.KEYS.items() if not key.in_digest
+}
 
 
 def base() -> ml_collections.ConfigDict:
-  """Every key that a run reads, with its default; see `config.defaults`.
+  """Every key that a run reads, with its default; see `config.keys`.
 
   A config file may add a group `own` with keys for the user's own code, whose
   values are numbers, texts, bools or tuples of these.
   """
-  return ml_collections.ConfigDict(defaults_lib.defaults())
+  return ml_collections.ConfigDict(keys_lib.defaults())
 
 
 def parse_argument(
@@ -221,7 +223,9 @@ def from_json(stored: Mapping[str, Any]) -> ml_collections.ConfigDict:
 
 def digest(config: ml_collections.ConfigDict) -> str:
   """SHA-256 of the values that make a run, whatever the order of the keys."""
-  made_of = {k: v for k, v in to_json(config).items() if k not in _SHOWN}
+  made_of = {
+    k: v for k, v in to_json(config).items() if k not in _NOT_IN_DIGEST
+  }
   text = json.dumps(made_of, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()
 
@@ -234,6 +238,6 @@ def differences(
   absent = "absent"
   return [
     f"{key} ({before.get(key, absent)!r} -> {now.get(key, absent)!r})"
-    for key in sorted((now.keys() | before.keys()) - set(_SHOWN))
+    for key in sorted((now.keys() | before.keys()) - _NOT_IN_DIGEST)
     if now.get(key, absent) != before.get(key, absent)
   ]

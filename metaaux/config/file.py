@@ -10,7 +10,7 @@ from typing import Any
 import ml_collections
 
 from metaaux import config as config_lib
-from metaaux.config.rules import ITEMS
+from metaaux.config.keys import KEYS
 from metaaux.errors import UserError, did_you_mean
 
 _PREFIX = "--config."
@@ -22,7 +22,7 @@ _SHIPPED = {
 }
 # Where the files of a flag are explained.
 _EXPLAINED = {
-  "--config": "metaaux/config/defaults.py",
+  "--config": "docs/keys.md",
   "--sweep": "docs/sweeps.md",
 }
 
@@ -197,5 +197,6 @@ def _override(config: ml_collections.ConfigDict, key: str, text: str) -> None:
       f"config key {key!r} is unknown{did_you_mean(key, known)}; --help lists "
       "all keys"
     )
-  value = config_lib.convert(key, text, known[key], ITEMS.get(key, int))
+  item = KEYS[key].item if key in KEYS else None
+  value = config_lib.convert(key, text, known[key], item or int)
   config.update_from_flattened_dict({key: value})

@@ -14,10 +14,11 @@ from typing import Any
 
 import ml_collections
 
+from metaaux.config import keys
 from metaaux.errors import HostError, NonFiniteError, Stopped, UserError
 
 # Keys of a config that may be import paths; of the dataset it is a part.
-KEYS = ("method", "setting", "weighting.name", "model.name")
+KEYS = tuple(name for name, key in keys.KEYS.items() if key.own_code)
 # Of a message that was written for a whole screen.
 _LONGEST = 300
 # Folders of what is installed, wherever that is.

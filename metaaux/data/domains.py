@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from metaaux.config.keys import KEYS
 from metaaux.data import splits
 from metaaux.data.sources import source as source_lib
 from metaaux.errors import UserError
@@ -16,9 +17,8 @@ from metaaux.errors import UserError
 LEVEL = "domain"
 _VALIDATION_SHARE = 0.1
 # Keys of other divisions and tasks, which have no place in this one.
-_UNUSED = (
-  *("aux", "within", "psi", "attributes"),
-  *("label_fraction", "meta_fraction", "meta_per_class"),
+_UNUSED = tuple(
+  name for name, key in KEYS.items() if key.when.get("target_domain") == ("",)
 )
 
 

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from metaaux.config import user_code
+from metaaux.config.keys import KEYS
 from metaaux.errors import UserError
 from metaaux.methods import contract, fine_tune, single_task
 from metaaux.methods.arml import arml
@@ -53,15 +54,7 @@ METHODS: Mapping[str, Constructor] = {
   "transfer": partial(damtl.make, mask="none", align="none"),
   "damtl": damtl.make,
 }
-_OF_SEVERAL_TASKS = (
-  "single",
-  "separate",
-  "hard_sharing",
-  "cross_stitch",
-  "nddr",
-  "transfer",
-  "damtl",
-)
+_OF_SEVERAL_TASKS = KEYS["task_classes"].methods
 
 
 def make(

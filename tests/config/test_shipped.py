@@ -10,14 +10,14 @@ from config_files import CONFIGS, load_config
 
 from metaaux import config as config_lib
 from metaaux import models
-from metaaux.config import rules as config_rules
+from metaaux.config import keys as config_keys
 from metaaux.errors import UserError
 
 NAMES = sorted(path.stem for path in CONFIGS.glob("*.py"))
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("method", config_rules.METHODS)
+@pytest.mark.parametrize("method", config_keys.METHODS)
 @pytest.mark.parametrize("size", ["", "runlocal,"])
 def test_loads_and_is_valid(name, method, size):
   config = load_config(name, f"{size}method={method}")

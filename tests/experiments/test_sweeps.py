@@ -14,7 +14,7 @@ from experiments.papers import meta_mtl as paper_tables
 from experiments.results import pooled
 from experiments.sweep import runs as sweep_runs
 from metaaux import config as config_lib
-from metaaux.config.rules import METHODS, WEIGHTINGS
+from metaaux.config.keys import METHODS, WEIGHTINGS
 from metaaux.errors import UserError
 
 FOLDER = ROOT / "experiments" / "sweeps"

@@ -1,54 +1,8 @@
-"""Training recipes of configs/arml_*.py."""
+"""Recipes of ARML that several of configs/arml_*.py share."""
 
 import ml_collections
 
-from metaaux.config.recipes import maxl as maxl_recipes
 from metaaux.errors import UserError
-
-
-def digits(
-  config: ml_collections.ConfigDict, arg: ml_collections.ConfigDict
-) -> None:
-  """A small network, Adam at 1e-3, 1,000 steps of 32 + 32 images.
-
-  The rate of the weights is relative to the gradients; at ARML's own 0.0125,
-  absolute, they end at nearly the same (docs/results).
-
-  Args:
-    config: set in place.
-    arg: `runlocal`, `method`, `weighting`, `labels`, `algorithm`, `dropout`,
-      `seeds`.
-
-  Raises:
-    UserError: `labels` is no multiple of ten.
-  """
-  config.method = arg.method
-  config.num_seeds = arg.seeds
-  config.labels_per_class = _per_class(arg.labels, 10)
-  config.batch_size = 32
-  config.num_steps = 1000
-  config.log_every = 20
-  config.eval_every = 250
-  config.average_last = 1
-  config.gamma = 0.0
-  config.model.widths = (16, 32)
-  config.model.hidden = 64
-  config.model.decoder = "linear"
-  config.model.kernel_init = "he_normal"
-  config.model.dropout = arg.dropout
-  config.optimizer.name = "adam"
-  config.optimizer.learning_rate = 1e-3
-  config.semi_supervised.tasks = ("rotation", "exemplar", "useless")
-  config.semi_supervised.flip = False  # mirrored digits are no digits
-  weighting(config, arg.weighting)
-  config.weighting.algorithm = arg.algorithm
-  config.weighting.eta_mode = "relative"
-  config.weighting.eta = 0.1
-  if arg.runlocal:
-    config.num_seeds = 1
-    config.num_steps = 200
-    config.eval_every = 100
-
 
 # Arguments of the configs for semi-supervised learning, with their defaults.
 SSL_ARGUMENTS = {
@@ -100,7 +54,7 @@ def semi_supervised(
     raise UserError(f"preset={arg.preset!r} is unknown; use paper or code")
   config.method = arg.method
   config.num_seeds = arg.seeds or (1 if arg.runlocal else 3)
-  config.labels_per_class = _per_class(arg.labels, num_classes)
+  config.labels_per_class = per_class(arg.labels, num_classes)
   config.meta_per_class = _held_out(arg, num_classes, validation)
   config.gamma = 0.0
   config.batch_size = _half_batch(arg, 128)
@@ -156,8 +110,16 @@ def _held_out(
   return count // num_classes
 
 
-def _per_class(labels: int, num_classes: int) -> int:
-  """Labelled images of a class; UserError if classes cannot share them."""
+def per_class(labels: int, num_classes: int) -> int:
+  """Labelled images of a class.
+
+  Args:
+    labels: of all classes together.
+    num_classes: of the primary task.
+
+  Raises:
+    UserError: the classes cannot share them.
+  """
   if labels < num_classes or labels % num_classes:
     raise UserError(
       f"labels={labels} cannot be divided among {num_classes} classes; use a "
@@ -178,11 +140,15 @@ def _semi_supervised_local(config: ml_collections.ConfigDict) -> None:
   config.eval_every = 200
   config.eval_examples = 1000
   config.checkpoint_every = 200
-  _small(config)
+  small_network(config)
 
 
-def _small(config: ml_collections.ConfigDict) -> None:
-  """A small network, Adam, and a rate of the weights for some 500 steps."""
+def small_network(config: ml_collections.ConfigDict) -> None:
+  """A small network, Adam, and a rate of the weights for some 500 steps.
+
+  Args:
+    config: set in place.
+  """
   config.model.name = "convnet"
   config.model.decoder = "linear"
   config.model.kernel_init = "he_normal"
@@ -207,87 +173,30 @@ def weighting(config: ml_collections.ConfigDict, name: str) -> None:
     config.weighting.until = 0.25
 
 
-# Arguments of configs/arml_pacs.py with their defaults.
-PACS_ARGUMENTS = {
+# Arguments of the configs for binary attributes, with their defaults.
+ATTRIBUTE_ARGUMENTS = {
   "runlocal": False,
-  "data": "pacs.npz",
-  "target_domain": "sketch",
-  "mode": "joint",
   "method": "arml",
-  "weighting": "",
-  "labels": 5,
-  "dropout": 0.0,
-  "seeds": 0,
+  "weighting": "arml",
+  "labels": 0.01,
+  "seeds": 3,
 }
 
 
-# Steps of an epoch: a pass over the images that train on the three sources, in
-# batches of 128, by the target.
-_PACS_EPOCHS = {"sketch": 43, "art_painting": 56, "cartoon": 54, "photo": 59}
-
-
-def pacs(
+def attributes(
   config: ml_collections.ConfigDict, arg: ml_collections.ConfigDict
 ) -> None:
-  """Shi et al. 2020, domains of PACS: ResNet-18, SGD, 100 epochs.
-
-  The paper starts from weights of ImageNet, here they are random; momentum and
-  decay, which it leaves open, are 0.9 and 5e-4. A batch has 42 images of each
-  source, and all labelled ones of the target, 128 at most.
+  """What data sets of binary attributes share: tasks and labels.
 
   Args:
     config: set in place.
-    arg: parsed arguments, with the names of `PACS_ARGUMENTS`.
-
-  Raises:
-    UserError: the mode is unknown.
+    arg: parsed arguments, with the names of `ATTRIBUTE_ARGUMENTS`, and
+      `attribute`.
   """
-  if arg.mode not in ("joint", "baseline"):
-    raise UserError(f"mode={arg.mode!r} is unknown; use joint or baseline")
-  config.dataset = maxl_recipes.source_at(arg.data)
-  config.train_split = config.test_split = "all"
-  config.target_domain = arg.target_domain
-  config.setting = "domains"
   config.method = arg.method
-  config.primary_weight = float(arg.mode == "joint")
-  config.num_seeds = arg.seeds or (1 if arg.runlocal else 3)
-  config.labels_per_class = arg.labels
-  config.batch_size = min(7 * arg.labels, 128)
-  config.domains.batch_size = 42
+  config.num_seeds = 1 if arg.runlocal else arg.seeds
+  config.primary = arg.attribute
+  config.label_fraction = arg.labels if arg.labels < 1 else 0.0
   config.gamma = 0.0
-  epoch = _PACS_EPOCHS.get(arg.target_domain, 55)
-  config.num_steps = 100 * epoch
-  config.eval_every = 10 * epoch
-  config.checkpoint_every = 10 * epoch
-  config.average_last = 1
-  config.augment.flip = True
-  config.augment.shift = 0.1
-  config.model.name = "resnet18"
-  config.model.kernel_init = "he_fan_out"
-  config.model.dropout = arg.dropout
-  config.optimizer.learning_rate = 1e-3
-  config.optimizer.momentum = 0.9
-  config.optimizer.weight_decay = 5e-4
-  config.optimizer.schedule = "step"
-  config.optimizer.decay_every = 80 * epoch
-  config.optimizer.decay_factor = 0.1
-  default = "uniform" if arg.method == "fada" else "arml"
-  weighting(config, arg.weighting or default)
-  if arg.runlocal:
-    _pacs_local(config)
-  if arg.method == "fada":
-    config.domains.batch_size = 0  # pairs are of one size
-
-
-def _pacs_local(config: ml_collections.ConfigDict) -> None:
-  """A size that a laptop finishes in minutes."""
-  config.shrink = 2
-  config.domains.batch_size = 32
-  config.num_steps = 400
-  config.log_every = 20
-  config.eval_every = 200
-  _small(config)
-  config.model.widths = (32, 64, 64)
-  config.model.kernels = (3, 3, 3)
-  config.optimizer.momentum = 0.0
-  config.optimizer.weight_decay = 0.0
+  config.setting = "attributes"
+  config.weighting.name = arg.weighting

@@ -8,7 +8,7 @@ import jax
 import optax
 
 from metaaux.config import user_code
-from metaaux.config.rules import WEIGHTING_OPTIONS
+from metaaux.config.keys import WEIGHTING_OPTIONS
 from metaaux.errors import UserError
 from metaaux.methods.arml import user_rules
 from metaaux.methods.reweighting import WEIGHTINGS, Tasks, Weighting

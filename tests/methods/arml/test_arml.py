@@ -12,7 +12,7 @@ import tiny
 from config_files import load_config
 
 from metaaux import methods, parallel, simplex
-from metaaux.config import rules as config_rules
+from metaaux.config import keys as config_keys
 from metaaux.errors import UserError
 from metaaux.methods import task_set
 from metaaux.methods.arml import arml
@@ -59,7 +59,7 @@ def update(problem, state, batches, key, step, due, of=arml.update):
 
 
 def test_the_config_knows_every_weighting():
-  assert set(config_rules.WEIGHTINGS) == set(WEIGHTINGS)
+  assert set(config_keys.WEIGHTINGS) == set(WEIGHTINGS)
 
 
 def test_uniform_weights_are_the_plain_sum():

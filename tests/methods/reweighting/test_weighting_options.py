@@ -9,7 +9,7 @@ import tiny
 import toys
 
 from metaaux import config as config_lib
-from metaaux.config import rules as config_rules
+from metaaux.config import keys as config_keys
 from metaaux.errors import UserError
 from metaaux.methods.arml import rules as weight_rules
 from metaaux.methods.reweighting import WEIGHTINGS
@@ -31,7 +31,7 @@ OTHER = {
 }
 PAIRS = [
   (rule, option)
-  for option, rules in config_rules.WEIGHTING_OPTIONS.items()
+  for option, rules in config_keys.WEIGHTING_OPTIONS.items()
   for rule in rules
 ]
 # What a constructor takes from other keys or from the setting; and what nobody
@@ -80,8 +80,8 @@ def test_an_option_reaches_its_rule(rule, option):
 
 @pytest.mark.parametrize("option", OTHER)
 def test_other_rules_refuse_an_option(option):
-  taking = config_rules.WEIGHTING_OPTIONS[option]
-  for rule in config_rules.WEIGHTINGS:
+  taking = config_keys.WEIGHTING_OPTIONS[option]
+  for rule in config_keys.WEIGHTINGS:
     if rule in taking:
       continue
     with pytest.raises(UserError, match=rf"options\.{option}=.*{taking[0]}"):
@@ -96,7 +96,7 @@ def test_every_option_of_a_constructor_has_its_key():
     keys = {option for other, option in PAIRS if other == rule}
     assert own - keys == ({"start"} if rule == "uncertainty" else set())
   keys = config_lib.base().weighting.options.keys()
-  assert set(keys) == set(config_rules.WEIGHTING_OPTIONS) == set(OTHER)
+  assert set(keys) == set(config_keys.WEIGHTING_OPTIONS) == set(OTHER)
 
 
 def test_a_bound_on_the_weights():

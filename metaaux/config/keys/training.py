@@ -1,0 +1,196 @@
+"""Keys of networks, losses and optimisers, and of MAXL."""
+
+from metaaux.config.keys import names
+from metaaux.config.keys.key import Group, Key, group, optimizer
+
+_CONVNET = {"model.name": ("convnet",)}
+_WIDE = {"model.name": ("wide_resnet",)}
+
+_MODEL = {
+  "name": Key(
+    "convnet",
+    "Names the network: convnet, vgg16, wide_resnet, resnet18 or resnet50.",
+    own_code=True,
+  ),
+  # Not by the name of the network: those of several tasks multiply, too.
+  "width": Key(
+    1.0,
+    "Multiplies the channels of all layers but those of a convnet of one task.",
+    low=1e-3,
+    high=100.0,
+  ),
+  "depth": Key(
+    28,
+    "Counts the layers of a wide_resnet, 6 n + 4.",
+    low=10,
+    high=1000,
+    when=_WIDE,
+  ),
+  "norm_momentum": Key(
+    0.999,
+    "Gives the share that running statistics of batch norm keep at a step; at "
+    "0.999 they need thousands of steps.",
+    low=0.0,
+    high=1.0,
+    when=_WIDE,
+  ),
+  "norm_epsilon": Key(
+    1e-3,
+    "Adds so much to the variances of batch norm.",
+    low=1e-8,
+    high=1.0,
+    when=_WIDE,
+  ),
+  "stem": Key(
+    "auto",
+    "Says how a resnet begins: for large or for small images; auto goes by "
+    "their side.",
+    choices=("auto", "imagenet", "small"),
+    when={"model.name": ("resnet18", "resnet50")},
+  ),
+  "lowering": Key(
+    "auto",
+    "Says how convolutions are computed, the same but for rounding; auto takes "
+    "the quickest known.",
+    choices=("auto", "fast", "short", "native"),
+    affects_result=False,
+  ),
+  "widths": Key(
+    (32, 64),
+    "Counts the channels of each convolution of a convnet.",
+    low=1,
+    item=int,
+    when=_CONVNET,
+  ),
+  "kernels": Key(
+    (3, 3),
+    "Gives the side in pixels of each convolution's kernel.",
+    low=1,
+    item=int,
+    when=_CONVNET,
+  ),
+  "padding": Key(
+    "SAME",
+    "Says whether convolutions keep the size of images or shrink it.",
+    choices=("SAME", "VALID"),
+    when=_CONVNET,
+  ),
+  "hidden": Key(
+    128,
+    "Counts the units of a convnet's hidden layer; 0 makes none.",
+    low=0,
+    when=_CONVNET,
+  ),
+  "batch_norm": Key(
+    False,
+    "Normalises each convolution of a convnet by its batch.",
+    when=_CONVNET,
+  ),
+  "decoder": Key(
+    "hidden",
+    "Says what a head is: a hidden layer of its own and logits, or logits "
+    "alone on a hidden layer that heads share.",
+    choices=("hidden", "linear"),
+    when={"model.name": ("convnet", "vgg16")},
+  ),
+  "dropout": Key(
+    0.0, "Drops this share of the flattened features.", low=0.0, high=0.99
+  ),
+  "block_dropout": Key(
+    0.0,
+    "Drops this share of the features after each pooling.",
+    low=0.0,
+    high=0.99,
+  ),
+  "kernel_init": Key(
+    "glorot_uniform",
+    "Names the distribution that kernels are drawn from.",
+    choices=("glorot_uniform", "glorot_normal", "he_normal", "he_fan_out"),
+  ),
+}
+
+_LOSSES = {
+  "gamma": Key(
+    2.0,
+    "Gives the exponent of the focal loss; 0 makes it the cross-entropy.",
+    low=0.0,
+    high=10.0,
+    methods=names.ONE_TASK,
+  ),
+  "auxiliary_weight": Key(
+    1.0,
+    "Multiplies the auxiliary loss.",
+    low=0.0,
+    methods=("joint", *names.LABELLED),
+  ),
+}
+
+_INNER = {
+  "learning_rate": Key(
+    0.0,
+    "Sets the rate of the virtual step; 0 takes that of optimizer at the step.",
+    low=0.0,
+    methods=(*names.BILEVEL, "meta_mtl"),
+  ),
+  "num_steps": Key(
+    1,
+    "Counts the virtual steps.",
+    low=1,
+    high=1000,
+    methods=(*names.BILEVEL, "meta_mtl"),
+  ),
+  "estimator": Key(
+    "exact",
+    "Names how the hypergradient is taken: exact, remat (less memory), "
+    "finite_difference or neumann.",
+    methods=names.BILEVEL,
+  ),
+}
+
+_MAXL = {
+  "entropy_weight": Key(
+    0.2,
+    "Multiplies the entropy term of the generator's loss.",
+    low=0.0,
+    methods=("maxl",),
+  ),
+  "entropy_mean": Key(
+    "batch",
+    "Says which mean label the entropy term reads: of the batch or a running "
+    "one.",
+    choices=("batch", "running"),
+  ),
+  "centre_hypergradient": Key(
+    False,
+    "Removes from the label gradient what the examples of a class share, and "
+    "scales it to unit size.",
+  ),
+  "inner_batch": Key(
+    "meta",
+    "Names the batch that the virtual step is taken on.",
+    choices=("meta", "train"),
+  ),
+  "alternate_every": Key(
+    0,
+    "Counts the steps that each of both updates has in turn; 0 makes both in "
+    "each step.",
+    low=0,
+  ),
+  "meta_updates_statistics": Key(
+    False, "Lets outer updates move the running statistics of batch norm, too."
+  ),
+}
+
+GROUPS: tuple[Group, ...] = (
+  group("Network", "model.", _MODEL),
+  group("Losses", "", _LOSSES),
+  optimizer("Optimiser", "optimizer.", 0.1),
+  optimizer(
+    "Optimiser of MAXL's generator",
+    "generator.optimizer.",
+    0.001,
+    names.BILEVEL,
+  ),
+  group("Virtual steps", "inner.", _INNER),
+  group("MAXL", "maxl.", _MAXL, methods=names.BILEVEL),
+)
