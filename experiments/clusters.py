@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from experiments import output as output_lib
-from experiments.opened import clusters as opened_clusters
-from experiments.opened.clusters import Clusters
 from metaaux import messages
 from metaaux.errors import UserError
 from metaaux.run import cli
+
+from . import output as output_lib
+from .opened import clusters as opened_clusters
+from .opened.clusters import Clusters
 
 _MAX_CLUSTERS, _PER_CLUSTER, _MAX_POINTS = 20, 10, 5000
 

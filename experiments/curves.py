@@ -14,13 +14,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments import output as output_lib
-from experiments import results as results_lib
 from metaaux.errors import UserError
 from metaaux.run import cli
 from metaaux.run import directory as run_directory
 from metaaux.run.logs import confidence_intervals
 from metaaux.run.logs import rows as rows_lib
+
+from . import output as output_lib
+from . import results as results_lib
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 COLOURS = ("#000000", "#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7")

@@ -24,14 +24,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import clusters
-from experiments import output as output_lib
-from experiments.opened import autoencoder
-from experiments.opened.autoencoder import Trained
 from metaaux import files, messages
 from metaaux.data import augment
 from metaaux.run import cli
 from metaaux.run import directory as run_directory
+
+from . import clusters
+from . import output as output_lib
+from .opened import autoencoder
+from .opened.autoencoder import Trained
 
 _COLUMNS, _PAIRS, _BLOCKS = 10, 6, 2
 

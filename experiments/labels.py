@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from experiments import clusters
-from experiments import output as output_lib
-from experiments.opened.generated_labels import Generated, generated
 from metaaux import losses
 from metaaux.errors import UserError
 from metaaux.run import cli
+
+from . import clusters
+from . import output as output_lib
+from .opened.generated_labels import Generated, generated
 
 _COLUMNS, _WIDTH = 2, 4.6
 

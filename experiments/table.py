@@ -22,14 +22,15 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from experiments import compare, output
-from experiments import results as results_lib
-from experiments.compare import Comparison, Interval, Row
-from experiments.papers import meta_mtl as paper_tables
-from experiments.results import Result, picked, pooled
 from metaaux import messages
 from metaaux.run import cli
 from metaaux.run.logs import confidence_intervals
+
+from . import compare, output
+from . import results as results_lib
+from .compare import Comparison, Interval, Row
+from .papers import meta_mtl as paper_tables
+from .results import Result, picked, pooled
 
 _NONE = "-"
 

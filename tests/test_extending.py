@@ -160,13 +160,13 @@ def test_what_is_written_wrongly(changes, message, folder):
 
 
 def test_keys_of_ones_own(folder):
-  override = [("own.temperature", "3")]
+  override = ["--config.own.temperature=3"]
   config = config_file.load("own_config.py", override)
   assert config.own.temperature == 3.0
   again = config_lib.from_json(config_lib.to_json(config))
   assert not config_lib.differences(config, config_lib.to_json(again))
   with pytest.raises(UserError, match=r"own\.temperatur' is unknown .did you"):
-    config_file.load("own_config.py", [("own.temperatur", "3")])
+    config_file.load("own_config.py", ["--config.own.temperatur=3"])
   with config.unlocked():
     config.own.temperature = None
   with pytest.raises(UserError, match=r"own\.temperature=None is of type"):

@@ -78,7 +78,7 @@ if ON_CPU:
 # config file with arguments.
 
 # %%
-from experiments.sweep import runs as sweep_runs
+from metaaux.experiments.sweep import runs as sweep_runs
 
 RUNS = "runs/compare"
 SEEDS = 3
@@ -99,8 +99,8 @@ for run in sweep.runs:
 # run that is finished is not run again.
 
 # %%
-from experiments import notebook, results, table
-from experiments.report import summary as report_summary
+from metaaux.experiments import notebook, results, table
+from metaaux.experiments.report import summary as report_summary
 from metaaux import main
 
 
@@ -152,7 +152,7 @@ compare("maxl_digits", "uniform")
 # says how much they say.
 
 # %%
-from experiments import curves, labels
+from metaaux.experiments import curves, labels
 
 if "maxl_digits" in PROBLEMS:
   folder = f"{RUNS}/maxl_digits"
@@ -221,7 +221,7 @@ compare("damtl_digits", "transfer")
 # ## The report
 
 # %% tags=["page"]
-from experiments import report
+from metaaux.experiments import report
 
 folder = f"{RUNS}/{PROBLEMS[0]}"
 notebook.run(report.main, f"--workdir={folder}")

@@ -16,14 +16,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import metaaux
-from experiments import output
-from experiments.report import measures as report_measures
-from experiments.report import parts as report_parts
-from experiments.report import runs as report_runs
-from experiments.report import sections as report_sections
-from experiments.report import summary as report_summary
 from metaaux.errors import UserError
 from metaaux.run import cli
+
+from .. import output
+from . import measures as report_measures
+from . import parts as report_parts
+from . import runs as report_runs
+from . import sections as report_sections
+from . import summary as report_summary
 
 NAME = "report.html"
 

@@ -12,7 +12,7 @@ yields dicts such as
   {"config": "configs/maxl_digits.py", ":method": "single", "seed": 3}
 
 ":NAME" is an argument of the config file, any other key one of the config;
-experiments.sweep.space has axis, product, zip and chain to make them. What
+metaaux.config.space has axis, product, zip and chain to make them. What
 follows the colon in --sweep=FILE:ARGUMENT is given to get_sweep, and
 --config.KEY=VALUE sets a key in every run.
 
@@ -33,20 +33,21 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 
-from experiments import table
-from experiments.sweep import drive as sweep_drive
-from experiments.sweep import launcher as launcher_lib
-from experiments.sweep import runs as sweep_runs
-from experiments.sweep import state as sweep_state
-from experiments.sweep import view as sweep_view
-from experiments.sweep.drive import Outcome
-from experiments.sweep.job import LOG, Job
-from experiments.sweep.launcher import Options
-from experiments.sweep.runs import Run, Sweep
-from experiments.sweep.state import FAILED, FINISHED
 from metaaux.config import file as config_file
 from metaaux.errors import Stopped, UserError
 from metaaux.run import cli, data_record
+
+from .. import table
+from . import drive as sweep_drive
+from . import launcher as launcher_lib
+from . import runs as sweep_runs
+from . import state as sweep_state
+from . import view as sweep_view
+from .drive import Outcome
+from .job import LOG, Job
+from .launcher import Options
+from .runs import Run, Sweep
+from .state import FAILED, FINISHED
 
 _SLURM = "--slurm."
 
@@ -202,7 +203,7 @@ def _run(argv: Sequence[str], received: Mapping[str, int]) -> bool:
     os.path.basename(config_file.split(flags.sweep, "--sweep")[0])
   )[0]
   folder = os.path.abspath(flags.workdir or os.path.join("runs", stem))
-  sweep = sweep_runs.load(flags.sweep, folder, config_file.pairs(rest))
+  sweep = sweep_runs.load(flags.sweep, folder, sweep_runs.pairs(rest))
   _check(sweep.runs)
   states = {run.name: sweep_state.read(run.workdir) for run in sweep.runs}
   todo = sweep_drive.to_start(states, retry=flags.retry)

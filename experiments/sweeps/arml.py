@@ -21,10 +21,10 @@ Arguments, after the colon and separated by commas:
 Full size: not yet run, but for attributes and digits (docs/results).
 """
 
-from experiments.sweep.space import Point, Points, axis, chain, product
-from experiments.sweep.space import zip as zipped
 from metaaux import config as config_lib
 from metaaux.config.rules import WEIGHTINGS
+from metaaux.config.space import Point, Points, axis, chain, product
+from metaaux.config.space import zip as zipped
 from metaaux.errors import UserError
 
 COMPARATORS = (

@@ -16,9 +16,10 @@ Arguments, after the colon and separated by commas:
 
 from collections.abc import Mapping
 
-from experiments.sweep.space import Point, axis, product
-from experiments.sweeps import damtl
+from metaaux.experiments.sweeps import damtl
+
 from metaaux import config as config_lib
+from metaaux.config.space import Point, axis, product
 
 TABLE: Mapping[str, tuple[str, ...]] = {
   "damtl_cifar100": ("--baseline=transfer",)

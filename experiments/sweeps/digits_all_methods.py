@@ -14,12 +14,13 @@ Arguments, after the colon and separated by commas:
              alone
 """
 
-from experiments.sweep.space import Point, axis, chain, product
-from experiments.sweeps import arml as sweep_arml
-from experiments.sweeps import maxl as sweep_maxl
-from experiments.sweeps import meta_mtl as sweep_meta_mtl
+from metaaux.experiments.sweeps import arml as sweep_arml
+from metaaux.experiments.sweeps import maxl as sweep_maxl
+from metaaux.experiments.sweeps import meta_mtl as sweep_meta_mtl
+
 from metaaux import config as config_lib
 from metaaux.config.rules import WEIGHTINGS
+from metaaux.config.space import Point, axis, chain, product
 
 _META_MTL = ("single", "self_training", "co_training", "pta")
 _DAMTL = (

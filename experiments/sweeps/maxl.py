@@ -21,8 +21,8 @@ Arguments, after the colon and separated by commas:
 Full size (90,000 steps of VGG-16 a run): not yet run.
 """
 
-from experiments.sweep.space import Point, axis, chain, product
 from metaaux import config as config_lib
+from metaaux.config.space import Point, axis, chain, product
 from metaaux.errors import UserError
 
 _PAIRS = (

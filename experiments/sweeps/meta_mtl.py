@@ -23,8 +23,8 @@ Full size: not yet run.
 
 from collections.abc import Mapping
 
-from experiments.sweep.space import Point, Points, axis, chain, product
 from metaaux import config as config_lib
+from metaaux.config.space import Point, Points, axis, chain, product
 from metaaux.errors import UserError
 
 TABLE: Mapping[str, tuple[str, ...]] = {"omniglot": ("--mean_over=select",)}

@@ -5,6 +5,7 @@ import contextlib
 import errno
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
@@ -53,6 +54,12 @@ def path(text: str) -> str:
   if len(text) > _LONGEST or text.count("/") > _DEEPEST:
     raise argparse.ArgumentTypeError(f"{text[:40]!r}... is too long for a path")
   return os.path.expanduser(text)
+
+
+def find_code_here() -> None:
+  """Lets a console script find code of one's own, as `python -m` does."""
+  if not sys.flags.safe_path and os.getcwd() not in sys.path:
+    sys.path.insert(0, os.getcwd())
 
 
 def fail(error: BaseException | str, status: int = EXIT_USAGE) -> int:

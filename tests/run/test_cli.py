@@ -72,7 +72,7 @@ def test_defects_are_not_hidden():
 def test_a_second_signal_ends_at_once():
   code = (
     "import os, signal, time\n"
-    "from metaaux import cli\n"
+    "from metaaux.run import cli\n"
     "received = cli.listen()\n"
     "os.kill(os.getpid(), signal.SIGTERM)\n"
     "assert received == {'signal': signal.SIGTERM}\n"
@@ -110,8 +110,8 @@ def test_help(tmp_path):
   (tmp_path / "jax.py").write_text("raise RuntimeError('JAX was imported')")
   done = command.run("--help", env=command.environment(tmp_path))
   assert (done.returncode, done.stderr) == (0, "")
-  for flag in ("config", "workdir", "overwrite", "compilation_cache"):
-    assert f"  --{flag}" in done.stdout
+  for flag in ("config", "workdir", "[no]overwrite", "compilation_cache"):
+    assert f"  --{flag}:" in done.stdout
   for status in ("0 finished", "2 the command", "3 the", "143 or 130"):
     assert status in done.stdout
   for key in config_lib.flatten(config_lib.base()):

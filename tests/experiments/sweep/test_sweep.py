@@ -15,7 +15,7 @@ from experiments.sweep import state as sweep_state
 from metaaux.run import lock
 
 SWEEP = """
-from experiments.sweep.space import axis, chain, product
+from metaaux.config.space import axis, chain, product
 
 TABLE = {"tiny": ("--mean_over=seed",)}
 
