@@ -1,6 +1,6 @@
 """Pictures of a run's clusters: a gallery and a map of the embedding.
 
-  python -m experiments.clusters --workdir=runs/meta_mtl
+  metaaux clusters --workdir=runs/meta_mtl
 
 Writes clusters-seedS-partitionT.png, ten random images of each of the (up to
 twenty) largest clusters, and embedding-seedS-partitionT.png, the first two
@@ -236,7 +236,7 @@ def draw(
 
 
 def _run(argv: Sequence[str]) -> None:
-  parser = cli.parser("experiments.clusters", __doc__)
+  parser = cli.parser("metaaux clusters", __doc__)
   parser.add_argument(
     "--workdir",
     type=cli.path,

@@ -1,6 +1,6 @@
 """Test accuracy over training, one line a run, with its 95% interval.
 
-  python -m experiments.curves --workdir=runs/digits --output=curves.png
+  metaaux curves --workdir=runs/digits --output=curves.png
 
 Every folder with a result.json, at any depth, is a run. Steps are counted from
 the first stage that is evaluated: an embedding that is trained before it does
@@ -148,7 +148,7 @@ def draw(folder: str, output: str, split: str, title: str) -> None:
 
 
 def _run(argv: Sequence[str]) -> None:
-  parser = cli.parser("experiments.curves", __doc__)
+  parser = cli.parser("metaaux curves", __doc__)
   parser.add_argument(
     "--workdir",
     type=cli.path,

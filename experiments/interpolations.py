@@ -1,6 +1,6 @@
 """A run's autoencoder: reconstructions, interpolations, and what it is worth.
 
-  python -m experiments.interpolations --workdir=runs/meta_mtl
+  metaaux interpolations --workdir=runs/meta_mtl
 
 For a run with embedding.name=acai, finished or not. Writes
 pictures/interpolations-seedS.png, test images above their reconstructions and
@@ -139,7 +139,7 @@ def summary(trained: Trained, found: dict[str, Any]) -> str:
 
 
 def _run(argv: Sequence[str]) -> None:
-  parser = cli.parser("experiments.interpolations", __doc__)
+  parser = cli.parser("metaaux interpolations", __doc__)
   parser.add_argument(
     "--workdir",
     type=cli.path,

@@ -1,7 +1,7 @@
 """A picture of the labels that a run of MAXL generates.
 
-  python -m experiments.labels --workdir=runs/maxl
-  python -m experiments.labels --workdir=runs/maxl --output=labels.jpg
+  metaaux labels --workdir=runs/maxl
+  metaaux labels --workdir=runs/maxl --output=labels.jpg
 
 Writes labels.png: for each of the largest primary classes a row for each of its
 auxiliary classes, with ten random test images whose likeliest label that is.
@@ -117,7 +117,7 @@ def draw(
 
 
 def _run(argv: Sequence[str]) -> None:
-  parser = cli.parser("experiments.labels", __doc__)
+  parser = cli.parser("metaaux labels", __doc__)
   parser.add_argument(
     "--workdir",
     type=cli.path,

@@ -1,8 +1,8 @@
 """A table of finished runs: accuracy and paired differences over seeds.
 
-  python -m experiments.table --workdir=runs/digits --baseline=single
-  python -m experiments.table --workdir=runs --by=partition.num_tasks
-  python -m experiments.table --workdir=runs --format=csv --output=runs.csv
+  metaaux table --workdir=runs/digits --baseline=single
+  metaaux table --workdir=runs --by=partition.num_tasks
+  metaaux table --workdir=runs --format=csv --output=runs.csv
 
 Every folder with a result.json, at any depth, is a run. A row is a method with
 the keys of its config that set it apart; the columns are repeated for every
@@ -233,7 +233,7 @@ def _left_out(folder: str) -> list[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-  parser = cli.parser("experiments.table", __doc__)
+  parser = cli.parser("metaaux table", __doc__)
   parser.add_argument(
     "--workdir",
     type=cli.path,

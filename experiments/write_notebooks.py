@@ -141,7 +141,7 @@ def write(path: pathlib.Path) -> pathlib.Path:
 
 
 def _run(argv: Sequence[str]) -> None:
-  parser = cli.parser("experiments.write_notebooks", __doc__)
+  parser = cli.parser("python -m experiments.write_notebooks", __doc__)
   parser.add_argument(
     "names",
     nargs="*",

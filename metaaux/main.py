@@ -224,7 +224,7 @@ def _run(argv: Sequence[str], received: Mapping[str, int]) -> None:
   if not (values.overwrite or _is_distributed(values)):
     result = data_record.finished(workdir, config)
   if result is None:
-    result = _train(config, workdir, flags, received)
+    result = _train(config, workdir, values, received)
   if result is None:
     return
   figure = confidence_intervals.format_ci(result["mean"], result["ci95"])

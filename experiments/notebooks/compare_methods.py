@@ -73,7 +73,7 @@ if ON_CPU:
 # %% [markdown]
 # ## The runs
 #
-# A sweep file lists them. In a terminal `python -m experiments.sweep` starts
+# A sweep file lists them. In a terminal `metaaux sweep` starts
 # them in parallel; here they run one after another, in this process. A run is a
 # config file with arguments.
 
@@ -101,6 +101,7 @@ for run in sweep.runs:
 # %%
 from metaaux.experiments import notebook, results, table
 from metaaux.experiments.report import summary as report_summary
+
 from metaaux import main
 
 
@@ -214,8 +215,8 @@ compare("damtl_digits", "transfer")
 # - A gain over `single` is not evidence for what a method is about. Its control
 #   is: `uniform` labels for MAXL, permuted clusters for Meta-MTL, equal weights
 #   for ARML, fine-tuning for DAMTL.
-# - At full length, with five seeds: `python -m experiments.sweep
-#   --sweep=experiments/sweeps/digits_all_methods.py`; `docs/results` has tables
+# - At full length, with five seeds: `metaaux sweep
+#   --sweep=digits_all_methods`; `docs/results` has tables
 #   of longer runs.
 #
 # ## The report

@@ -167,6 +167,7 @@ for key, value in config_lib.flatten(config).items():
 
 # %%
 from metaaux.experiments import notebook
+
 from metaaux import main
 
 METHODS = ("single", "uniform", "maxl")

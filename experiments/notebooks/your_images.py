@@ -131,8 +131,8 @@ print(f"{len(files)} images of {SIDE}x{SIDE} in {IMAGES}")
 
 # %%
 import numpy as np
-
 from metaaux.experiments import clusters, notebook
+
 from metaaux.data import sources
 
 train = sources.load(f"folder:{IMAGES}", "train")

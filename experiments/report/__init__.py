@@ -1,7 +1,7 @@
 """A report of runs: one HTML file that needs no network and no server.
 
-  python -m experiments.report --workdir=runs/digits
-  python -m experiments.report --workdir=runs/digits/maxl --output=maxl.html
+  metaaux report --workdir=runs/digits
+  metaaux report --workdir=runs/digits/maxl --output=maxl.html
 
 The folder is a run, or holds runs at any depth, finished or not. The page
 begins with which method is best, by how much, and whether that is more than
@@ -92,7 +92,7 @@ def _template() -> Any:
 
 
 def _run(argv: Sequence[str]) -> None:
-  parser = cli.parser("experiments.report", __doc__)
+  parser = cli.parser("metaaux report", __doc__)
   parser.add_argument(
     "--workdir",
     type=cli.path,

@@ -1,10 +1,10 @@
 """Runs everything that a sweep file lists, and prints the tables of it.
 
-  python -m experiments.sweep --sweep=experiments/sweeps/digits_all_methods.py
-  python -m experiments.sweep --sweep=FILE --launcher=local --workers=2
-  python -m experiments.sweep --sweep=FILE --launcher=slurm --gpus=1
-  python -m experiments.sweep --sweep=FILE --launcher=ray --address=HOST:PORT
-  python -m experiments.sweep --sweep=FILE --dry_run
+  metaaux sweep --sweep=digits_all_methods
+  metaaux sweep --sweep=FILE --launcher=local --workers=2
+  metaaux sweep --sweep=FILE --launcher=slurm --gpus=1
+  metaaux sweep --sweep=FILE --launcher=ray --address=HOST:PORT
+  metaaux sweep --sweep=FILE --dry_run
 
 A sweep file is a Python file with a function get_sweep(), which returns or
 yields dicts such as
@@ -53,7 +53,7 @@ _SLURM = "--slurm."
 
 
 def _parser() -> argparse.ArgumentParser:
-  parser = cli.parser("experiments.sweep", __doc__)
+  parser = cli.parser("metaaux sweep", __doc__)
   parser.add_argument(
     "--sweep",
     required=True,
@@ -174,7 +174,7 @@ def _report(sweep: Sweep, outcome: Outcome, retry_hint: str) -> None:
     if any(outcome.states[run.name].status == FINISHED for run in runs):
       folder = os.path.relpath(os.path.dirname(runs[0].workdir))
       command = [f"--workdir={folder}", *sweep.table.get(group, ())]
-      print(f"\npython -m experiments.table {shlex.join(command)}", flush=True)
+      print(f"\nmetaaux table {shlex.join(command)}", flush=True)
       table.main(command)
   for run in sweep.runs:
     state = outcome.states[run.name]

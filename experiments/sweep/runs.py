@@ -12,7 +12,6 @@ from metaaux.config import space
 from metaaux.config.space import Point
 from metaaux.errors import UserError
 
-
 _PREFIX = "--config."
 # A file name may have 255 bytes, and orbax makes longer ones of it.
 _MAX_NAME = 120

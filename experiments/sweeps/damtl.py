@@ -1,6 +1,6 @@
 r"""DAMTL's comparison and ablations (Feng & Chen) on scikit-learn's digits.
 
-  python -m experiments.sweep --sweep=experiments/sweeps/damtl.py \
+  metaaux sweep --sweep=damtl \
     --config.cache=runs/cache
 
 The rows of the paper's tables that there are methods for (single, which is

@@ -1,6 +1,6 @@
 r"""DAMTL's comparison and ablations (Feng & Chen) on CIFAR-100.
 
-  python -m experiments.sweep --sweep=experiments/sweeps/damtl_cifar100.py \
+  metaaux sweep --sweep=damtl_cifar100 \
     --config.cache=runs/cache
 
 The runs of damtl.py on the six pairs of tasks of configs/damtl_cifar100.py.

@@ -1,6 +1,6 @@
 """Every method that runs on scikit-learn's digits, five seeds each.
 
-  python -m experiments.sweep --sweep=experiments/sweeps/digits_all_methods.py
+  metaaux sweep --sweep=digits_all_methods
 
 Four problems, a table each: odd or even with the digits as the finer level
 (MAXL and its baselines), the digit from 100 labels (Meta-MTL and its

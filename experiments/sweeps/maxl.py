@@ -1,8 +1,8 @@
 """The figures of MAXL (Liu, Davison & Johns), in the settings of its preprint.
 
-  python -m experiments.sweep --sweep=experiments/sweeps/maxl.py
-  python -m experiments.sweep --sweep=experiments/sweeps/maxl.py:figure=psi
-  python -m experiments.sweep --sweep=experiments/sweeps/maxl.py:runlocal
+  metaaux sweep --sweep=maxl
+  metaaux sweep --sweep=maxl:figure=psi
+  metaaux sweep --sweep=maxl:runlocal
 
 hierarchy: CIFAR-100's six pairs of levels, every baseline, and MAXL with and
 without its entropy term. psi: 2 to 100 auxiliary classes of each class of

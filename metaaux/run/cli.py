@@ -27,15 +27,15 @@ class _Parser(argparse.ArgumentParser):
     raise UserError(f"{message}; {self.prog} --help lists what there is")
 
 
-def parser(module: str, text: str) -> argparse.ArgumentParser:
+def parser(program: str, text: str) -> argparse.ArgumentParser:
   """An argument parser that raises UserError.
 
   Args:
-    module: that `python -m` runs.
+    program: what is typed before the flags.
     text: what --help says above the list of flags, line by line as it is.
   """
   return _Parser(
-    prog=f"python -m {module}",
+    prog=program,
     usage=argparse.SUPPRESS,
     description=text,
     formatter_class=argparse.RawDescriptionHelpFormatter,
