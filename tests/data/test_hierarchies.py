@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tiny_tfds
 
+from metaaux.config import cifar100
 from metaaux.data import hierarchies
 from metaaux.errors import UserError
 
@@ -11,8 +12,8 @@ from metaaux.errors import UserError
 def _cifar100():
   """Labels of one example a fine class, by level."""
   twenty = np.array(tiny_tfds.FINE_TO_COARSE)
-  ten = np.array(hierarchies.CIFAR100_20_TO_10)[twenty]
-  three = np.array(hierarchies.CIFAR100_10_TO_3)[ten]
+  ten = np.array(cifar100.FROM_20_TO_10)[twenty]
+  three = np.array(cifar100.FROM_10_TO_3)[ten]
   return {"100": np.arange(100), "20": twenty, "10": ten, "3": three}
 
 
@@ -34,10 +35,10 @@ def test_psi_of_cifar100(primary, aux, psi):
 
 
 def test_tables_name_every_class():
-  assert sorted(set(hierarchies.CIFAR100_20_TO_10)) == list(range(10))
-  assert len(hierarchies.CIFAR100_10_NAMES) == 10
-  assert sorted(set(hierarchies.CIFAR100_10_TO_3)) == list(range(3))
-  assert len(hierarchies.CIFAR100_3_NAMES) == 3
+  assert sorted(set(cifar100.FROM_20_TO_10)) == list(range(10))
+  assert len(cifar100.NAMES_OF_10) == 10
+  assert sorted(set(cifar100.FROM_10_TO_3)) == list(range(3))
+  assert len(cifar100.NAMES_OF_3) == 3
 
 
 def test_columns_stand_in_blocks():

@@ -5,8 +5,8 @@ from typing import Any
 
 import ml_collections
 
+from metaaux.config.cifar100 import FROM_100_TO_20
 from metaaux.config.recipes import maxl as maxl_recipes
-from metaaux.data import hierarchies
 from metaaux.errors import UserError
 
 # Arguments of configs/damtl_digits.py with their defaults.
@@ -186,7 +186,7 @@ def _photographs(
 def _fine_classes(places: list[tuple[int, int]]) -> str:
   """Ids of the r-th fine classes of superclasses s, joined by +."""
   of = [
-    [i for i, s in enumerate(hierarchies.CIFAR100_100_TO_20) if s == coarse]
+    [i for i, s in enumerate(FROM_100_TO_20) if s == coarse]
     for coarse in range(20)
   ]
   return "+".join(str(of[s][r]) for s, r in places)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from metaaux.data import hierarchies
+from metaaux.config import cifar100
 from metaaux.data.sources import selection, split_names, tfds_reader
 from metaaux.data.sources import source as source_lib
 from metaaux.errors import UserError
@@ -173,13 +173,13 @@ def _level_names(builder: Any, label_keys: list[_Path]) -> dict[str, _Path]:
 
 def _with_papers(source: source_lib.Source) -> source_lib.Source:
   """CIFAR-100 with the coarser levels of the papers."""
-  ten = np.array(hierarchies.CIFAR100_20_TO_10)[source.labels["20"]]
-  three = np.array(hierarchies.CIFAR100_10_TO_3)[ten]
+  ten = np.array(cifar100.FROM_20_TO_10)[source.labels["20"]]
+  three = np.array(cifar100.FROM_10_TO_3)[ten]
   return source._replace(
     labels={**source.labels, "10": ten, "3": three},
     names={
       **source.names,
-      "10": hierarchies.CIFAR100_10_NAMES,
-      "3": hierarchies.CIFAR100_3_NAMES,
+      "10": cifar100.NAMES_OF_10,
+      "3": cifar100.NAMES_OF_3,
     },
   )

@@ -11,6 +11,7 @@ import pytest
 import tiny
 import tiny_tfds
 
+from metaaux.config import cifar100
 from metaaux.data import hierarchies, identity, sources
 from metaaux.errors import UserError
 
@@ -43,8 +44,8 @@ def test_cifar100(prepared):
   np.testing.assert_array_equal(np.bincount(found.labels["100"]), [2] * 100)
   for child, parent, table in (
     ("100", "20", tiny_tfds.FINE_TO_COARSE),
-    ("20", "10", hierarchies.CIFAR100_20_TO_10),
-    ("10", "3", hierarchies.CIFAR100_10_TO_3),
+    ("20", "10", cifar100.FROM_20_TO_10),
+    ("10", "3", cifar100.FROM_10_TO_3),
   ):
     derived = hierarchies.parents(found.labels[child], found.labels[parent])
     assert derived == tuple(table)
