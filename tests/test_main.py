@@ -314,10 +314,12 @@ def test_flags_from_a_file(tmp_path, config, capsys):
   flagfile = tmp_path / "flags.txt"
   flagfile.write_text(f"# as often\n{config}\n--config.num_steps=2\n")
   workdir = tmp_path / "run"
-  flags = [f"--flagfile={flagfile}", "--config.eval_every", "1"]
-  status, _, err = here(*flags, f"--workdir={workdir}", capsys=capsys)
+  more = tmp_path / "more.txt"
+  more.write_text(f"--workdir={workdir}\n")
+  flags = ["--config.eval_every", "1", f"--flagfile={more}"]
+  status, _, err = here(f"--flagfile={flagfile}", *flags, capsys=capsys)
   assert status == 0, err
-  stored = json.loads((workdir / "config.json").read_text())
+  stored = json.loads((workdir / "config.json").read_text())["config"]
   assert (stored["num_steps"], stored["eval_every"]) == (2, 1)
 
 

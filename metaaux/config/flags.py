@@ -134,7 +134,9 @@ def open_values(argv: Sequence[str], read: Read) -> tuple[Values, list[str]]:
   """
   values = Values()
   try:
-    expanded = values.read_flags_from_files(list(argv), force_gnu=False)
+    # Also behind the value of `--config.KEY VALUE`, a flag not known before the
+    # file is read: absl would take the value for an argument, and stop there.
+    expanded = values.read_flags_from_files(list(argv), force_gnu=True)
   except flags.Error as error:
     raise UserError(f"--flagfile: {error}") from None
   config_flags.DEFINE_config_file(
