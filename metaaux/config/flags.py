@@ -116,8 +116,8 @@ def _default_of(config: ml_collections.ConfigDict, key: str) -> Any:
     )
   if key not in known or key not in found:
     raise UserError(
-      f"config key {key!r} is unknown{did_you_mean(key, known)}; --help lists "
-      "all keys"
+      f"config key {key!r} is unknown{did_you_mean(key, known)}; --helpfull "
+      "lists all keys"
     )
   return known[key]
 
