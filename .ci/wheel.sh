@@ -14,11 +14,15 @@ cd "$away"
 bin=$away/venv/bin
 "$bin/pip" install --quiet "$wheel"
 "$bin/python" - "$away/venv" <<'CHECK'
-import sys
-import experiments, metaaux
-for module in (metaaux, experiments):
+import importlib.metadata, pathlib, sys
+import metaaux, metaaux.experiments
+for module in (metaaux, metaaux.experiments):
   if not module.__file__.startswith(sys.argv[1] + "/"):
     sys.exit(f"{module.__file__} is not of the wheel")
+files = importlib.metadata.files("metaaux")
+names = {path.parts[0] for path in files if path.suffix in (".py", ".jinja")}
+if names != {"metaaux"}:
+  sys.exit(f"the wheel has {names} at its top, not metaaux alone")
 CHECK
 for script in examples/*.py; do
   echo "== $script"
@@ -26,18 +30,21 @@ for script in examples/*.py; do
 done
 echo "== metaaux"
 "$bin/metaaux" --help >help.txt
+grep -q "^  table " help.txt
+"$bin/metaaux" train --help >help.txt
 grep -q -- --config.method= help.txt
 # None of these files is in the working directory.
 for method in single uniform; do
-  "$bin/metaaux" --config="configs/maxl_digits.py:runlocal,method=$method" \
+  "$bin/metaaux" --config="maxl_digits:runlocal,method=$method" \
     --workdir="runs/$method" --config.num_steps=20
 done
-"$bin/python" -m experiments.table --workdir=runs
-"$bin/python" -m experiments.sweep --workdir=sweep --dry_run \
-  --sweep=experiments/sweeps/digits_all_methods.py:runlocal >sweep.txt
+"$bin/metaaux" evaluate --workdir=runs/single
+"$bin/metaaux" table --workdir=runs
+"$bin/metaaux" sweep --sweep=digits_all_methods:runlocal --workdir=sweep \
+  --dry_run >sweep.txt
 grep -q damtl_digits sweep.txt
 # The page's template and style, which only this extra needs.
 "$bin/pip" install --quiet "$wheel[report]"
-"$bin/python" -m experiments.report --workdir=runs
+"$bin/metaaux" report --workdir=runs
 test -s runs/report.html
 echo "$(basename "$wheel") works outside of the checkout"

@@ -1,6 +1,6 @@
 """Pictures of a run's clusters: a gallery and a map of the embedding.
 
-  python -m experiments.clusters --workdir=runs/meta_mtl
+  metaaux clusters --workdir=runs/meta_mtl
 
 Writes clusters-seedS-partitionT.png, ten random images of each of the (up to
 twenty) largest clusters, and embedding-seedS-partitionT.png, the first two
@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from experiments import output as output_lib
-from experiments.opened import clusters as opened_clusters
-from experiments.opened.clusters import Clusters
 from metaaux import messages
 from metaaux.errors import UserError
 from metaaux.run import cli
+
+from . import output as output_lib
+from .opened import clusters as opened_clusters
+from .opened.clusters import Clusters
 
 _MAX_CLUSTERS, _PER_CLUSTER, _MAX_POINTS = 20, 10, 5000
 
@@ -235,7 +236,7 @@ def draw(
 
 
 def _run(argv: Sequence[str]) -> None:
-  parser = cli.parser("experiments.clusters", __doc__)
+  parser = cli.parser("metaaux clusters", __doc__)
   parser.add_argument(
     "--workdir",
     type=cli.path,

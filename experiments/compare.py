@@ -4,9 +4,12 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from experiments.papers import lookup as published
-from experiments.papers.meta_mtl import Published
-from experiments.results import (
+from metaaux.errors import UserError
+from metaaux.run.logs import confidence_intervals
+
+from .papers import lookup as published
+from .papers.meta_mtl import Published
+from .results import (
   Result,
   baseline_keys,
   difference,
@@ -19,8 +22,6 @@ from experiments.results import (
   settings,
   told,
 )
-from metaaux.errors import UserError
-from metaaux.run.logs import confidence_intervals
 
 # A mean and half of its 95% interval (None for a single seed), fractions.
 Interval = tuple[float, float | None]

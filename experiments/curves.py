@@ -1,6 +1,6 @@
 """Test accuracy over training, one line a run, with its 95% interval.
 
-  python -m experiments.curves --workdir=runs/digits --output=curves.png
+  metaaux curves --workdir=runs/digits --output=curves.png
 
 Every folder with a result.json, at any depth, is a run. Steps are counted from
 the first stage that is evaluated: an embedding that is trained before it does
@@ -14,13 +14,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments import output as output_lib
-from experiments import results as results_lib
 from metaaux.errors import UserError
 from metaaux.run import cli
 from metaaux.run import directory as run_directory
 from metaaux.run.logs import confidence_intervals
 from metaaux.run.logs import rows as rows_lib
+
+from . import output as output_lib
+from . import results as results_lib
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 COLOURS = ("#000000", "#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7")
@@ -147,7 +148,7 @@ def draw(folder: str, output: str, split: str, title: str) -> None:
 
 
 def _run(argv: Sequence[str]) -> None:
-  parser = cli.parser("experiments.curves", __doc__)
+  parser = cli.parser("metaaux curves", __doc__)
   parser.add_argument(
     "--workdir",
     type=cli.path,

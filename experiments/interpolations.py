@@ -1,6 +1,6 @@
 """A run's autoencoder: reconstructions, interpolations, and what it is worth.
 
-  python -m experiments.interpolations --workdir=runs/meta_mtl
+  metaaux interpolations --workdir=runs/meta_mtl
 
 For a run with embedding.name=acai, finished or not. Writes
 pictures/interpolations-seedS.png, test images above their reconstructions and
@@ -24,14 +24,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import clusters
-from experiments import output as output_lib
-from experiments.opened import autoencoder
-from experiments.opened.autoencoder import Trained
 from metaaux import files, messages
 from metaaux.data import augment
 from metaaux.run import cli
 from metaaux.run import directory as run_directory
+
+from . import clusters
+from . import output as output_lib
+from .opened import autoencoder
+from .opened.autoencoder import Trained
 
 _COLUMNS, _PAIRS, _BLOCKS = 10, 6, 2
 
@@ -138,7 +139,7 @@ def summary(trained: Trained, found: dict[str, Any]) -> str:
 
 
 def _run(argv: Sequence[str]) -> None:
-  parser = cli.parser("experiments.interpolations", __doc__)
+  parser = cli.parser("metaaux interpolations", __doc__)
   parser.add_argument(
     "--workdir",
     type=cli.path,

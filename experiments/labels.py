@@ -1,7 +1,7 @@
 """A picture of the labels that a run of MAXL generates.
 
-  python -m experiments.labels --workdir=runs/maxl
-  python -m experiments.labels --workdir=runs/maxl --output=labels.jpg
+  metaaux labels --workdir=runs/maxl
+  metaaux labels --workdir=runs/maxl --output=labels.jpg
 
 Writes labels.png: for each of the largest primary classes a row for each of its
 auxiliary classes, with ten random test images whose likeliest label that is.
@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from experiments import clusters
-from experiments import output as output_lib
-from experiments.opened.generated_labels import Generated, generated
 from metaaux import losses
 from metaaux.errors import UserError
 from metaaux.run import cli
+
+from . import clusters
+from . import output as output_lib
+from .opened.generated_labels import Generated, generated
 
 _COLUMNS, _WIDTH = 2, 4.6
 
@@ -116,7 +117,7 @@ def draw(
 
 
 def _run(argv: Sequence[str]) -> None:
-  parser = cli.parser("experiments.labels", __doc__)
+  parser = cli.parser("metaaux labels", __doc__)
   parser.add_argument(
     "--workdir",
     type=cli.path,

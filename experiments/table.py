@@ -1,8 +1,8 @@
 """A table of finished runs: accuracy and paired differences over seeds.
 
-  python -m experiments.table --workdir=runs/digits --baseline=single
-  python -m experiments.table --workdir=runs --by=partition.num_tasks
-  python -m experiments.table --workdir=runs --format=csv --output=runs.csv
+  metaaux table --workdir=runs/digits --baseline=single
+  metaaux table --workdir=runs --by=partition.num_tasks
+  metaaux table --workdir=runs --format=csv --output=runs.csv
 
 Every folder with a result.json, at any depth, is a run. A row is a method with
 the keys of its config that set it apart; the columns are repeated for every
@@ -22,14 +22,15 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from experiments import compare, output
-from experiments import results as results_lib
-from experiments.compare import Comparison, Interval, Row
-from experiments.papers import meta_mtl as paper_tables
-from experiments.results import Result, picked, pooled
 from metaaux import messages
 from metaaux.run import cli
 from metaaux.run.logs import confidence_intervals
+
+from . import compare, output
+from . import results as results_lib
+from .compare import Comparison, Interval, Row
+from .papers import meta_mtl as paper_tables
+from .results import Result, picked, pooled
 
 _NONE = "-"
 
@@ -232,7 +233,7 @@ def _left_out(folder: str) -> list[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-  parser = cli.parser("experiments.table", __doc__)
+  parser = cli.parser("metaaux table", __doc__)
   parser.add_argument(
     "--workdir",
     type=cli.path,

@@ -16,9 +16,10 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experiments import output
 from metaaux.errors import UserError
 from metaaux.run import cli
+
+from . import output
 
 FOLDER = pathlib.Path(__file__).parent / "notebooks"
 # Of a cell whose output is a whole page: too large for the file.
@@ -140,7 +141,7 @@ def write(path: pathlib.Path) -> pathlib.Path:
 
 
 def _run(argv: Sequence[str]) -> None:
-  parser = cli.parser("experiments.write_notebooks", __doc__)
+  parser = cli.parser("python -m experiments.write_notebooks", __doc__)
   parser.add_argument(
     "names",
     nargs="*",

@@ -1,7 +1,7 @@
 """The evaluation of a run, and a command that does it again.
 
-  python -m metaaux.evaluate --workdir=runs/digits/maxl
-  python -m metaaux.evaluate --workdir=RUN --dataset=tfds:cifar10_1/v4
+  metaaux evaluate --workdir=runs/digits/maxl
+  metaaux evaluate --workdir=RUN --dataset=tfds:cifar10_1/v4
 
 Restores the newest checkpoint of a run, which may be finished or not, or the
 best one, and prints the accuracy of each seed, with their mean and its 95%
@@ -320,7 +320,7 @@ def _print(flags: Any) -> None:
 
 def main(argv: Sequence[str]) -> int:
   """Runs the command with these arguments; returns its exit status."""
-  parser = cli.parser("metaaux.evaluate", __doc__)
+  parser = cli.parser("metaaux evaluate", __doc__)
   parser.add_argument(
     "--workdir",
     type=cli.path,

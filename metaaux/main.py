@@ -1,89 +1,133 @@
 """Trains and evaluates what a configuration file describes.
 
-  python -m metaaux.main --config=configs/maxl_digits.py
-  python -m metaaux.main --config=configs/maxl_digits.py:runlocal,method=single
-  python -m metaaux.main --config=configs/maxl_digits.py --config.num_seeds=2
+  metaaux --config=maxl_digits
+  metaaux --config=configs/maxl_digits.py:runlocal,method=single
+  metaaux --config=my_config.py --config.num_seeds=2 --workdir=runs/mine
 
-What follows the colon are arguments of the file, described in its docstring;
---config.KEY=VALUE overrides one key of the result. The same command again
-resumes a run that was stopped, and prints the result of one that is finished.
+The file is one of one's own, or comes with the package: NAME is short for
+configs/NAME.py. What follows the colon are arguments of the file, described in
+its docstring; --config.KEY=VALUE overrides one key of the result. The same
+command again resumes a run that was stopped, and prints the result of one that
+is finished. From a checkout, python -m metaaux.main --config=configs/NAME.py
+does the same.
 
 Exit status: 0 finished; 2 the command, the config or the data is wrong; 3 the
 training became non-finite; 4 another host of the run is gone; 143 or 130
 stopped by SIGTERM or SIGINT, with a checkpoint written.
 """
 
-import argparse
 import contextlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from absl import app, flags
+from ml_collections import config_flags
+
 from metaaux import config as config_lib
 from metaaux import messages
 from metaaux.config import file as config_file
+from metaaux.config import flags as flags_lib
+from metaaux.config import help as config_help
+from metaaux.config.flags import Values
 from metaaux.errors import NonFiniteError, UserError
 from metaaux.run import cli, data_record
 from metaaux.run import directory as run_directory
 from metaaux.run.logs import confidence_intervals
 
+# What --help puts above the flags.
+_FLAGS = "flags"
+_HOSTS = "several hosts, the same command on each (docs/hosts.md)"
+_LOGGING = "absl.logging"
 
-def _parser() -> argparse.ArgumentParser:
-  parser = cli.parser("metaaux.main", __doc__)
-  parser.add_argument(
-    "--config",
-    metavar="FILE[:ARGUMENTS]",
-    help="configuration file, a Python file that defines get_config()",
-  )
-  parser.add_argument(
-    "--workdir",
-    type=cli.path,
-    metavar="DIR",
-    help="run directory, for config.json, metrics.jsonl, checkpoints/ and "
+
+def _define(values: Values) -> None:
+  """Adds the flags of this command, but for --config."""
+
+  def text(name: str, what: str, section: str, **more: Any) -> None:
+    parser = flags_lib.Parser(flag=name, convert=more.pop("convert", str))
+    flags.DEFINE(
+      parser, name, more.pop("default", None), what, values, None, section
+    )
+
+  def number(name: str, what: str) -> None:
+    flags.DEFINE_integer(
+      name, None, what, flag_values=values, module_name=_HOSTS
+    )
+
+  def switch(name: str, what: str, section: str = _FLAGS, **more: str) -> None:
+    flags.DEFINE_boolean(
+      name, False, what, flag_values=values, module_name=section, **more
+    )
+
+  values.register_flag_by_module(_FLAGS, values[flags_lib.CONFIG])
+  text(
+    "workdir",
+    "run directory, for config.json, metrics.jsonl, checkpoints/ and "
     "result.json; by default runs/NAME-DIGEST, after the name of the file and "
     "the resulting config",
+    _FLAGS,
+    convert=cli.path,
   )
-  parser.add_argument(
-    "--overwrite",
-    action="store_true",
-    help="removes the run that the workdir holds, and starts anew; leave it "
-    "out to resume",
+  switch(
+    "overwrite",
+    "removes the run that the workdir holds, and starts anew; leave it out to "
+    "resume",
   )
-  hosts = parser.add_argument_group(
-    "several hosts", "the same command on each, docs/hosts.md"
-  )
-  hosts.add_argument(
-    "--distributed",
-    action="store_true",
-    help="joins the hosts that Slurm (srun), a TPU or Open MPI knows of",
-  )
-  hosts.add_argument(
-    "--coordinator",
-    metavar="ADDRESS:PORT",
-    help="of the first host, with a free port; for hosts that nothing knows of",
-  )
-  hosts.add_argument(
-    "--num_hosts", metavar="N", type=int, help="how many there are"
-  )
-  hosts.add_argument(
-    "--host", metavar="I", type=int, help="which one this is, from 0"
-  )
-  parser.add_argument(
-    "--compilation_cache",
-    metavar="DIR",
+  text(
+    "compilation_cache",
+    "folder of compiled programs, so that the next start is quicker; empty: "
+    "none",
+    _FLAGS,
     default=os.environ.get(
       "JAX_COMPILATION_CACHE_DIR", os.path.join("~", ".cache", "metaaux", "xla")
     ),
-    help="compiled programs, so that the next start is quicker; empty: none "
-    "(%(default)s)",
   )
-  keys = config_lib.flatten(config_lib.base())
-  lines = [f"  --config.{key}={value!r}" for key, value in keys.items()]
-  parser.epilog = "\n".join(
-    ["keys and their defaults; a tuple is written 5,5:", *lines]
+  switch("help", "shows this", short_name="h")
+  switch("helpfull", "shows all keys, and the flags that absl brings")
+  switch(
+    "distributed",
+    "joins the hosts that Slurm (srun), a TPU or Open MPI knows of",
+    _HOSTS,
   )
-  return parser
+  text(
+    "coordinator",
+    "ADDRESS:PORT of the first host, with a free port; for hosts that nothing "
+    "knows of",
+    _HOSTS,
+  )
+  number("num_hosts", "how many there are")
+  number("host", "which one this is, from 0")
+  # How the libraries log is the process's; the flags for that are absl's own.
+  for flag in flags.FLAGS.get_flags_for_module(_LOGGING):
+    values[flag.name] = flag
+    values.register_flag_by_module(_LOGGING, flag)
+
+
+def _parse(argv: Sequence[str]) -> Values:
+  """The flags of a command line.
+
+  Raises:
+    UserError: it is wrong.
+  """
+  values, argv = flags_lib.open_values(argv, config_file.read)
+  _define(values)
+  flags_lib.parse(values, argv)
+  return values
+
+
+def _help(values: Values) -> str:
+  full = values.helpfull
+  sections = [_FLAGS, _HOSTS, *([_LOGGING] if full else [])]
+  return "\n".join(
+    [
+      __doc__.strip(),
+      *map(values.module_help, sections),
+      "\n--flagfile=FILE reads further flags from a file, one in each line.\n",
+      config_help.text(values.config, full=full),
+    ]
+  )
 
 
 def default_workdir(config_path: str, digest: str) -> str:
@@ -95,7 +139,7 @@ def default_workdir(config_path: str, digest: str) -> str:
 def _train(
   config: Any,
   workdir: str,
-  flags: argparse.Namespace,
+  values: Values,
   received: Mapping[str, int],
 ) -> dict[str, Any] | None:
   """The result; None on a host that has nothing to print."""
@@ -106,11 +150,11 @@ def _train(
   from metaaux.parallel import hosts as hosts_lib
   from metaaux.run.logs import pictures
 
-  several = _is_distributed(flags)
+  several = _is_distributed(values)
   if several:
-    hosts_lib.connect(flags.coordinator, flags.num_hosts, flags.host)
-  if flags.compilation_cache:
-    folder = os.path.expanduser(flags.compilation_cache)
+    hosts_lib.connect(values.coordinator, values.num_hosts, values.host)
+  if values.compilation_cache:
+    folder = os.path.expanduser(values.compilation_cache)
     try:
       os.makedirs(folder, exist_ok=True)
       jax.config.update("jax_compilation_cache_dir", folder)
@@ -121,7 +165,7 @@ def _train(
       result = train.train_and_evaluate(
         config,
         workdir,
-        overwrite=flags.overwrite,
+        overwrite=values.overwrite,
         should_stop=lambda: bool(received),
       )
   except NonFiniteError as error:
@@ -135,14 +179,14 @@ def _train(
   return result
 
 
-def _is_distributed(flags: argparse.Namespace) -> bool:
+def _is_distributed(values: Values) -> bool:
   """Whether this is one of several hosts.
 
   Raises:
     UserError: the flags say so by half.
   """
   given = {
-    name: getattr(flags, name) for name in ("coordinator", "num_hosts", "host")
+    name: getattr(values, name) for name in ("coordinator", "num_hosts", "host")
   }
   missing = [f"--{name}" for name, value in given.items() if value is None]
   if missing and len(missing) < len(given):
@@ -151,33 +195,36 @@ def _is_distributed(flags: argparse.Namespace) -> bool:
       "--num_hosts and --host, or --distributed alone"
     )
   if missing:
-    return flags.distributed
-  if not 0 <= flags.host < flags.num_hosts:
+    return values.distributed
+  if not 0 <= values.host < values.num_hosts:
     raise UserError(
-      f"--host={flags.host} is not one of 0 .. {flags.num_hosts - 1}, "
-      f"which --num_hosts={flags.num_hosts} says that there are"
+      f"--host={values.host} is not one of 0 .. {values.num_hosts - 1}, "
+      f"which --num_hosts={values.num_hosts} says that there are"
     )
   return True
 
 
 def _run(argv: Sequence[str], received: Mapping[str, int]) -> None:
-  flags, rest = _parser().parse_known_args(argv)
-  overrides = config_file.pairs(rest)
-  if not flags.config:
+  values = _parse(argv)
+  if values.help or values.helpfull:
+    print(_help(values))
+    return
+  config = values.config
+  if config is None:
     raise UserError(
       "no --config; give a configuration file, e.g. "
       "--config=configs/maxl_digits.py (--help says more)"
     )
-  config = config_file.load(flags.config, overrides)
-  workdir = flags.workdir or default_workdir(
-    config_file.split(flags.config, "--config")[0], config_lib.digest(config)
+  spec = config_flags.get_config_filename(values[flags_lib.CONFIG])
+  workdir = values.workdir or default_workdir(
+    config_file.split(spec, "--config")[0], config_lib.digest(config)
   )
   result = None
   # Of several hosts, only the first one needs to see the directory.
-  if not (flags.overwrite or _is_distributed(flags)):
+  if not (values.overwrite or _is_distributed(values)):
     result = data_record.finished(workdir, config)
   if result is None:
-    result = _train(config, workdir, flags, received)
+    result = _train(config, workdir, values, received)
   if result is None:
     return
   figure = confidence_intervals.format_ci(result["mean"], result["ci95"])
@@ -211,20 +258,32 @@ def main(argv: Sequence[str]) -> int:
     return cli.status_of(lambda: _run(argv, received), received, prints=False)
 
 
-def run() -> None:
-  """Console entry point."""
-  # As `python -m` does, so that both find code of one's own.
-  if not sys.flags.safe_path and os.getcwd() not in sys.path:
-    sys.path.insert(0, os.getcwd())
+def run(argv: Sequence[str] | None = None) -> None:
+  """Runs the command as the program of this process, and ends it.
+
+  Args:
+    argv: arguments; None: those that the process was started with.
+  """
+  cli.find_code_here()
   # Until the process ends, so that a late signal does not spoil its status.
   received = cli.listen()
-  status = cli.status_of(
-    lambda: _run(sys.argv[1:], received), received, prints=False
-  )
-  if status == cli.EXIT_HOST:
-    # JAX would wait at its exit for the host that is gone.
-    os._exit(status)
-  sys.exit(status)
+
+  def parsed(argv: list[str]) -> list[str]:
+    # Flags of other modules keep their defaults: a command has its own values.
+    flags.FLAGS(argv[:1])
+    return argv
+
+  def started(argv: list[str]) -> int:
+    status = cli.status_of(
+      lambda: _run(argv[1:], received), received, prints=False
+    )
+    if status == cli.EXIT_HOST:
+      # JAX would wait at its exit for the host that is gone.
+      os._exit(status)
+    return status
+
+  argv = sys.argv[1:] if argv is None else argv
+  app.run(started, argv=[sys.argv[0], *argv], flags_parser=parsed)
 
 
 if __name__ == "__main__":

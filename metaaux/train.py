@@ -19,12 +19,12 @@ from metaaux.run import batches as batches_lib
 from metaaux.run import (
   data_record,
   lock,
-  open,
   prepare,
   rehearsal,
   shared_stages,
 )
 from metaaux.run import directory as run_directory
+from metaaux.run import open as run_open
 from metaaux.run import states as states_lib
 from metaaux.run.checkpoints import best
 from metaaux.run.checkpoints import format as checkpoint_format
@@ -98,7 +98,7 @@ def _run(
   if finished is not None:
     return finished
   hosts.on_first(lambda: event_files.check(config.tensorboard))
-  run = hosts.together(lambda: open.open_run(config))
+  run = hosts.together(lambda: run_open.open_run(config))
   watched, unread = user_code.watched(config)
   splits = config.train_split, config.test_split
   for line in data.unread(config.dataset, *splits):
@@ -115,8 +115,8 @@ def _run(
       run_directory.prepare(workdir, config, overwrite=overwrite, data=now)
 
     hosts.on_first(claim)
-    run = open.with_extra_tests(run)
-    open.check_hosts(run)
+    run = run_open.with_extra_tests(run)
+    run_open.check_hosts(run)
     # What is computed on the host may read a key as late as in the last stage.
     late = any(stage.prepare for stage in stages)
     _report_unread([] if late else unread(), config)

@@ -22,11 +22,11 @@ from metaaux.errors import UserError
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = ("add_method", "add_data", "add_network")
 CODE = re.compile(r'^```python title="([\w.]+)"\n(.*?)^```$', re.M | re.S)
-COMMAND = re.compile(r"^python (.+)$", re.M)
+COMMAND = re.compile(r"^(python|metaaux) (.+)$", re.M)
 COMMANDS = {
   "metaaux.main": main.main,
   "metaaux.evaluate": evaluate.main,
-  "experiments.table": table.main,
+  "table": table.main,
 }
 # A moment each, on one device, as batches need not divide among four.
 SHORT = [
@@ -79,13 +79,15 @@ def test_code_is_short_and_in_style(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_of_a_page(page, folder, capsys):
-  for line in COMMAND.findall(text(page)):
+  for program, line in COMMAND.findall(text(page)):
     words = shlex.split(line)
-    if words[0] != "-m":
+    if words[0] == "-m":
+      words = words[1:]
+    elif program == "python":
       runpy.run_path(words[0])
       continue
-    short = SHORT if words[1] == "metaaux.main" else []
-    status = COMMANDS[words[1]]([*words[2:], *short])
+    short = SHORT if words[0] == "metaaux.main" else []
+    status = COMMANDS[words[0]]([*words[1:], *short])
     assert status == 0, capsys.readouterr().err
 
 
@@ -160,13 +162,13 @@ def test_what_is_written_wrongly(changes, message, folder):
 
 
 def test_keys_of_ones_own(folder):
-  override = [("own.temperature", "3")]
+  override = ["--config.own.temperature=3"]
   config = config_file.load("own_config.py", override)
   assert config.own.temperature == 3.0
   again = config_lib.from_json(config_lib.to_json(config))
   assert not config_lib.differences(config, config_lib.to_json(again))
   with pytest.raises(UserError, match=r"own\.temperatur' is unknown .did you"):
-    config_file.load("own_config.py", [("own.temperatur", "3")])
+    config_file.load("own_config.py", ["--config.own.temperatur=3"])
   with config.unlocked():
     config.own.temperature = None
   with pytest.raises(UserError, match=r"own\.temperature=None is of type"):

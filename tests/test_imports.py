@@ -15,6 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # Rooms from the top down; a file imports its own room and what is below.
 FLOORS = (
+  ("__main__",),
   ("main",),
   ("train",),
   ("evaluate",),

@@ -2,6 +2,8 @@ import importlib.util
 import json
 import os
 import re
+import subprocess
+import sys
 
 import command
 import numpy as np
@@ -59,7 +61,20 @@ WRONG_COMMANDS = [
     r"'maxel' is unknown \(did you mean 'maxl'\?\); use one of single, ",
   ),
   (("--config=tiny.py", "single"), "unexpected argument 'single'"),
-  (("--config=tiny.py", "--workdri=x"), "unexpected argument '--workdri=x'"),
+  (
+    ("--config=tiny.py", "--workdri=x"),
+    r"argument '--workdri=x' \(did you mean '--workdir'\?\)",
+  ),
+  (("--config=tiny.py", "--workdir"), "--workdir needs a value: --workdir="),
+  (("--workdir", "--config=tiny.py"), "--workdir needs a value: --workdir="),
+  (("--config=tiny.py", "--config.psi=5,x"), r"psi='5,x' .* whole numbers"),
+  (("--config=tiny.py", "--config.model=3"), "key 'model' is a group; set one"),
+  (("--config.seed=3",), "seed needs a config whose key it sets; give --conf"),
+  (("--config.seed=3", "--config=tiny.py"), "config.seed=3 .* before .*--conf"),
+  (("--config=tiny.py", "--config.seed=3", "--config=a.py"), "the file first"),
+  (("--config=tiny.py", "--flagfile=no.txt"), "--flagfile: .*no.txt"),
+  (("--config=tiny.py", "--num_hosts=x"), "--num_hosts=x: invalid literal"),
+  (("--config=maxl_digit",), r"does not exist \(did you mean 'maxl_digits'\?"),
   (
     ("--config=tiny.py", "--workdir=fails.py/x"),
     r"workdir 'fails\.py/x' cannot be written .*--workdir=DIR",
@@ -293,3 +308,49 @@ def test_a_run_does_without_a_cache_that_cannot_be_made(
   status, _, err = here(*flags, capsys=capsys)
   assert status == 0
   assert err.startswith(f"warning: no compilation cache in {cache}: Not a dir")
+
+
+def test_flags_from_a_file(tmp_path, config, capsys):
+  flagfile = tmp_path / "flags.txt"
+  flagfile.write_text(f"# as often\n{config}\n--config.num_steps=2\n")
+  workdir = tmp_path / "run"
+  more = tmp_path / "more.txt"
+  more.write_text(f"--workdir={workdir}\n")
+  flags = ["--config.eval_every", "1", f"--flagfile={more}"]
+  status, _, err = here(f"--flagfile={flagfile}", *flags, capsys=capsys)
+  assert status == 0, err
+  stored = json.loads((workdir / "config.json").read_text())["config"]
+  assert (stored["num_steps"], stored["eval_every"]) == (2, 1)
+
+
+def test_importing_costs_no_jax_and_defines_no_flag():
+  code = (
+    "import sys\n"
+    "from absl import app, flags\n"
+    "from ml_collections import config_flags\n"
+    "before = set(flags.FLAGS)\n"
+    "flags.DEFINE_string('workdir', None, 'of a program that imports us')\n"
+    "import metaaux, metaaux.main, metaaux.config.file\n"
+    "heavy = {'jax', 'jaxlib', 'tensorflow', 'tensorflow_datasets', 'orbax'}\n"
+    "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    "assert set(flags.FLAGS) == before | {'workdir'}\n"
+    "for _ in range(2):\n"
+    "  assert metaaux.main.main(['--help']) == 0\n"
+    "  assert metaaux.main.main(['--config=no.py']) == 2\n"
+    "assert set(flags.FLAGS) == before | {'workdir'}\n"
+  )
+  done = subprocess.run(
+    [sys.executable, "-c", code],
+    env=command.environment(),
+    capture_output=True,
+    text=True,
+  )
+  assert done.returncode == 0, done.stderr
+
+
+def test_help_shows_the_values_of_the_file(capsys, config):
+  for flag in ("--help", "--helpfull"):
+    status, out, _ = here(config, flag, "--config.seed=7", capsys=capsys)
+    assert status == 0
+    assert "  --config.seed=7" in out and "  --config.num_steps=6" in out
+    assert ("--verbosity" in out) == (flag == "--helpfull")

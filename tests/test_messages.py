@@ -65,9 +65,10 @@ def test_streams_that_take_nothing():
 # Prints as commands do.
 PRINTS = """
 import sys
-from metaaux import cli, metrics
+from metaaux import messages
+from metaaux.run import cli
 def say():
-  metrics.warn("± on stderr")
+  messages.warn("± on stderr")
   for _ in range(5000): print("71.3 ± 0.4")
 sys.exit(cli.status_of(say, {}))
 """
@@ -101,12 +102,13 @@ def test_what_becomes_of_the_streams_of_a_command(
 # As a training: says what it does, and stops when it is told to.
 STOPS = """
 import os, signal, sys
-from metaaux import cli, metrics
+from metaaux import messages
+from metaaux.run import cli
 from metaaux.errors import Stopped
 received = cli.listen()
 def work():
   os.kill(os.getpid(), signal.SIGINT)
-  metrics.say("another step")
+  messages.say("another step")
   assert received
   open(sys.argv[1], "w").write("saved")
   raise Stopped("stopped")
@@ -127,7 +129,7 @@ def test_a_signal_where_nobody_listens_any_more(tmp_path, redirection):
 def test_no_file_gets_the_number_of_a_closed_stream(tmp_path):
   code = (
     "import os, sys\n"
-    "from metaaux import cli\n"
+    "from metaaux.run import cli\n"
     "def work():\n"
     "  assert open(sys.argv[1], 'w').fileno() > 2\n"
     "  os.write(1, b'x'), os.write(2, b'x')\n"

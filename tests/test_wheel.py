@@ -15,6 +15,7 @@ import metaaux
 
 ROOT = pathlib.Path(__file__).parents[1]
 SHIPPED = ("metaaux", "experiments", "configs")
+BUILT_BY = ("setup.py", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def wheel(tmp_path_factory):
   without = shutil.ignore_patterns("__pycache__")
   for name in SHIPPED:
     shutil.copytree(ROOT / name, source / name, ignore=without)
-  for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+  for name in BUILT_BY:
     shutil.copy(ROOT / name, source)
   target = tmp_path_factory.mktemp("wheel")
   offline = ("--no-build-isolation", "--no-deps", "--no-index")
@@ -36,16 +37,21 @@ def wheel(tmp_path_factory):
     yield found
 
 
+def inside(path):
+  """Where the wheel has what stands beside the package in a checkout."""
+  return f"metaaux/{path.relative_to(ROOT).as_posix()}"
+
+
 @pytest.mark.slow
 def test_every_file_that_is_used_travels(wheel):
   expected = {
-    path.relative_to(ROOT).as_posix()
+    (path.relative_to(ROOT).as_posix() if folder == "metaaux" else inside(path))
     for folder in SHIPPED
     for suffix in ("py", "jinja", "css")
     for path in (ROOT / folder).rglob(f"*.{suffix}")
     if path.parent.name != "notebooks"
   }
-  assert {"configs/maxl_digits.py", "experiments/sweeps/maxl.py"} < expected
+  assert {"metaaux/configs/maxl_digits.py"} < expected
   info = f"metaaux-{metaaux.__version__}.dist-info/"
   names = set(wheel.namelist())
   assert {n for n in names if not n.startswith(info)} == expected
@@ -57,7 +63,7 @@ def test_what_the_wheel_says_of_itself(wheel):
   info = f"metaaux-{metaaux.__version__}.dist-info/"
   scripts = configparser.ConfigParser()
   scripts.read_string(wheel.read(info + "entry_points.txt").decode())
-  assert dict(scripts["console_scripts"]) == {"metaaux": "metaaux.main:run"}
+  assert dict(scripts["console_scripts"]) == {"metaaux": "metaaux.__main__:run"}
   said = email.message_from_bytes(wheel.read(info + "METADATA"))
   assert said["Description-Content-Type"] == "text/markdown"
   text = said.get_payload(decode=True).decode()

@@ -73,12 +73,12 @@ if ON_CPU:
 # %% [markdown]
 # ## The runs
 #
-# A sweep file lists them. In a terminal `python -m experiments.sweep` starts
+# A sweep file lists them. In a terminal `metaaux sweep` starts
 # them in parallel; here they run one after another, in this process. A run is a
 # config file with arguments.
 
 # %%
-from experiments.sweep import runs as sweep_runs
+from metaaux.experiments.sweep import runs as sweep_runs
 
 RUNS = "runs/compare"
 SEEDS = 3
@@ -99,8 +99,9 @@ for run in sweep.runs:
 # run that is finished is not run again.
 
 # %%
-from experiments import notebook, results, table
-from experiments.report import summary as report_summary
+from metaaux.experiments import notebook, results, table
+from metaaux.experiments.report import summary as report_summary
+
 from metaaux import main
 
 
@@ -152,7 +153,7 @@ compare("maxl_digits", "uniform")
 # says how much they say.
 
 # %%
-from experiments import curves, labels
+from metaaux.experiments import curves, labels
 
 if "maxl_digits" in PROBLEMS:
   folder = f"{RUNS}/maxl_digits"
@@ -214,14 +215,14 @@ compare("damtl_digits", "transfer")
 # - A gain over `single` is not evidence for what a method is about. Its control
 #   is: `uniform` labels for MAXL, permuted clusters for Meta-MTL, equal weights
 #   for ARML, fine-tuning for DAMTL.
-# - At full length, with five seeds: `python -m experiments.sweep
-#   --sweep=experiments/sweeps/digits_all_methods.py`; `docs/results` has tables
+# - At full length, with five seeds: `metaaux sweep
+#   --sweep=digits_all_methods`; `docs/results` has tables
 #   of longer runs.
 #
 # ## The report
 
 # %% tags=["page"]
-from experiments import report
+from metaaux.experiments import report
 
 folder = f"{RUNS}/{PROBLEMS[0]}"
 notebook.run(report.main, f"--workdir={folder}")

@@ -146,7 +146,7 @@ def file_of(method: str) -> str:
   return f"{ROOT}/configs/{FILE}:{ARGUMENTS}method={method}"
 
 
-config = config_file.load(file_of("maxl"), config_file.pairs(OVERRIDES))
+config = config_file.load(file_of("maxl"), OVERRIDES)
 defaults = config_lib.flatten(config_lib.base())
 for key, value in config_lib.flatten(config).items():
   if value != defaults.get(key):
@@ -166,7 +166,8 @@ for key, value in config_lib.flatten(config).items():
 # they say when the labels carry nothing.
 
 # %%
-from experiments import notebook
+from metaaux.experiments import notebook
+
 from metaaux import main
 
 METHODS = ("single", "uniform", "maxl")
@@ -185,7 +186,7 @@ for method in METHODS:
 # is not: a step of MAXL costs several of the others.
 
 # %%
-from experiments import curves
+from metaaux.experiments import curves
 
 notebook.run(
   curves.main,
@@ -204,7 +205,7 @@ notebook.picture(f"{RUNS}/curves.png", width=640)
 # for instance, and yet the labels tell the other network next to nothing.
 
 # %%
-from experiments import labels
+from metaaux.experiments import labels
 
 notebook.run(
   labels.main, f"--workdir={RUNS}/maxl", f"--output={RUNS}/labels.jpg"
@@ -219,7 +220,7 @@ notebook.picture(f"{RUNS}/labels.jpg", width=800)
 # holds zero is not seen.
 
 # %%
-from experiments import table
+from metaaux.experiments import table
 
 notebook.run(
   table.main,
@@ -251,7 +252,7 @@ notebook.markdown(f"{RUNS}/table.md")
 # the features, galleries, the configs and the commands that repeat the runs.
 
 # %% tags=["page"]
-from experiments import report
+from metaaux.experiments import report
 
 notebook.run(report.main, f"--workdir={RUNS}", "--baseline=uniform")
 notebook.page(f"{RUNS}/report.html")

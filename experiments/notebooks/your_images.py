@@ -131,8 +131,8 @@ print(f"{len(files)} images of {SIDE}x{SIDE} in {IMAGES}")
 
 # %%
 import numpy as np
+from metaaux.experiments import clusters, notebook
 
-from experiments import clusters, notebook
 from metaaux.data import sources
 
 train = sources.load(f"folder:{IMAGES}", "train")
@@ -191,7 +191,7 @@ for method in METHODS:
   )
 
 # %%
-from experiments import curves
+from metaaux.experiments import curves
 
 notebook.run(
   curves.main,
@@ -211,7 +211,7 @@ notebook.picture(f"{RUNS}/curves.png", width=640)
 # nothing.
 
 # %%
-from experiments import labels
+from metaaux.experiments import labels
 
 notebook.run(
   labels.main, f"--workdir={RUNS}/maxl", f"--output={RUNS}/labels.jpg"
@@ -226,7 +226,7 @@ notebook.picture(f"{RUNS}/labels.jpg", width=800)
 # content.
 
 # %%
-from experiments import table
+from metaaux.experiments import table
 
 notebook.run(
   table.main,
@@ -273,7 +273,7 @@ if len(wrong):
 # commands that repeat the runs.
 
 # %% tags=["page"]
-from experiments import report
+from metaaux.experiments import report
 
 notebook.run(report.main, f"--workdir={RUNS}", "--baseline=uniform")
 notebook.page(f"{RUNS}/report.html")

@@ -5,7 +5,7 @@ here it is 100 minus these, with half of a 95% interval over three runs in the
 note. The table of CelebA is not at hand.
 """
 
-from experiments.papers.number import Published
+from .number import Published
 
 ARML = "Shi et al. 2020"
 CIFAR10, SVHN = "4,000 labels", "1,000 labels"

@@ -4,10 +4,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.papers import arml as arml_tables
-from experiments.papers.meta_mtl import ONE_PERCENT, find
-from experiments.papers.number import Published
-from experiments.results import pooled
+from ..results import pooled
+from . import arml as arml_tables
+from .meta_mtl import ONE_PERCENT, find
+from .number import Published
 
 _NETWORK = {
   "shrink": (1,),

@@ -11,8 +11,8 @@ here with its source.
 
 from typing import Any
 
-from experiments.papers import arml as arml_tables
-from experiments.papers.number import Published
+from . import arml as arml_tables
+from .number import Published
 
 META_MTL = "Gui et al. 2020"
 _ACCURACY = "test accuracy (%)"

@@ -1,7 +1,7 @@
 """A report of runs: one HTML file that needs no network and no server.
 
-  python -m experiments.report --workdir=runs/digits
-  python -m experiments.report --workdir=runs/digits/maxl --output=maxl.html
+  metaaux report --workdir=runs/digits
+  metaaux report --workdir=runs/digits/maxl --output=maxl.html
 
 The folder is a run, or holds runs at any depth, finished or not. The page
 begins with which method is best, by how much, and whether that is more than
@@ -16,14 +16,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import metaaux
-from experiments import output
-from experiments.report import measures as report_measures
-from experiments.report import parts as report_parts
-from experiments.report import runs as report_runs
-from experiments.report import sections as report_sections
-from experiments.report import summary as report_summary
 from metaaux.errors import UserError
 from metaaux.run import cli
+
+from .. import output
+from . import measures as report_measures
+from . import parts as report_parts
+from . import runs as report_runs
+from . import sections as report_sections
+from . import summary as report_summary
 
 NAME = "report.html"
 
@@ -91,7 +92,7 @@ def _template() -> Any:
 
 
 def _run(argv: Sequence[str]) -> None:
-  parser = cli.parser("experiments.report", __doc__)
+  parser = cli.parser("metaaux report", __doc__)
   parser.add_argument(
     "--workdir",
     type=cli.path,

@@ -2,7 +2,7 @@
 
 import sys
 
-from experiments import report
+from .. import report
 
 if __name__ == "__main__":
   sys.exit(report.main(sys.argv[1:]))

@@ -9,9 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from experiments import clusters
-from experiments.opened.clusters import Clusters
-from experiments.report.parts import (
+from metaaux.errors import UserError
+from metaaux.run import directory as run_directory
+from metaaux.run.logs import confidence_intervals
+
+from .. import clusters
+from ..opened.clusters import Clusters
+from .parts import (
   Gallery,
   Section,
   Strip,
@@ -19,9 +23,6 @@ from experiments.report.parts import (
   count,
   image_uri,
 )
-from metaaux.errors import UserError
-from metaaux.run import directory as run_directory
-from metaaux.run.logs import confidence_intervals
 
 _MAX_STRIPS = 12
 _NAME = re.compile(r"partitions-seed(\d+)\.json$")

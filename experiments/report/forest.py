@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from experiments.compare import Row
-from experiments.report.parts import interval, points
+from ..compare import Row
+from .parts import interval, points
 
 
 class Bar(NamedTuple):

@@ -6,13 +6,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments import curves
-from experiments import output as output_lib
-from experiments.report.parts import WIDTH, Figure, Section, Table, legend, svg
 from metaaux import parallel
 from metaaux.errors import UserError
 from metaaux.run.checkpoints import reopen
 from metaaux.run.logs import confidence_intervals, pictures
+
+from .. import curves
+from .. import output as output_lib
+from .parts import WIDTH, Figure, Section, Table, legend, svg
 
 PREFIX = pictures.MASKS.prefix
 

@@ -5,10 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from experiments import clusters, curves
-from experiments import output as output_lib
-from experiments.opened.generated_labels import Generated
-from experiments.report.parts import (
+from metaaux import losses
+from metaaux.errors import UserError
+from metaaux.run.logs.pictures import COLOURS
+
+from .. import clusters, curves
+from .. import output as output_lib
+from ..opened.generated_labels import Generated
+from .parts import (
   WIDTH,
   Figure,
   Gallery,
@@ -18,9 +22,6 @@ from experiments.report.parts import (
   legend,
   svg,
 )
-from metaaux import losses
-from metaaux.errors import UserError
-from metaaux.run.logs.pictures import COLOURS
 
 _MAX_CLASSES, _MAX_LABELS = 6, 8
 _MARKERS = "os^Dv*"

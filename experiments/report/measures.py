@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from experiments import results as results_lib
-from experiments.report.forest import percent
-from experiments.report.parts import Section, Table, count, interval
-from experiments.results import Result
 from metaaux.errors import UserError
 from metaaux.run import attribute_scores
+
+from .. import results as results_lib
+from ..results import Result
+from .forest import percent
+from .parts import Section, Table, count, interval
 
 _NONE, _FOUND = "–", "*"
 _LEAD = (

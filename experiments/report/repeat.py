@@ -36,7 +36,7 @@ def command(config: Any, workdir: str, configs: str = _CONFIGS) -> str | None:
     return None
   base = _flat(spec)
   overrides = [
-    (key, _text(value))
+    f"--config.{key}={_text(value)}"
     for key, value in wanted.items()
     if base.get(key) != value
   ]
@@ -48,9 +48,7 @@ def command(config: Any, workdir: str, configs: str = _CONFIGS) -> str | None:
     return None
   path, *argument = config_file.split(spec, "--config")
   shown = ":".join([f"configs/{os.path.basename(path)}", *argument])
-  parts = [f"--config={shown}"]
-  parts += [f"--config.{key}={text}" for key, text in overrides]
-  parts.append(f"--workdir={workdir}")
+  parts = [f"--config={shown}", *overrides, f"--workdir={workdir}"]
   return " \\\n  ".join(["python -m metaaux.main", *map(shlex.quote, parts)])
 
 

@@ -5,11 +5,17 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from experiments import curves
-from experiments import output as output_lib
-from experiments import results as results_lib
-from experiments.report import repeat as report_repeat
-from experiments.report.parts import (
+from metaaux import config as config_lib
+from metaaux.errors import UserError
+from metaaux.run import directory as run_directory
+from metaaux.run.logs import rows as rows_lib
+
+from .. import curves
+from .. import output as output_lib
+from .. import results as results_lib
+from ..results import Result
+from . import repeat as report_repeat
+from .parts import (
   WIDTH,
   Figure,
   Section,
@@ -18,11 +24,6 @@ from experiments.report.parts import (
   legend,
   svg,
 )
-from experiments.results import Result
-from metaaux import config as config_lib
-from metaaux.errors import UserError
-from metaaux.run import directory as run_directory
-from metaaux.run.logs import rows as rows_lib
 
 _SHOWN_SHA = 12
 

@@ -3,15 +3,16 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from experiments.opened import clusters as opened_clusters
-from experiments.opened import generated_labels
-from experiments.report import clusters as report_clusters
-from experiments.report import masks as report_masks
-from experiments.report import maxl as report_maxl
-from experiments.report import weights as report_weights
-from experiments.report.parts import Section
-from experiments.report.runs import Entry
 from metaaux.errors import UserError
+
+from ..opened import clusters as opened_clusters
+from ..opened import generated_labels
+from . import clusters as report_clusters
+from . import masks as report_masks
+from . import maxl as report_maxl
+from . import weights as report_weights
+from .parts import Section
+from .runs import Entry
 
 # Opening a run, with its data and its networks, takes some ten seconds.
 _MAX_OPENED = 6

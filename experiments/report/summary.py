@@ -5,14 +5,15 @@ from typing import NamedTuple
 
 from scipy.special import stdtr, stdtrit
 
-from experiments import compare, table
-from experiments import results as results_lib
-from experiments.compare import Comparison, Row
-from experiments.report import forest
-from experiments.report.forest import Bar, percent, verdict
-from experiments.report.parts import NBSP, Table, count, interval
-from experiments.results import Result
 from metaaux.errors import UserError
+
+from .. import compare, table
+from .. import results as results_lib
+from ..compare import Comparison, Row
+from ..results import Result
+from . import forest
+from .forest import Bar, percent, verdict
+from .parts import NBSP, Table, count, interval
 
 
 class Answer(NamedTuple):

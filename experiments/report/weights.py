@@ -6,16 +6,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from experiments import output as output_lib
-from experiments.report.parts import (
-  WIDTH,
-  Figure,
-  Section,
-  Table,
-  count,
-  legend,
-  svg,
-)
 from metaaux import parallel
 from metaaux.errors import UserError
 from metaaux.methods.arml import arml
@@ -24,6 +14,17 @@ from metaaux.methods.reweighting import gram
 from metaaux.run import batches as batches_lib
 from metaaux.run.checkpoints import reopen
 from metaaux.run.logs import confidence_intervals, pictures
+
+from .. import output as output_lib
+from .parts import (
+  WIDTH,
+  Figure,
+  Section,
+  Table,
+  count,
+  legend,
+  svg,
+)
 
 _BATCHES = 4
 _MAX_TASKS = 12

@@ -4,19 +4,20 @@ import itertools
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from experiments.results import naming
-from experiments.results.files import Result as Result
-from experiments.results.files import in_order as in_order
-from experiments.results.files import load as load
-from experiments.results.files import natural as natural
-from experiments.results.files import unfinished as unfinished
-from experiments.results.naming import shown as shown
 from metaaux import config as config_lib
 from metaaux.config import keys as keys_lib
 from metaaux.config.keys import KEYS
 from metaaux.errors import UserError, did_you_mean
 from metaaux.run import directory as run_directory
 from metaaux.run.logs import confidence_intervals, correct
+
+from . import naming
+from .files import Result as Result
+from .files import in_order as in_order
+from .files import load as load
+from .files import natural as natural
+from .files import unfinished as unfinished
+from .naming import shown as shown
 
 # Keys that names of runs leave out: a result does not depend on them, or the
 # name of the method or a column says them already.

@@ -8,8 +8,9 @@ line says what they leave out.
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from experiments.results.files import Result
 from metaaux import config as config_lib
+
+from .files import Result
 
 # Longer names, or those with more keys, are shortened: a table of them breaks,
 # a headline grows.

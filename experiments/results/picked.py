@@ -9,10 +9,11 @@ split, where `meta_per_class`, `meta_fraction` or a target domain set it apart.
 from collections.abc import Sequence
 from typing import Any
 
-from experiments.results import Result, shown
-from experiments.results.pooled import rest
 from metaaux.errors import UserError
 from metaaux.run.logs import confidence_intervals
+
+from . import Result, shown
+from .pooled import rest
 
 # Method and key of a grid search over the weights of tasks.
 FIXED, VALUES = "weights:fixed", "weighting.values"

@@ -7,9 +7,10 @@ by it, and the interval is over all of them.
 from collections.abc import Sequence
 from typing import Any
 
-from experiments.results import NOT_MEASURED, Result, shown
 from metaaux.errors import UserError
 from metaaux.run.logs import confidence_intervals
+
+from . import NOT_MEASURED, Result, shown
 
 # What the config of a pooled run has for the key: `mean of 5`.
 MEAN_OF = "mean of "

@@ -1,10 +1,10 @@
 """Runs everything that a sweep file lists, and prints the tables of it.
 
-  python -m experiments.sweep --sweep=experiments/sweeps/digits_all_methods.py
-  python -m experiments.sweep --sweep=FILE --launcher=local --workers=2
-  python -m experiments.sweep --sweep=FILE --launcher=slurm --gpus=1
-  python -m experiments.sweep --sweep=FILE --launcher=ray --address=HOST:PORT
-  python -m experiments.sweep --sweep=FILE --dry_run
+  metaaux sweep --sweep=digits_all_methods
+  metaaux sweep --sweep=FILE --launcher=local --workers=2
+  metaaux sweep --sweep=FILE --launcher=slurm --gpus=1
+  metaaux sweep --sweep=FILE --launcher=ray --address=HOST:PORT
+  metaaux sweep --sweep=FILE --dry_run
 
 A sweep file is a Python file with a function get_sweep(), which returns or
 yields dicts such as
@@ -12,7 +12,7 @@ yields dicts such as
   {"config": "configs/maxl_digits.py", ":method": "single", "seed": 3}
 
 ":NAME" is an argument of the config file, any other key one of the config;
-experiments.sweep.space has axis, product, zip and chain to make them. What
+metaaux.config.space has axis, product, zip and chain to make them. What
 follows the colon in --sweep=FILE:ARGUMENT is given to get_sweep, and
 --config.KEY=VALUE sets a key in every run.
 
@@ -33,26 +33,27 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 
-from experiments import table
-from experiments.sweep import drive as sweep_drive
-from experiments.sweep import launcher as launcher_lib
-from experiments.sweep import runs as sweep_runs
-from experiments.sweep import state as sweep_state
-from experiments.sweep import view as sweep_view
-from experiments.sweep.drive import Outcome
-from experiments.sweep.job import LOG, Job
-from experiments.sweep.launcher import Options
-from experiments.sweep.runs import Run, Sweep
-from experiments.sweep.state import FAILED, FINISHED
 from metaaux.config import file as config_file
 from metaaux.errors import Stopped, UserError
 from metaaux.run import cli, data_record
+
+from .. import table
+from . import drive as sweep_drive
+from . import launcher as launcher_lib
+from . import runs as sweep_runs
+from . import state as sweep_state
+from . import view as sweep_view
+from .drive import Outcome
+from .job import LOG, Job
+from .launcher import Options
+from .runs import Run, Sweep
+from .state import FAILED, FINISHED
 
 _SLURM = "--slurm."
 
 
 def _parser() -> argparse.ArgumentParser:
-  parser = cli.parser("experiments.sweep", __doc__)
+  parser = cli.parser("metaaux sweep", __doc__)
   parser.add_argument(
     "--sweep",
     required=True,
@@ -173,7 +174,7 @@ def _report(sweep: Sweep, outcome: Outcome, retry_hint: str) -> None:
     if any(outcome.states[run.name].status == FINISHED for run in runs):
       folder = os.path.relpath(os.path.dirname(runs[0].workdir))
       command = [f"--workdir={folder}", *sweep.table.get(group, ())]
-      print(f"\npython -m experiments.table {shlex.join(command)}", flush=True)
+      print(f"\nmetaaux table {shlex.join(command)}", flush=True)
       table.main(command)
   for run in sweep.runs:
     state = outcome.states[run.name]
@@ -202,7 +203,7 @@ def _run(argv: Sequence[str], received: Mapping[str, int]) -> bool:
     os.path.basename(config_file.split(flags.sweep, "--sweep")[0])
   )[0]
   folder = os.path.abspath(flags.workdir or os.path.join("runs", stem))
-  sweep = sweep_runs.load(flags.sweep, folder, config_file.pairs(rest))
+  sweep = sweep_runs.load(flags.sweep, folder, sweep_runs.pairs(rest))
   _check(sweep.runs)
   states = {run.name: sweep_state.read(run.workdir) for run in sweep.runs}
   todo = sweep_drive.to_start(states, retry=flags.retry)

@@ -2,7 +2,7 @@
 
 import sys
 
-from experiments import sweep
+from .. import sweep
 
 if __name__ == "__main__":
   sys.exit(sweep.main(sys.argv[1:]))

@@ -4,11 +4,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from experiments.sweep import state as sweep_state
-from experiments.sweep.job import Job
-from experiments.sweep.launcher import Launcher
-from experiments.sweep.state import FAILED, FINISHED, RUNNING, WAITING, State
-from experiments.sweep.view import Show
+from . import state as sweep_state
+from .job import Job
+from .launcher import Launcher
+from .state import FAILED, FINISHED, RUNNING, WAITING, State
+from .view import Show
 
 _POLL_SECS = 0.5
 

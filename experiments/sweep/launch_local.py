@@ -6,10 +6,11 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from experiments.sweep import job as sweep_job
-from experiments.sweep.job import Job
-from experiments.sweep.launcher import Launcher, Options, problem
 from metaaux.parallel import threads
+
+from . import job as sweep_job
+from .job import Job
+from .launcher import Launcher, Options, problem
 
 
 def core_sets(available: Sequence[int], workers: int, cores: int) -> list[set]:

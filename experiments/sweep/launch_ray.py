@@ -4,10 +4,11 @@ import signal
 from collections.abc import Sequence
 from typing import Any
 
-from experiments.sweep import job as sweep_job
-from experiments.sweep.job import Job
-from experiments.sweep.launcher import Launcher, Options, needs, problem
 from metaaux.errors import UserError
+
+from . import job as sweep_job
+from .job import Job
+from .launcher import Launcher, Options, needs, problem
 
 
 def open_launcher(options: Options) -> Launcher:

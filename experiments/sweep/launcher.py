@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from experiments.sweep.job import Job
 from metaaux.errors import UserError
+
+from .job import Job
 
 NAMES = ("local", "slurm", "ray")
 
@@ -67,7 +68,7 @@ def open_launcher(name: str, options: Options) -> Launcher:
         f"--{given} is of no use to --launcher={name}; it is for "
         f"{' and '.join(known)}"
       )
-  module = importlib.import_module(f"experiments.launch_{name}")
+  module = importlib.import_module(f".launch_{name}", __package__)
   return module.open_launcher(options)
 
 

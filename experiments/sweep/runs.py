@@ -7,11 +7,12 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from experiments.sweep import space as sweep_space
-from experiments.sweep.space import Point
 from metaaux.config import file as config_file
+from metaaux.config import space
+from metaaux.config.space import Point
 from metaaux.errors import UserError
 
+_PREFIX = "--config."
 # A file name may have 255 bytes, and orbax makes longer ones of it.
 _MAX_NAME = 120
 
@@ -46,6 +47,32 @@ class Sweep(NamedTuple):
   table: Mapping[str, Sequence[str]]
 
 
+def pairs(items: Sequence[str]) -> list[tuple[str, str]]:
+  """Key and text of each key of the config that a sweep's command line sets.
+
+  Args:
+    items: `--config.KEY=VALUE`, or the two as separate items.
+
+  Raises:
+    UserError: an item is something else.
+  """
+  found, rest = [], list(items)
+  while rest:
+    item = rest.pop(0)
+    key, equals, text = item.removeprefix(_PREFIX).partition("=")
+    if not item.startswith(_PREFIX):
+      raise UserError(
+        f"unexpected argument {item!r}; flags are written --name=value "
+        "(--help lists them)"
+      )
+    if not equals:
+      if not rest or rest[0].startswith("--"):
+        raise UserError(f"{item} needs a value: {item}=...")
+      text = rest.pop(0)
+    found.append((key, text))
+  return found
+
+
 def load(
   spec: str, folder: str, overrides: Sequence[tuple[str, str]] = ()
 ) -> Sweep:
@@ -64,7 +91,7 @@ def load(
   path = found["__file__"]
   try:
     given = config_file.call(path, found["get_sweep"], *argument)
-    points = config_file.call(path, sweep_space.points_of, given)
+    points = config_file.call(path, space.points_of, given)
     runs = [_run(point, folder, overrides) for point in points]
   except UserError as error:
     raise UserError(f"{path}: {error}") from None
@@ -157,15 +184,18 @@ def config_of(run: Run) -> Any:
     UserError: it has none; the message begins with the run's name.
   """
   try:
-    return config_file.load(run.spec, run.overrides)
+    return config_file.load(run.spec, _overrides(run))
   except UserError as error:
     raise UserError(f"run {run.name}: {error}") from None
 
 
 def flags(run: Run) -> list[str]:
   """Arguments of `python -m metaaux.main`."""
-  keys = [f"--config.{key}={text}" for key, text in run.overrides]
-  return [f"--config={run.spec}", *keys, f"--workdir={run.workdir}"]
+  return [f"--config={run.spec}", *_overrides(run), f"--workdir={run.workdir}"]
+
+
+def _overrides(run: Run) -> list[str]:
+  return [f"{_PREFIX}{key}={text}" for key, text in run.overrides]
 
 
 def shown(run: Run) -> str:

@@ -5,12 +5,13 @@ import signal
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from experiments import results
-from experiments.sweep import job as sweep_job
 from metaaux.errors import UserError
 from metaaux.run import directory as run_directory
 from metaaux.run import lock
 from metaaux.run.logs import confidence_intervals
+
+from .. import results
+from . import job as sweep_job
 
 # In the order of the last lines and of the live table.
 FINISHED, RUNNING, FAILED = "finished", "running", "failed"

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from experiments.sweep import state as sweep_state
-from experiments.sweep.state import (
+from . import state as sweep_state
+from .state import (
   FAILED,
   FINISHED,
   RUNNING,

@@ -1,7 +1,7 @@
 """The tables of ARML (Shi et al. 2020), a row of the sweep for each cell.
 
-  python -m experiments.sweep --sweep=experiments/sweeps/arml.py:table=semi
-  python -m experiments.sweep --sweep=experiments/sweeps/arml.py:runlocal
+  metaaux sweep --sweep=arml:table=semi
+  metaaux sweep --sweep=arml:runlocal
 
 semi: CIFAR-10 with 4,000 labels and SVHN with 1,000; its grid search is the
 nine fixed weights (a, 2 - a), a = 0, 0.25 ... 2. All runs of it hold as many
@@ -21,10 +21,10 @@ Arguments, after the colon and separated by commas:
 Full size: not yet run, but for attributes and digits (docs/results).
 """
 
-from experiments.sweep.space import Point, Points, axis, chain, product
-from experiments.sweep.space import zip as zipped
 from metaaux import config as config_lib
 from metaaux.config.keys import WEIGHTINGS
+from metaaux.config.space import Point, Points, axis, chain, product
+from metaaux.config.space import zip as zipped
 from metaaux.errors import UserError
 
 COMPARATORS = (

@@ -1,6 +1,6 @@
 r"""DAMTL's comparison and ablations (Feng & Chen) on scikit-learn's digits.
 
-  python -m experiments.sweep --sweep=experiments/sweeps/damtl.py \
+  metaaux sweep --sweep=damtl \
     --config.cache=runs/cache
 
 The rows of the paper's tables that there are methods for (single, which is
@@ -17,8 +17,8 @@ Arguments, after the colon and separated by commas:
 
 from collections.abc import Mapping
 
-from experiments.sweep.space import Point, axis, chain, product
 from metaaux import config as config_lib
+from metaaux.config.space import Point, axis, chain, product
 
 # Fine-tuning is what DAMTL has to beat.
 TABLE: Mapping[str, tuple[str, ...]] = {

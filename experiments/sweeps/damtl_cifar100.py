@@ -1,6 +1,6 @@
 r"""DAMTL's comparison and ablations (Feng & Chen) on CIFAR-100.
 
-  python -m experiments.sweep --sweep=experiments/sweeps/damtl_cifar100.py \
+  metaaux sweep --sweep=damtl_cifar100 \
     --config.cache=runs/cache
 
 The runs of damtl.py on the six pairs of tasks of configs/damtl_cifar100.py.
@@ -16,9 +16,10 @@ Arguments, after the colon and separated by commas:
 
 from collections.abc import Mapping
 
-from experiments.sweep.space import Point, axis, product
-from experiments.sweeps import damtl
+from metaaux.experiments.sweeps import damtl
+
 from metaaux import config as config_lib
+from metaaux.config.space import Point, axis, product
 
 TABLE: Mapping[str, tuple[str, ...]] = {
   "damtl_cifar100": ("--baseline=transfer",)

@@ -1,6 +1,6 @@
 """Every method that runs on scikit-learn's digits, five seeds each.
 
-  python -m experiments.sweep --sweep=experiments/sweeps/digits_all_methods.py
+  metaaux sweep --sweep=digits_all_methods
 
 Four problems, a table each: odd or even with the digits as the finer level
 (MAXL and its baselines), the digit from 100 labels (Meta-MTL and its
@@ -14,12 +14,13 @@ Arguments, after the colon and separated by commas:
              alone
 """
 
-from experiments.sweep.space import Point, axis, chain, product
-from experiments.sweeps import arml as sweep_arml
-from experiments.sweeps import maxl as sweep_maxl
-from experiments.sweeps import meta_mtl as sweep_meta_mtl
+from metaaux.experiments.sweeps import arml as sweep_arml
+from metaaux.experiments.sweeps import maxl as sweep_maxl
+from metaaux.experiments.sweeps import meta_mtl as sweep_meta_mtl
+
 from metaaux import config as config_lib
 from metaaux.config.keys import WEIGHTINGS
+from metaaux.config.space import Point, axis, chain, product
 
 _META_MTL = ("single", "self_training", "co_training", "pta")
 _DAMTL = (

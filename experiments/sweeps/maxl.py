@@ -1,8 +1,8 @@
 """The figures of MAXL (Liu, Davison & Johns), in the settings of its preprint.
 
-  python -m experiments.sweep --sweep=experiments/sweeps/maxl.py
-  python -m experiments.sweep --sweep=experiments/sweeps/maxl.py:figure=psi
-  python -m experiments.sweep --sweep=experiments/sweeps/maxl.py:runlocal
+  metaaux sweep --sweep=maxl
+  metaaux sweep --sweep=maxl:figure=psi
+  metaaux sweep --sweep=maxl:runlocal
 
 hierarchy: CIFAR-100's six pairs of levels, every baseline, and MAXL with and
 without its entropy term. psi: 2 to 100 auxiliary classes of each class of
@@ -21,8 +21,8 @@ Arguments, after the colon and separated by commas:
 Full size (90,000 steps of VGG-16 a run): not yet run.
 """
 
-from experiments.sweep.space import Point, axis, chain, product
 from metaaux import config as config_lib
+from metaaux.config.space import Point, axis, chain, product
 from metaaux.errors import UserError
 
 _PAIRS = (

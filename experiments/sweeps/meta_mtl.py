@@ -1,7 +1,7 @@
 """The tables of Meta-MTL (Gui et al. 2020), a row of the sweep for each cell.
 
-  python -m experiments.sweep --sweep=experiments/sweeps/meta_mtl.py:table=2
-  python -m experiments.sweep --sweep=experiments/sweeps/meta_mtl.py:runlocal
+  metaaux sweep --sweep=meta_mtl:table=2
+  metaaux sweep --sweep=meta_mtl:runlocal
 
 Table 1 is Omniglot, the mean over 50 alphabets; 2 MNIST with 1% of the labels;
 3 CIFAR-10, plain and augmented; 4 CIFAR-100, 20 and 100 classes; 5
@@ -23,8 +23,8 @@ Full size: not yet run.
 
 from collections.abc import Mapping
 
-from experiments.sweep.space import Point, Points, axis, chain, product
 from metaaux import config as config_lib
+from metaaux.config.space import Point, Points, axis, chain, product
 from metaaux.errors import UserError
 
 TABLE: Mapping[str, tuple[str, ...]] = {"omniglot": ("--mean_over=select",)}

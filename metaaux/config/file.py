@@ -1,4 +1,4 @@
-"""Configuration files and the overrides of their keys on a command line."""
+"""Configuration files and sweep files: found, read, and what they give."""
 
 import os
 import pathlib
@@ -9,13 +9,12 @@ from typing import Any
 
 import ml_collections
 
-from metaaux import config as config_lib
-from metaaux.config.keys import KEYS
+from metaaux.config import flags as flags_lib
 from metaaux.errors import UserError, did_you_mean
 
-_PREFIX = "--config."
-# A checkout, or the folder that the package was installed in; either has these.
-_HOME = str(pathlib.Path(__file__).resolve().parents[2])
+_PACKAGE = pathlib.Path(__file__).resolve().parents[1]
+# What comes with the package: beside it in a checkout, else within.
+_HOME = str(_PACKAGE if (_PACKAGE / "configs").is_dir() else _PACKAGE.parent)
 _SHIPPED = {
   "--config": "configs",
   "--sweep": os.path.join("experiments", "sweeps"),
@@ -27,17 +26,29 @@ _EXPLAINED = {
 }
 
 
-def load(
-  spec: str, overrides: Sequence[tuple[str, str]] = ()
-) -> ml_collections.ConfigDict:
+def load(spec: str, overrides: Sequence[str] = ()) -> ml_collections.ConfigDict:
   """The validated, locked config of a file.
 
   Args:
     spec: FILE, or FILE:ARGUMENT, whose second part `get_config` receives.
-    overrides: keys and the texts of their values, of `pairs`.
+    overrides: `--config.KEY=VALUE`, as on a command line.
 
   Raises:
     UserError: the file is missing or fails, or a key or a value is wrong.
+  """
+  values, argv = flags_lib.open_values([f"--config={spec}", *overrides], read)
+  flags_lib.parse(values, argv)
+  return values[flags_lib.CONFIG].value
+
+
+def read(spec: str) -> ml_collections.ConfigDict:
+  """The config that a file gives, not yet validated.
+
+  Args:
+    spec: as for `load`.
+
+  Raises:
+    UserError: the file is missing or fails, or gives something else.
   """
   path, *argument = split(spec, "--config")
   found = execute(path, "get_config", "--config")
@@ -48,10 +59,7 @@ def load(
       f"{path}: get_config() returned {type(config).__name__}, not a "
       "ConfigDict; start from metaaux.config.base() and return it"
     )
-  for key, text in overrides:
-    _override(config, key, text)
-  config_lib.validate(config)
-  return config.lock()
+  return config
 
 
 def split(spec: str, flag: str) -> list[str]:
@@ -81,7 +89,8 @@ def execute(path: str, function: str, flag: str) -> dict[str, Any]:
 
   Args:
     path: of the file. `configs/...` and `experiments/sweeps/...` that are not
-      in the working directory are those that came with the package.
+      in the working directory are those that came with the package; NAME is
+      short for `configs/NAME.py` or `experiments/sweeps/NAME.py`.
     function: that it must define.
     flag: "--config" or "--sweep", that gave the path.
 
@@ -110,17 +119,28 @@ def _found(path: str, flag: str) -> str:
   found = _file_at(path, flag)
   if found is None:
     shipped = _SHIPPED[flag]
+    folder = os.path.join(_HOME, shipped)
     raise UserError(
-      f"{flag.strip('-')} file {path!r} does not exist; check {flag} "
-      f"({shipped}/ of the package is {os.path.join(_HOME, shipped)})"
+      f"{flag.strip('-')} file {path!r} does not exist"
+      f"{did_you_mean(path, _names(folder))}; check {flag} "
+      f"({shipped}/ of the package is {folder})"
     )
   return found
+
+
+def _names(folder: str) -> list[str]:
+  files = os.listdir(folder) if os.path.isdir(folder) else []
+  return [name.removesuffix(".py") for name in files if name.endswith(".py")]
 
 
 def _file_at(path: str, flag: str) -> str | None:
   """The file that a path means, None if there is none."""
   if os.path.isfile(path):
     return path
+  if re.fullmatch(r"\w+", path):
+    path = os.path.join(_SHIPPED[flag], f"{path}.py")
+    if os.path.isfile(path):
+      return path
   beside = os.path.join(_HOME, os.path.normpath(path))
   folder = os.path.join(_HOME, _SHIPPED[flag])
   if os.path.dirname(beside) == folder and os.path.isfile(beside):
@@ -151,52 +171,3 @@ def _line(error: BaseException, path: str) -> str:
   frames = traceback.extract_tb(error.__traceback__)
   lines = [frame.lineno for frame in frames if frame.filename == path]
   return f":{lines[-1]}" if lines else ""
-
-
-def pairs(items: Sequence[str]) -> list[tuple[str, str]]:
-  """Key and text of each override on a command line.
-
-  Args:
-    items: `--config.KEY=VALUE`, or the two as separate items.
-
-  Raises:
-    UserError: an item is something else.
-  """
-  found, rest = [], list(items)
-  while rest:
-    item = rest.pop(0)
-    key, equals, text = item.removeprefix(_PREFIX).partition("=")
-    if not item.startswith(_PREFIX):
-      raise UserError(
-        f"unexpected argument {item!r}; flags are written --name=value "
-        "(--help lists them)"
-      )
-    if not equals:
-      if not rest or rest[0].startswith("--"):
-        raise UserError(f"{item} needs a value: {item}=...")
-      text = rest.pop(0)
-    found.append((key, text))
-  return found
-
-
-def _override(config: ml_collections.ConfigDict, key: str, text: str) -> None:
-  found = config_lib.flatten(config)
-  own = {
-    name: value
-    for name, value in found.items()
-    if name.startswith(config_lib.OWN)
-  }
-  known = {**config_lib.flatten(config_lib.base()), **own}
-  inside = [name for name in known if name.startswith(f"{key}.")]
-  if inside:
-    raise UserError(
-      f"config key {key!r} is a group; set one of {', '.join(inside)}"
-    )
-  if key not in known or key not in found:
-    raise UserError(
-      f"config key {key!r} is unknown{did_you_mean(key, known)}; --help lists "
-      "all keys"
-    )
-  item = KEYS[key].item if key in KEYS else None
-  value = config_lib.convert(key, text, known[key], item or int)
-  config.update_from_flattened_dict({key: value})

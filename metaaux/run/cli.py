@@ -5,6 +5,7 @@ import contextlib
 import errno
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
@@ -26,15 +27,15 @@ class _Parser(argparse.ArgumentParser):
     raise UserError(f"{message}; {self.prog} --help lists what there is")
 
 
-def parser(module: str, text: str) -> argparse.ArgumentParser:
+def parser(program: str, text: str) -> argparse.ArgumentParser:
   """An argument parser that raises UserError.
 
   Args:
-    module: that `python -m` runs.
+    program: what is typed before the flags.
     text: what --help says above the list of flags, line by line as it is.
   """
   return _Parser(
-    prog=f"python -m {module}",
+    prog=program,
     usage=argparse.SUPPRESS,
     description=text,
     formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -53,6 +54,12 @@ def path(text: str) -> str:
   if len(text) > _LONGEST or text.count("/") > _DEEPEST:
     raise argparse.ArgumentTypeError(f"{text[:40]!r}... is too long for a path")
   return os.path.expanduser(text)
+
+
+def find_code_here() -> None:
+  """Lets a console script find code of one's own, as `python -m` does."""
+  if not sys.flags.safe_path and os.getcwd() not in sys.path:
+    sys.path.insert(0, os.getcwd())
 
 
 def fail(error: BaseException | str, status: int = EXIT_USAGE) -> int:

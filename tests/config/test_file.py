@@ -97,6 +97,15 @@ def test_files_that_came_with_the_package(tmp_path, monkeypatch):
     (["--config.psi=[5,4]"], {"psi": (5, 4)}),
     (["--config.psi=5+4"], {"psi": (5, 4)}),
     (["--config.psi=()"], {"psi": ()}),
+    (["--config.psi=5", "--config.psi", "4"], {"psi": (5, 4)}),
+    (["--config.sync_batch_norm"], {"sync_batch_norm": True}),
+    (["--noconfig.sync_batch_norm"], {"sync_batch_norm": False}),
+    (["-config.seed=3"], {"seed": 3}),
+    (["--config.weighting.values=1,2"], {"weighting.values": (1.0, 2.0)}),
+    (
+      ["--config.semi_supervised.tasks=exemplar,useless"],
+      {"semi_supervised.tasks": ("exemplar", "useless")},
+    ),
     (
       ["--config.extra_test=npz:a+b,digits"],
       {"extra_test": ("npz:a+b", "digits")},
@@ -113,6 +122,8 @@ def test_files_that_came_with_the_package(tmp_path, monkeypatch):
     (["--config.seed=-1"], "seed=-1 is out of range"),
     (["--config.seed"], "--config.seed needs a value"),
     (["--config.seed", "--config.aux=3"], "--config.seed needs a value"),
+    (["--config.aux", "--config.seed=3"], "--config.aux needs a value"),
+    (["--config.psi=5,x"], "psi='5,x' .* whole numbers joined by"),
     (["--seed=3"], "unexpected argument '--seed=3'"),
     (["seed=3"], "unexpected argument 'seed=3'"),
   ],
@@ -121,7 +132,7 @@ def test_overrides(tmp_path, items, expected):
   path = write(tmp_path, GOOD)
 
   def load():
-    return config_file.load(path, config_file.pairs(items))
+    return config_file.load(path, items)
 
   if isinstance(expected, str):
     with pytest.raises(UserError, match=expected):

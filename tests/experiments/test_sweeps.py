@@ -195,7 +195,7 @@ def test_the_tables_of_finished_runs_can_be_made(tmp_path, capsys, name):
 def test_a_run_for_each_seed_makes_one_row(tmp_path):
   path = tmp_path / "sweep.py"
   path.write_text(
-    "from experiments.sweep.space import axis, product\n"
+    "from metaaux.config.space import axis, product\n"
     "def get_sweep():\n"
     "  return product({'config': 'configs/maxl_digits.py', ':seeds': 1},\n"
     "    axis(':method', ['single', 'maxl']), axis('seed', range(3)))\n"

@@ -1,3 +1,4 @@
+import importlib.util
 import re
 import signal
 import subprocess
@@ -6,6 +7,7 @@ import sys
 import command
 import pytest
 
+from metaaux import __main__ as commands
 from metaaux import config as config_lib
 from metaaux import evaluate
 from metaaux.errors import NonFiniteError, Stopped, UserError
@@ -72,7 +74,7 @@ def test_defects_are_not_hidden():
 def test_a_second_signal_ends_at_once():
   code = (
     "import os, signal, time\n"
-    "from metaaux import cli\n"
+    "from metaaux.run import cli\n"
     "received = cli.listen()\n"
     "os.kill(os.getpid(), signal.SIGTERM)\n"
     "assert received == {'signal': signal.SIGTERM}\n"
@@ -110,8 +112,8 @@ def test_help(tmp_path):
   (tmp_path / "jax.py").write_text("raise RuntimeError('JAX was imported')")
   done = command.run("--help", env=command.environment(tmp_path))
   assert (done.returncode, done.stderr) == (0, "")
-  for flag in ("config", "workdir", "overwrite", "compilation_cache"):
-    assert f"  --{flag}" in done.stdout
+  for flag in ("config", "workdir", "[no]overwrite", "compilation_cache"):
+    assert f"  --{flag}:" in done.stdout
   for status in ("0 finished", "2 the command", "3 the", "143 or 130"):
     assert status in done.stdout
   for key in config_lib.flatten(config_lib.base()):
@@ -125,7 +127,7 @@ def test_the_command_finds_code_where_it_is_started(tmp_path):
   (tmp_path / "own.py").write_text("raise RuntimeError('was found')")
   (tmp_path / "bin").mkdir()
   script = tmp_path / "bin" / "metaaux"
-  script.write_text("from metaaux import main\nmain.run()\n")
+  script.write_text("from metaaux.__main__ import run\nrun()\n")
   done = subprocess.run(
     [
       *(sys.executable, script, f"--config={command.write_config(tmp_path)}"),
@@ -140,6 +142,34 @@ def test_the_command_finds_code_where_it_is_started(tmp_path):
   assert (
     "'own:make' cannot be imported (RuntimeError: was found)" in done.stderr
   )
+
+
+def test_commands_in_one():
+  listed = command.run("--help", module="metaaux")
+  assert (listed.returncode, listed.stderr) == (0, "")
+  for name, (module, purpose) in commands.COMMANDS.items():
+    assert re.search(rf"^  {name} +{purpose}$", listed.stdout, re.M)
+    assert importlib.util.find_spec(module)
+  table = command.run("table", "--help", module="metaaux")
+  assert table.returncode == 0 and table.stdout.startswith("A table of")
+
+
+@pytest.mark.parametrize(
+  ("flags", "message"),
+  [
+    (["tabel"], r"no command 'tabel' \(did you mean 'table'\?\); metaaux --h"),
+    (["train", "--sed=1"], "unexpected argument '--sed=1'"),
+    (["--sed=1"], "unexpected argument '--sed=1'"),
+    (["train"], "no --config; give a configuration file"),
+    ([], "no --config; give a configuration file"),
+    (["table"], "--workdir; metaaux table --help lists what there is"),
+  ],
+)
+def test_wrong_commands_in_one(flags, message):
+  done = command.run(*flags, module="metaaux")
+  assert (done.returncode, done.stdout) == (2, "")
+  assert re.fullmatch(r"error: [^\n]+\n", done.stderr)
+  assert re.search(message, done.stderr)
 
 
 def test_help_of_evaluate(capsys):

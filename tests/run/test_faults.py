@@ -181,11 +181,10 @@ from metaaux import config_file, metrics, train
 from metaaux.errors import UserError
 
 path, straight, disturbed = sys.argv[1:]
-config = config_file.load(path, [
-  ("num_steps", "50"), ("log_every", "5"), ("eval_every", "10"),
-  ("checkpoint_every", "10"), ("model.hidden", "64"),
-  ("optimizer.momentum", "0.9"),
-])
+config = config_file.load(path, [f"--config.{key}" for key in (
+  "num_steps=50", "log_every=5", "eval_every=10", "checkpoint_every=10",
+  "model.hidden=64", "optimizer.momentum=0.9",
+)])
 train.train_and_evaluate(config, straight)
 step, told, full = 0, threading.Event(), contextlib.ExitStack()
 

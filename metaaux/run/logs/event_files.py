@@ -1,6 +1,6 @@
 """The rows of metrics.jsonl as event files, for TensorBoard.
 
-  python -m metaaux.run.logs.event_files --workdir=runs/maxl
+  metaaux event_files --workdir=runs/maxl
 
 writes them for a run that was trained without config.tensorboard; with it a run
 writes them as it goes. They lie in tensorboard/SPLIT/seedN of its directory, so
@@ -80,8 +80,7 @@ class EventFiles:
       self._failed = True
       messages.warn(
         f"{self._folder} cannot be written ({error.strerror}); it will be "
-        "complete when the run goes on, or by python -m "
-        "metaaux.run.logs.event_files"
+        "complete when the run goes on, or by metaaux event_files"
       )
 
 
@@ -175,7 +174,7 @@ def _write(workdir: str) -> None:
 
 def main(argv: Sequence[str]) -> int:
   """Runs the command with these arguments; returns its exit status."""
-  parser = cli.parser("metaaux.run.logs.event_files", __doc__)
+  parser = cli.parser("metaaux event_files", __doc__)
   parser.add_argument(
     "--workdir",
     type=cli.path,

@@ -53,9 +53,7 @@ def test_the_nearest_file_and_what_differs(spec, changes, expected):
   assert set(flags) == {*expected, "--workdir=runs/again"}
   # What the command means is what the run was.
   first, *others = flags[:-1]
-  again = config_file.load(
-    first.removeprefix("--config="), config_file.pairs(others)
-  )
+  again = config_file.load(first.removeprefix("--config="), others)
   assert config_lib.digest(again) == config_lib.digest(config)
 
 

@@ -9,7 +9,6 @@ from command import ROOT
 
 from experiments import sweep
 from experiments.sweep import runs as sweep_runs
-from metaaux.config import file as config_file
 from metaaux.errors import UserError
 
 
@@ -83,7 +82,7 @@ def test_the_command_gives_the_run_its_config(tmp_path):
   given = dict(flag.split("=", 1) for flag in flags)
   assert given.pop("--workdir") == run.workdir
   assert given.pop("--config") == f"{DIGITS}:method=human,seeds=2"
-  pairs = config_file.pairs([f"{k}={v}" for k, v in given.items()])
+  pairs = sweep_runs.pairs([f"{k}={v}" for k, v in given.items()])
   assert pairs == [("num_steps", "7"), ("seed", "4")]
   config = sweep_runs.config_of(run)
   assert (config.method, config.num_seeds, config.seed) == ("human", 2, 4)
@@ -129,7 +128,7 @@ FILE = "def get_sweep():\n  return {'config': 'configs/maxl_digits.py', %s}\n"
     (FILE % "'sed': 1", (), "run maxl_digits/sed=1: config key 'sed' is unkn"),
     (FILE % "':metod': 1", (), "run .*: config argument 'metod' is unknown"),
     (FILE % "'seed': -1", (), "run maxl_digits/seed=-1: .*out of range"),
-    ("x = 1", (), r"defines no get_sweep\(\); see experiments/sweep\.py"),
+    ("x = 1", (), r"defines no get_sweep\(\); see docs/sweeps\.md"),
     (None, (), "sweep file .* does not exist; check --sweep"),
     (FILE % "", ("--workers=-1",), "--workers=-1 is out of range"),
     (FILE % "", ("--launcher=pbs",), "'pbs'.* --help lists what there is"),

@@ -15,7 +15,7 @@ from experiments.sweep import state as sweep_state
 from metaaux.run import lock
 
 SWEEP = """
-from experiments.sweep.space import axis, chain, product
+from metaaux.config.space import axis, chain, product
 
 TABLE = {"tiny": ("--mean_over=seed",)}
 
@@ -78,9 +78,7 @@ def test_local_runs_all_and_lists_what_failed(local):
   for name in SEEDS:
     assert sum(f"finished  {name}" in line for line in out) == 1
     assert (folder / "runs" / name / "result.json").exists()
-  table = out.index(
-    "python -m experiments.table --workdir=runs/tiny --mean_over=seed"
-  )
+  table = out.index("metaaux table --workdir=runs/tiny --mean_over=seed")
   assert out[table + 1].startswith("| method ")
   assert out[table + 3].endswith("| 2     |")  # both seeds in one row
   errors = done.stderr.splitlines()

@@ -150,7 +150,7 @@ def test_a_disk_that_fails_ends_the_writing_and_not_the_run(tmp_path, capsys):
       file.append([{**row, "split": split}])
   assert len(rows_lib.read_lines(str(tmp_path / "rows"))) == 4
   error = capsys.readouterr().err
-  assert error.count("\n") == 1 and "metaaux.run.logs.event_files" in error
+  assert error.count("\n") == 1 and "metaaux event_files" in error
   assert len(points(tmp_path)) == 1
 
 

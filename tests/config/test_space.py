@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from experiments.sweep import space
+from metaaux.config import space
 from metaaux.errors import UserError
 
 
