@@ -15,6 +15,7 @@ import optax
 from metaaux import losses, models, parallel
 from metaaux.methods import embeddings, example_keys, optim
 from metaaux.methods.embeddings import encoders
+from metaaux.methods.optim import OptimizerOptions
 from metaaux.models import layers
 from metaaux.stage import (
   Array,
@@ -105,7 +106,8 @@ def make(
   """Stages that train the embedding, then the one that tunes it.
 
   Args:
-    config: `embedding`, `optimizer`, `gamma`, `model.dropout`, `num_steps`.
+    config: `embedding`, `partition.images`, `optimizer`, `gamma`,
+      `model.dropout`, `num_steps`.
     spec: the problem.
     axis_name: devices to average over, None on one device.
 
@@ -116,7 +118,7 @@ def make(
   models.refuse_dropout(config, "block_dropout")
   problem = Problem(
     encoders.make(config, spec),
-    optim.make(config.optimizer, config.num_steps),
+    optim.make(OptimizerOptions.of(config.optimizer), config.num_steps),
     config.gamma,
     config.model.dropout,
     spec.num_primary,
@@ -130,4 +132,5 @@ def make(
     updates={"update": partial(update, problem)},
     predict=lambda state, images: logits(problem, state.params, images),
   )
-  return (*embeddings.stages(config, spec, axis_name), stage)
+  images = config.partition.images
+  return (*embeddings.stages(config, spec, images, axis_name), stage)

@@ -7,15 +7,20 @@ import pytest
 from metaaux import config as config_lib
 from metaaux.errors import UserError
 from metaaux.methods import optim
+from metaaux.methods.optim import OptimizerOptions
 
 PARAMS = {"w": jnp.array([1.0, -2.0, 0.0])}
 GRADS = {"w": jnp.array([3.0, 4.0, 0.0])}
 
 
 def make(num_steps=100, **changes):
-  config = config_lib.base().optimizer
-  config.update({"learning_rate": 0.1, **changes})
-  return optim.make(config, num_steps)
+  wanted = {"name": "sgd", "learning_rate": 0.1, **changes}
+  return optim.make(OptimizerOptions(**wanted), num_steps)
+
+
+def test_options_say_what_a_config_says():
+  section = config_lib.base().optimizer
+  assert OptimizerOptions.of(section) == OptimizerOptions("sgd", 0.1)
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ from metaaux.methods.arml import langevin
 from metaaux.methods.arml import rules as weight_rules
 from metaaux.methods.arml import tasks as tasks_lib
 from metaaux.methods.arml.rules import Rule
+from metaaux.methods.optim import OptimizerOptions
 from metaaux.methods.task_set import TaskSet
 from metaaux.stage import (
   Array,
@@ -244,7 +245,7 @@ def assemble(
     config,
     tasks,
     weight_rules.from_config(config, tasks),
-    optim.make(config.optimizer, config.num_steps),
+    optim.make(OptimizerOptions.of(config.optimizer), config.num_steps),
     axis_name,
     spec.num_examples,
   )

@@ -25,7 +25,8 @@ from metaaux.methods.damtl import big_task, sharing_units, towers
 from metaaux.methods.damtl import small_tasks as several
 from metaaux.methods.damtl.small_tasks import Tasks
 from metaaux.methods.damtl.towers import TowersState
-from metaaux.models import layered
+from metaaux.methods.optim import OptimizerOptions
+from metaaux.models import ModelOptions, layered
 from metaaux.models.layered import Staged
 from metaaux.stage import Array, Batch, Batches, Key, Metrics, Spec, Stage
 
@@ -239,18 +240,17 @@ def make(
     UserError: the data has no tasks.
   """
   tasks = several.find(config, spec)
-  units = config.optimizer.copy_and_resolve_references()
-  with units.unlocked():
-    units.learning_rate = (
-      config.optimizer.learning_rate * config.damtl.unit_rate
-    )
+  of_towers = OptimizerOptions.of(config.optimizer)
+  of_units = of_towers._replace(
+    learning_rate=of_towers.learning_rate * config.damtl.unit_rate
+  )
   problem = Problem(
     config,
     tasks,
-    layered.make(config.model),
+    layered.make(ModelOptions.of(config.model)),
     unit,
-    optim.make(config.optimizer, config.num_steps),
-    optim.make(units, config.num_steps),
+    optim.make(of_towers, config.num_steps),
+    optim.make(of_units, config.num_steps),
     axis_name,
   )
   stage = Stage(

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from metaaux import losses, models, parallel
 from metaaux.methods import optim, steps
 from metaaux.methods.maxl import label_gradient
+from metaaux.models import ModelOptions
 from metaaux.stage import Array, Batch, Key, Metrics, Spec
 
 Tree = Any
@@ -52,7 +53,7 @@ def label_generator(
 ) -> models.Network:
   """The generator's network; arguments as of `models.make`."""
   return models.make(
-    config.model,
+    ModelOptions.of(config.model),
     {"auxiliary": spec.num_auxiliary},
     kernel_init="glorot_normal",
     axis_name=axis_name,

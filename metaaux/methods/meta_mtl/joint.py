@@ -16,6 +16,7 @@ from metaaux import parallel
 from metaaux.methods import optim
 from metaaux.methods.meta_mtl import cluster_tasks, decoders
 from metaaux.methods.meta_mtl.decoders import Decoders, Params
+from metaaux.methods.optim import OptimizerOptions
 from metaaux.stage import (
   Array,
   Batch,
@@ -102,7 +103,7 @@ def make(
   """
   problem = Problem(
     cluster_tasks.network(config, spec, axis_name),
-    optim.make(config.optimizer, config.num_steps),
+    optim.make(OptimizerOptions.of(config.optimizer), config.num_steps),
     config.auxiliary_weight,
   )
   pool = "all" if config.partition.images == "all" else "train"

@@ -17,6 +17,7 @@ from metaaux import parallel
 from metaaux.methods import optim
 from metaaux.methods.meta_mtl import decoders
 from metaaux.methods.meta_mtl.decoders import Decoders, Params
+from metaaux.methods.optim import OptimizerOptions
 from metaaux.stage import (
   Array,
   Batch,
@@ -110,7 +111,11 @@ def make(
     num_classes=spec.num_primary,
     axis_name=axis_name,
   )
-  problem = Problem(net, optim.make(config.optimizer, config.num_steps), count)
+  problem = Problem(
+    net,
+    optim.make(OptimizerOptions.of(config.optimizer), config.num_steps),
+    count,
+  )
   stage = Stage(
     name="train",
     num_steps=config.num_steps,

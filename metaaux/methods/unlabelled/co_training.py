@@ -15,8 +15,10 @@ import numpy as np
 
 from metaaux import models
 from metaaux.methods import optim, steps
+from metaaux.methods.optim import OptimizerOptions
 from metaaux.methods.unlabelled import network_labels
 from metaaux.methods.unlabelled.network_labels import Labelled
+from metaaux.models import ModelOptions
 from metaaux.stage import (
   Array,
   Batch,
@@ -167,11 +169,13 @@ def make(
     axis_name: devices to average over, None on one device.
   """
   network = models.make(
-    config.model,
+    ModelOptions.of(config.model),
     {"primary": spec.num_primary},
     axis_name=axis_name if config.sync_batch_norm else None,
   )
-  optimizer = optim.make(config.optimizer, config.num_steps)
+  optimizer = optim.make(
+    OptimizerOptions.of(config.optimizer), config.num_steps
+  )
   problem = Problem(config, network, optimizer, axis_name)
   one = network_labels.shapes(spec.num_examples)
   stage = Stage(
