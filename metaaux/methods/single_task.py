@@ -55,14 +55,12 @@ def make(
     state: SingleTaskState, batches: Batches, key: Key, step: Array
   ) -> tuple[SingleTaskState, Metrics]:
     def loss(params: Any, stats: Any) -> tuple[Array, Any]:
-      return steps.joint_loss(
+      return steps.primary_loss(
         network,
         params,
         stats,
         batches["train"],
-        None,
         gamma=config.gamma,
-        weight=0.0,
         key=key,
         group_of_class=spec.groups,
       )

@@ -30,8 +30,7 @@ def stage_of(config, spec, axis_name=None, **changes):
   optimizer = optim.make(
     OptimizerOptions.of(config.optimizer), config.num_steps
   )
-  options = {"labels_BxK": None, "gamma": config.gamma, "weight": 0.0}
-  loss = functools.partial(steps.joint_loss, net, **options)
+  loss = functools.partial(steps.primary_loss, net, gamma=config.gamma)
 
   def init(key, batch, previous):
     params, stats = net.init(key, batch["image"])

@@ -110,10 +110,10 @@ def train_loss(
 
 def primary_loss(maxl: Maxl, params: Tree, stats: Tree, batch: Batch) -> Array:
   """The primary term alone; the auxiliary task is only a means to it."""
-  logits, _ = maxl.evaluator.apply(params, stats, batch["image"], train=True)
-  return losses.focal_loss(
-    logits["primary"], batch["primary"], maxl.config.gamma
-  ).mean()
+  value, _ = steps.primary_loss(
+    maxl.evaluator, params, stats, batch, gamma=maxl.config.gamma
+  )
+  return value
 
 
 def entropy_loss(maxl: Maxl, labels_BxK: Array, running_K: Array) -> Array:

@@ -104,15 +104,8 @@ def _step(
   batch = {**batch, "primary": learner.known.labels[batch["index"]]}
 
   def loss(params: Any, stats: Any) -> tuple[Array, Any]:
-    return steps.joint_loss(
-      problem.network,
-      params,
-      stats,
-      batch,
-      None,
-      gamma=problem.config.gamma,
-      weight=0.0,
-      key=key,
+    return steps.primary_loss(
+      problem.network, params, stats, batch, gamma=problem.config.gamma, key=key
     )
 
   *learned, known = learner
