@@ -10,10 +10,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
-from metaaux import losses, models, parallel
-from metaaux.methods import embeddings, example_keys, optim
+from metaaux import losses, models
+from metaaux.methods import embeddings, example_keys, optim, steps
 from metaaux.methods.embeddings import encoders
 from metaaux.methods.optim import OptimizerOptions
 from metaaux.models import layers
@@ -83,20 +82,21 @@ def update(
   batch = batches["train"]
   keys_B = example_keys.example_keys(key, batch)
 
-  def loss(params: Any) -> tuple[Array, Array]:
+  def loss(params: Any, stats: Any) -> tuple[Array, tuple[Any, Metrics]]:
     found = logits(problem, params, batch["image"], keys_B)
     hits = found.argmax(-1) == batch["primary"]
     value = losses.focal_loss(found, batch["primary"], problem.gamma).mean()
-    return value, jnp.mean(hits)
+    return value, (stats, {"accuracy": jnp.mean(hits)})
 
-  (value, accuracy), grads = parallel.pmean(
-    jax.value_and_grad(loss, has_aux=True)(state.params), problem.axis_name
+  params, _, optimizer, metrics = steps.descend(
+    loss,
+    problem.optimizer,
+    state.params,
+    {},
+    state.optimizer,
+    step,
+    problem.axis_name,
   )
-  params, optimizer = problem.optimizer.update(
-    grads, state.optimizer, state.params, step
-  )
-  norm = optax.tree.norm(grads)
-  metrics = {"loss": value, "accuracy": accuracy, "gradient_norm": norm}
   return FineTuneState(params, optimizer), metrics
 
 

@@ -140,3 +140,27 @@ def make(options: OptimizerOptions, num_steps: int) -> Optimizer:
     return params, state
 
   return Optimizer(transform.init, update, learning_rate)
+
+
+def pair(first: Optimizer, second: Optimizer) -> Optimizer:
+  """An optimiser of pairs of parameters, each half with one of its own.
+
+  Args:
+    first: of the first half; its learning rate is that of the pair.
+    second: of the second half.
+  """
+
+  def init(params: tuple[Params, Params]) -> tuple[Any, Any]:
+    return first.init(params[0]), second.init(params[1])
+
+  def update(
+    gradients: tuple[Params, Params],
+    state: tuple[Any, Any],
+    params: tuple[Params, Params],
+    step: jax.Array,
+  ) -> tuple[tuple[Params, Params], tuple[Any, Any]]:
+    one = first.update(gradients[0], state[0], params[0], step)
+    two = second.update(gradients[1], state[1], params[1], step)
+    return (one[0], two[0]), (one[1], two[1])
+
+  return Optimizer(init, update, first.learning_rate)

@@ -280,20 +280,7 @@ def _update(
 def _optimizer(learning_rate: float, num_steps: int) -> optim.Optimizer:
   """SGD for pairs, with momentum for the first part alone (their code)."""
   options = OptimizerOptions("sgd", learning_rate, weight_decay=_WEIGHT_DECAY)
-  first = optim.make(options._replace(momentum=_MOMENTUM), num_steps)
-  second = optim.make(options, num_steps)
-
-  def init(params: tuple[Tree, Tree]) -> tuple[Tree, Tree]:
-    return first.init(params[0]), second.init(params[1])
-
-  def update(
-    gradients: tuple[Tree, Tree],
-    state: tuple[Tree, Tree],
-    params: tuple[Tree, Tree],
-    step: Array,
-  ) -> tuple[tuple[Tree, Tree], tuple[Tree, Tree]]:
-    one = first.update(gradients[0], state[0], params[0], step)
-    two = second.update(gradients[1], state[1], params[1], step)
-    return (one[0], two[0]), (one[1], two[1])
-
-  return optim.Optimizer(init, update, first.learning_rate)
+  return optim.pair(
+    optim.make(options._replace(momentum=_MOMENTUM), num_steps),
+    optim.make(options, num_steps),
+  )
