@@ -105,3 +105,17 @@ def test_unknown_names():
     make(name="lion")
   with pytest.raises(UserError, match="cosine"):
     make(schedule="linear")
+
+
+def test_a_pair_has_an_optimiser_for_each_half():
+  fast, slow = make(learning_rate=1.0), make(momentum=0.9, learning_rate=0.1)
+  both = optim.pair(fast, slow)
+  params, grads = (PARAMS, PARAMS), (GRADS, GRADS)
+  state = both.init(params)
+  for step in range(2):
+    params, state = both.update(grads, state, params, jnp.int32(step))
+  np.testing.assert_allclose(params[0]["w"], PARAMS["w"] - 2 * GRADS["w"])
+  np.testing.assert_allclose(
+    params[1]["w"], PARAMS["w"] - 0.1 * (1 + 1.9) * GRADS["w"], rtol=1e-6
+  )
+  assert both.learning_rate(0) == 1.0
