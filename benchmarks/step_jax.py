@@ -1,6 +1,5 @@
 """Our side of `benchmarks.step`: one process that runs a step when asked."""
 
-import types
 from typing import Any
 
 import jax
@@ -20,21 +19,7 @@ ENTROPY_WEIGHT = 0.2
 
 def _network(name: str, heads: dict[str, int]) -> models.Network:
   return models.make(
-    types.SimpleNamespace(
-      name=name,
-      width=1.0,
-      lowering="auto",
-      widths=(32, 64),
-      kernels=(5, 4),
-      padding="VALID",
-      hidden=128,
-      batch_norm=False,
-      decoder="hidden",
-      dropout=0.0,
-      block_dropout=0.0,
-      kernel_init="glorot_uniform",
-    ),
-    heads,
+    models.ModelOptions(name, kernels=(5, 4), padding="VALID"), heads
   )
 
 

@@ -27,7 +27,9 @@ from metaaux import losses, models
 from metaaux.methods import optim, task_set
 from metaaux.methods.arml import arml
 from metaaux.methods.arml import rules as weight_rules
+from metaaux.methods.optim import OptimizerOptions
 from metaaux.methods.task_set import Losses, TaskSet
+from metaaux.models import ModelOptions
 from metaaux.stage import Array, Batch, Batches, Key
 
 NUMBERS = (2, 8, 39)
@@ -91,12 +93,14 @@ def make(num_tasks: int, model: str, **sizes: int) -> Bench:
   config.model.name = model
   config.model.update(MODELS[model])
   heads = {"primary": _CLASSES, "attributes": num_tasks}
-  tasks = make_tasks(models.make(config.model, heads), num_tasks)
+  tasks = make_tasks(
+    models.make(ModelOptions.of(config.model), heads), num_tasks
+  )
   problem = arml.Problem(
     config=config,
     tasks=tasks,
     rule=weight_rules.from_config(config, tasks),
-    optimizer=optim.make(config.optimizer, 1000),
+    optimizer=optim.make(OptimizerOptions.of(config.optimizer), 1000),
     axis_name=None,
     num_examples=1000,
   )

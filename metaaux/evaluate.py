@@ -224,8 +224,8 @@ def with_interval(
   seed the images alone.
   """
   run, problem = restored.run, restored.run.problem
-  own = ("train", "meta", *problem.more)
-  if split in own and not dataset:
+  # A source may have a split "all" of its own.
+  if split in problem.splits and split != "all" and not dataset:
     examples, labels = run.pool, problem.pool["primary"]
     positions = problem.positions(split)
   elif split == "test" and not dataset:

@@ -8,10 +8,11 @@ import pytest
 import tiny
 
 from metaaux import config as config_lib
-from metaaux import data, evaluate, losses, train
+from metaaux import data, evaluate, losses, methods, train
 from metaaux.data.sources import digits, split_names
 from metaaux.errors import Stopped
 from metaaux.run import open, scoring
+from metaaux.stage import StreamSpec
 
 
 @pytest.fixture(scope="module")
@@ -217,6 +218,27 @@ def test_a_part_of_a_split_is_of_all_of_it():
   assert len(set(part[0].tolist())) == 20
   whole = scoring.some(positions, 200)
   np.testing.assert_array_equal(np.sort(whole), positions)
+
+
+def test_the_probe_draws_batches_of_each_streams_own_size():
+  """A split that is smaller than the config's batches has some, too."""
+  run = open.open_run(tiny.config(method="single"))
+  few = run.problem.train[:, :5]
+  problem = run.problem._replace(splits={**run.problem.splits, "few": few})
+  (stage,) = methods.make(run.config, problem.spec)
+  streams = {
+    "many": StreamSpec("train", augment=False),
+    "few": StreamSpec("few", augment=False, batch_size=4),
+  }
+
+  def probe(state, batches, step):
+    del step
+    return {n: state + len(batch["index"]) for n, batch in batches.items()}
+
+  report = scoring.make_probe(
+    stage._replace(streams=streams, probe=probe), run._replace(problem=problem)
+  )
+  assert report((jnp.float32(0),), 0) == [{"many": 16, "few": 4}]
 
 
 def sorted_by_class(tmp_path):

@@ -18,6 +18,7 @@ from metaaux import config as config_lib
 from metaaux import data, evaluate, main, models, parallel
 from metaaux.config import file as config_file
 from metaaux.errors import UserError
+from metaaux.models import ModelOptions
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = ("add_method", "add_data", "add_network")
@@ -122,7 +123,9 @@ def test_the_source_has_what_its_page_says(folder):
 @pytest.mark.parametrize("kind", ["dropout", "block_dropout"])
 def test_the_network_has_dropout(kind, folder):
   config = tiny.config(**{"model.name": "mixer:build", f"model.{kind}": 0.5})
-  net = models.make(config.model, {"primary": 2, "auxiliary": 4})
+  net = models.make(
+    ModelOptions.of(config.model), {"primary": 2, "auxiliary": 4}
+  )
   images = np.linspace(0, 1, 4 * 64, dtype=np.float32).reshape(4, 8, 8, 1)
   params, stats = net.init(jax.random.key(0), images)
   assert {"head_primary", "head_auxiliary"} < set(params)

@@ -8,6 +8,7 @@ import numpy as np
 
 from metaaux import models, parallel
 from metaaux.errors import UserError
+from metaaux.models import ModelOptions
 from metaaux.run import batches
 from metaaux.run.checkpoints import reopen
 
@@ -55,7 +56,7 @@ def generated(workdir: str) -> Generated:
   run, stage, problem = restored.run, restored.stage, restored.run.problem
   if stage.targets is None:
     raise UserError(f"{workdir!r} generates no labels")
-  network = models.make(run.config.model, {"features": 0})
+  network = models.make(ModelOptions.of(run.config.model), {"features": 0})
   examples, _ = run.tests["test"]
 
   @jax.jit

@@ -26,38 +26,46 @@ class Problem(NamedTuple):
       column of the human sub-class, or -1); with binary attributes beside the
       primary one also `attributes` int8 [n, K].
     test: the same for the test split.
-    train: int32 [S, n_train], positions in the pool; a row a seed.
-    meta: int32 [S, n_meta], likewise; the rows of `train` again where
-      `meta_fraction` and `meta_per_class` are 0.
-    all: int32 [S, n], every position of the pool, the same for each seed; for
-      methods that learn from images without labels.
+    splits: by name int32 [S, n], positions in the pool, a row a seed:
+      train: whose labels the primary task learns from;
+      meta: held out of these; the rows of train again where `meta_fraction`
+        and `meta_per_class` are 0;
+      all: every position, the same for each seed, for methods that learn from
+        images without labels; of several tasks those of the big task;
+      unlabelled: examples in neither train nor meta; not of several tasks;
+      domain_0, ...: of the source domains; task_0, ..., big: of several tasks.
     spec: the part of this that methods see.
     primary_names: class names.
-    auxiliary_names: of the human sub-classes, by column; () without them.
     levels: names of the primary and the auxiliary level ("": none).
+    auxiliary_names: of the human sub-classes, by column; () without them.
     group_names: of the groups that classes compete within; () without them.
+    attributes: the primary attribute and the K others; () without any.
     test_positions: int32 [S, n], the examples of `test` that each seed is
       tested on; None: all.
-    more: name -> int32 [S, n], further splits of the pool; one is
-      "unlabelled", the examples in neither `train` nor `meta`.
-    attributes: the primary attribute and the K others; () without any.
     notes: lines that say how the source was read.
   """
 
   pool: dict[str, np.ndarray]
   test: dict[str, np.ndarray]
-  train: np.ndarray
-  meta: np.ndarray
-  all: np.ndarray
+  splits: Mapping[str, np.ndarray]
   spec: stage.Spec
   primary_names: tuple[str, ...]
-  auxiliary_names: tuple[str, ...]
   levels: tuple[str, str]
+  auxiliary_names: tuple[str, ...] = ()
   group_names: tuple[str, ...] = ()
   attributes: tuple[attributes_lib.Attribute, ...] = ()
   test_positions: np.ndarray | None = None
-  more: Mapping[str, np.ndarray] = {}
   notes: tuple[str, ...] = ()
+
+  @property
+  def train(self) -> np.ndarray:
+    """Positions of the labelled images that are trained on: [S, n]."""
+    return self.splits["train"]
+
+  @property
+  def meta(self) -> np.ndarray:
+    """Positions of the labelled images that are held out: [S, n]."""
+    return self.splits["meta"]
 
   def positions(self, split: str) -> np.ndarray:
     """Positions in the pool of a split that streams draw from: [S, n].
@@ -66,19 +74,17 @@ class Problem(NamedTuple):
       UserError: the split is "unlabelled" where all images are labelled, or
         belong to one of several tasks; or there is no such split.
     """
-    own = {"train": self.train, "meta": self.meta, "all": self.all}
-    known = {**own, **self.more}
-    if split == UNLABELLED and split not in known:
+    if split == UNLABELLED and split not in self.splits:
       raise UserError(
         "images of several tasks (task_classes) are never unlabelled; set "
         "semi_supervised.pool=all"
       )
-    if split not in known:
+    if split not in self.splits:
       raise UserError(
         f"a stream draws from split {split!r}, which these data have not; use "
-        f"one of {', '.join(known)}"
+        f"one of {', '.join(self.splits)}"
       )
-    found = known[split]
+    found = self.splits[split]
     if split == UNLABELLED and not found.shape[1]:
       raise UserError(
         f"all {self.spec.num_examples} training images are labelled, so that "
@@ -146,27 +152,66 @@ def build(config: Any) -> Problem:
   checks.batch_size(config.batch_size, train, meta)
   primary, aux = levels
   groups = levels_lib.groups(config, pool, primary)
-  return Problem(
+  problem = _assemble(
     pool=examples(pool, levels, columns, attributes[1:]),
     test=examples(test, levels, columns, attributes[1:]),
-    train=train,
-    meta=meta,
-    all=every_position(len(pool.images), config.num_seeds),
-    spec=stage.Spec(
-      image_shape=pool.images.shape[1:],
-      psi=psi,
-      num_examples=len(pool.images),
-      has_auxiliary=columns is not None,
-      groups=groups,
-      attribute_names=tuple(attribute.name for attribute in attributes[1:]),
-    ),
-    primary_names=pool.names[primary],
-    auxiliary_names=_in_block_order(pool, aux, columns),
+    positions={
+      "train": train,
+      "meta": meta,
+      "all": every_position(len(pool.images), config.num_seeds),
+      UNLABELLED: splits.unlabelled(train, meta, len(pool.images)),
+    },
+    names=pool.names[primary],
+    level=primary,
+    notes=looked.notes(pool, test, primary, train),
+    psi=psi,
+    has_auxiliary=columns is not None,
+    groups=groups,
+    attribute_names=tuple(attribute.name for attribute in attributes[1:]),
+  )
+  return problem._replace(
     levels=levels,
+    auxiliary_names=_in_block_order(pool, aux, columns),
     group_names=pool.names[config.within] if groups else (),
     attributes=attributes,
-    more={UNLABELLED: splits.unlabelled(train, meta, len(pool.images))},
-    notes=looked.notes(pool, test, primary, train),
+  )
+
+
+def _assemble(
+  *,
+  pool: dict[str, np.ndarray],
+  test: dict[str, np.ndarray],
+  positions: Mapping[str, np.ndarray],
+  names: tuple[str, ...],
+  level: str,
+  notes: tuple[str, ...],
+  **of_spec: Any,
+) -> Problem:
+  """A problem of one level of labels, to which each kind adds its own.
+
+  Args:
+    pool: see `Problem`.
+    test: likewise.
+    positions: `Problem.splits`.
+    names: of the primary classes.
+    level: name of their level.
+    notes: see `Problem`.
+    **of_spec: fields of `stage.Spec` that are not as in the plainest problem.
+  """
+  plain = stage.Spec(
+    image_shape=pool["image"].shape[1:],
+    psi=(1,) * len(names),
+    num_examples=len(pool["image"]),
+    has_auxiliary=False,
+  )
+  return Problem(
+    pool=pool,
+    test=test,
+    splits=positions,
+    spec=plain._replace(**of_spec),
+    primary_names=names,
+    levels=(level, ""),
+    notes=notes,
   )
 
 
@@ -177,34 +222,26 @@ def _build_domains(config: Any) -> Problem:
   checks.two_classes(config, source, primary)
   checks.batch_size(config.batch_size, found.train, found.train)
   everything = examples(source, (primary, ""), None, ())
-  names = source.names[primary]
-  return Problem(
+  rest = splits.unlabelled(found.train, found.validation, len(source.images))
+  domain = {f"domain_{k}": rows for k, rows in enumerate(found.sources)}
+  problem = _assemble(
     pool=everything,
     test=everything,
-    train=found.train,
-    meta=found.validation,
-    all=every_position(len(source.images), config.num_seeds),
-    spec=stage.Spec(
-      image_shape=source.images.shape[1:],
-      psi=(1,) * len(names),
-      num_examples=len(source.images),
-      has_auxiliary=False,
-      domain_names=found.names,
-    ),
-    primary_names=names,
-    auxiliary_names=(),
-    levels=(primary, ""),
-    test_positions=found.test,
-    more={
-      UNLABELLED: splits.unlabelled(
-        found.train, found.validation, len(source.images)
-      ),
-      **{f"domain_{k}": rows for k, rows in enumerate(found.sources)},
+    positions={
+      "train": found.train,
+      "meta": found.validation,
+      "all": every_position(len(source.images), config.num_seeds),
+      UNLABELLED: rest,
+      **domain,
     },
+    names=source.names[primary],
+    level=primary,
     notes=looked.notes(
       source, source, primary, found.train, tested=found.test[0]
     ),
+    domain_names=found.names,
   )
+  return problem._replace(test_positions=found.test)
 
 
 def _build_several(config: Any) -> Problem:
@@ -220,29 +257,24 @@ def _build_several(config: Any) -> Problem:
   found = several_tasks.divide(config, pool, test, level)
   tasks = {f"task_{j}": rows for j, rows in enumerate(found.tasks)}
   train = np.concatenate(found.tasks, axis=1)
-  return Problem(
+  problem = _assemble(
     pool=found.pool,
     test=found.test,
-    train=train,
-    meta=train,
-    all=found.big,
-    spec=stage.Spec(
-      image_shape=pool.images.shape[1:],
-      psi=(1,) * len(found.groups),
-      num_examples=len(found.pool["image"]),
-      has_auxiliary=False,
-      groups=found.groups,
-      origins=found.origins,
-      num_big=len(pool.names[level]),
-    ),
-    primary_names=found.names,
-    auxiliary_names=(),
-    levels=(level, ""),
-    group_names=tuple(tasks),
-    test_positions=found.tested,
-    more={"big": found.big, **tasks},
+    positions={
+      "train": train,
+      "meta": train,
+      "all": found.big,
+      "big": found.big,
+      **tasks,
+    },
+    names=found.names,
+    level=level,
     notes=looked.notes(pool, test, level, None),
+    groups=found.groups,
+    origins=found.origins,
+    num_big=len(pool.names[level]),
   )
+  return problem._replace(group_names=tuple(tasks), test_positions=found.tested)
 
 
 def constant_attributes(problem: Problem) -> list[str]:

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
-from metaaux import losses, models, parallel
-from metaaux.methods import embeddings, example_keys, optim
+from metaaux import losses, models
+from metaaux.methods import embeddings, example_keys, optim, steps
 from metaaux.methods.embeddings import encoders
+from metaaux.methods.optim import OptimizerOptions
 from metaaux.models import layers
 from metaaux.stage import (
   Array,
@@ -82,20 +82,21 @@ def update(
   batch = batches["train"]
   keys_B = example_keys.example_keys(key, batch)
 
-  def loss(params: Any) -> tuple[Array, Array]:
+  def loss(params: Any, stats: Any) -> tuple[Array, tuple[Any, Metrics]]:
     found = logits(problem, params, batch["image"], keys_B)
     hits = found.argmax(-1) == batch["primary"]
     value = losses.focal_loss(found, batch["primary"], problem.gamma).mean()
-    return value, jnp.mean(hits)
+    return value, (stats, {"accuracy": jnp.mean(hits)})
 
-  (value, accuracy), grads = parallel.pmean(
-    jax.value_and_grad(loss, has_aux=True)(state.params), problem.axis_name
+  params, _, optimizer, metrics = steps.descend(
+    loss,
+    problem.optimizer,
+    state.params,
+    {},
+    state.optimizer,
+    step,
+    problem.axis_name,
   )
-  params, optimizer = problem.optimizer.update(
-    grads, state.optimizer, state.params, step
-  )
-  norm = optax.tree.norm(grads)
-  metrics = {"loss": value, "accuracy": accuracy, "gradient_norm": norm}
   return FineTuneState(params, optimizer), metrics
 
 
@@ -105,7 +106,8 @@ def make(
   """Stages that train the embedding, then the one that tunes it.
 
   Args:
-    config: `embedding`, `optimizer`, `gamma`, `model.dropout`, `num_steps`.
+    config: `embedding`, `partition.images`, `optimizer`, `gamma`,
+      `model.dropout`, `num_steps`.
     spec: the problem.
     axis_name: devices to average over, None on one device.
 
@@ -116,7 +118,7 @@ def make(
   models.refuse_dropout(config, "block_dropout")
   problem = Problem(
     encoders.make(config, spec),
-    optim.make(config.optimizer, config.num_steps),
+    optim.make(OptimizerOptions.of(config.optimizer), config.num_steps),
     config.gamma,
     config.model.dropout,
     spec.num_primary,
@@ -130,4 +132,5 @@ def make(
     updates={"update": partial(update, problem)},
     predict=lambda state, images: logits(problem, state.params, images),
   )
-  return (*embeddings.stages(config, spec, axis_name), stage)
+  images = config.partition.images
+  return (*embeddings.stages(config, spec, images, axis_name), stage)

@@ -1,4 +1,4 @@
-"""Optimisers from a config: optax transformations and a schedule in steps."""
+"""Optimisers from options: optax transformations, a schedule in steps."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,6 +10,37 @@ import optax
 from metaaux.errors import UserError
 
 Params = Any
+
+
+class OptimizerOptions(NamedTuple):
+  """What an optimiser is made of: the keys of a config's section `optimizer`.
+
+  Attributes:
+    name: "sgd" or "adam".
+    learning_rate: at step 0.
+    momentum: of sgd.
+    weight_decay: L2, added to the gradient.
+    l1: times sign(params), added to the gradient.
+    clip_norm: of the gradient; 0: no clipping.
+    schedule: "constant", "step" or "cosine".
+    decay_every: of "step", in steps.
+    decay_factor: of "step".
+  """
+
+  name: str
+  learning_rate: float
+  momentum: float = 0.0
+  weight_decay: float = 0.0
+  l1: float = 0.0
+  clip_norm: float = 0.0
+  schedule: str = "constant"
+  decay_every: int = 1000
+  decay_factor: float = 0.5
+
+  @classmethod
+  def of(cls, section: Any) -> "OptimizerOptions":
+    """The options in a section such as `config.optimizer`."""
+    return cls(**{name: section[name] for name in cls._fields})
 
 
 class Optimizer(NamedTuple):
@@ -37,12 +68,13 @@ def _l1_decay(strength: float) -> optax.GradientTransformation:
   return optax.stateless(add_sign)
 
 
-def schedule(config: Any, num_steps: int) -> Callable[[jax.Array], jax.Array]:
+def schedule(
+  options: OptimizerOptions, num_steps: int
+) -> Callable[[jax.Array], jax.Array]:
   """Learning rate as a function of the step.
 
   Args:
-    config: `learning_rate`, `schedule` ("constant", "step" or "cosine"),
-      `decay_every` (steps) and `decay_factor` (both of "step" only).
+    options: `learning_rate`, `schedule`, `decay_every` and `decay_factor`.
     num_steps: length of the stage, where "cosine" reaches zero.
 
   Returns:
@@ -51,50 +83,51 @@ def schedule(config: Any, num_steps: int) -> Callable[[jax.Array], jax.Array]:
   Raises:
     UserError: `schedule` is unknown.
   """
-  base = config.learning_rate
-  if config.schedule == "constant":
+  base = options.learning_rate
+  if options.schedule == "constant":
     return lambda step: jnp.asarray(base, jnp.float32)
-  if config.schedule == "step":
-    every, factor = config.decay_every, config.decay_factor
+  if options.schedule == "step":
+    every, factor = options.decay_every, options.decay_factor
     return lambda step: base * jnp.float32(factor) ** (step // every)
-  if config.schedule == "cosine":
+  if options.schedule == "cosine":
     return optax.cosine_decay_schedule(base, num_steps)
   raise UserError(
-    f"schedule={config.schedule!r} is unknown; use constant, step or cosine"
+    f"schedule={options.schedule!r} is unknown; use constant, step or cosine"
   )
 
 
-def _direction(config: Any) -> optax.GradientTransformation:
-  if config.name == "sgd":
-    return optax.trace(config.momentum) if config.momentum else optax.identity()
-  if config.name == "adam":
+def _direction(options: OptimizerOptions) -> optax.GradientTransformation:
+  if options.name == "sgd":
+    if not options.momentum:
+      return optax.identity()
+    return optax.trace(options.momentum)
+  if options.name == "adam":
     return optax.scale_by_adam()
-  raise UserError(f"optimizer {config.name!r} is unknown; use sgd or adam")
+  raise UserError(f"optimizer {options.name!r} is unknown; use sgd or adam")
 
 
-def make(config: Any, num_steps: int) -> Optimizer:
+def make(options: OptimizerOptions, num_steps: int) -> Optimizer:
   """Clipping, L1 and L2 decay, then SGD or Adam, then the learning rate.
 
   Decay is added to the gradient (coupled, as the papers' code has it), after
   clipping and before momentum or Adam.
 
   Args:
-    config: `name` ("sgd" or "adam"), `momentum` (sgd), `weight_decay` (L2),
-      `l1`, `clip_norm` (0: none) and what `schedule` reads.
+    options: of the optimiser.
     num_steps: length of the stage.
 
   Raises:
     UserError: the name or the schedule is unknown.
   """
   parts = []
-  if config.clip_norm:
-    parts.append(optax.clip_by_global_norm(config.clip_norm))
-  if config.l1:
-    parts.append(_l1_decay(config.l1))
-  if config.weight_decay:
-    parts.append(optax.add_decayed_weights(config.weight_decay))
-  transform = optax.chain(*parts, _direction(config))
-  learning_rate = schedule(config, num_steps)
+  if options.clip_norm:
+    parts.append(optax.clip_by_global_norm(options.clip_norm))
+  if options.l1:
+    parts.append(_l1_decay(options.l1))
+  if options.weight_decay:
+    parts.append(optax.add_decayed_weights(options.weight_decay))
+  transform = optax.chain(*parts, _direction(options))
+  learning_rate = schedule(options, num_steps)
 
   def update(
     gradients: Params, state: Any, params: Params, step: jax.Array
@@ -107,3 +140,27 @@ def make(config: Any, num_steps: int) -> Optimizer:
     return params, state
 
   return Optimizer(transform.init, update, learning_rate)
+
+
+def pair(first: Optimizer, second: Optimizer) -> Optimizer:
+  """An optimiser of pairs of parameters, each half with one of its own.
+
+  Args:
+    first: of the first half; its learning rate is that of the pair.
+    second: of the second half.
+  """
+
+  def init(params: tuple[Params, Params]) -> tuple[Any, Any]:
+    return first.init(params[0]), second.init(params[1])
+
+  def update(
+    gradients: tuple[Params, Params],
+    state: tuple[Any, Any],
+    params: tuple[Params, Params],
+    step: jax.Array,
+  ) -> tuple[tuple[Params, Params], tuple[Any, Any]]:
+    one = first.update(gradients[0], state[0], params[0], step)
+    two = second.update(gradients[1], state[1], params[1], step)
+    return (one[0], two[0]), (one[1], two[1])
+
+  return Optimizer(init, update, first.learning_rate)

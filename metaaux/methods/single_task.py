@@ -4,6 +4,8 @@ from typing import Any, NamedTuple
 
 from metaaux import models
 from metaaux.methods import optim, steps
+from metaaux.methods.optim import OptimizerOptions
+from metaaux.models import ModelOptions
 from metaaux.stage import (
   Array,
   Batch,
@@ -36,11 +38,13 @@ def make(
     axis_name: devices to average over, None on one device.
   """
   network = models.make(
-    config.model,
+    ModelOptions.of(config.model),
     {"primary": spec.num_primary},
     axis_name=axis_name if config.sync_batch_norm else None,
   )
-  optimizer = optim.make(config.optimizer, config.num_steps)
+  optimizer = optim.make(
+    OptimizerOptions.of(config.optimizer), config.num_steps
+  )
 
   def init(key: Key, batch: Batch, previous: State | None) -> SingleTaskState:
     del previous
@@ -51,14 +55,12 @@ def make(
     state: SingleTaskState, batches: Batches, key: Key, step: Array
   ) -> tuple[SingleTaskState, Metrics]:
     def loss(params: Any, stats: Any) -> tuple[Array, Any]:
-      return steps.joint_loss(
+      return steps.primary_loss(
         network,
         params,
         stats,
         batches["train"],
-        None,
         gamma=config.gamma,
-        weight=0.0,
         key=key,
         group_of_class=spec.groups,
       )

@@ -1,4 +1,4 @@
-"""Joint training of a primary and an auxiliary head on soft labels."""
+"""Losses of a primary and an auxiliary head, and a step down a loss."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -19,55 +19,93 @@ Batch = Mapping[str, Array]
 Metrics = Mapping[str, Array]
 
 
+def primary_loss(
+  network: Network,
+  params: Tree,
+  stats: Tree,
+  batch: Batch,
+  *,
+  gamma: float,
+  key: Array | None = None,
+  group_of_class: Sequence[int] = (),
+) -> tuple[Array, tuple[Tree, Metrics]]:
+  """Focal loss of the primary task, a mean over the batch.
+
+  Args:
+    network: with the head "primary".
+    params: of the network.
+    stats: running statistics of the network; batch normalisation uses those of
+      the batch.
+    batch: `image` [B, H, W, C] and `primary` int [B]; with a key, `index`.
+    gamma: focal exponent.
+    key: of dropout; None: no dropout.
+    group_of_class: see `groups.restrict`.
+
+  Returns:
+    The loss in nats, then the new running statistics and the terms:
+    `primary_loss` and the batch's `accuracy`.
+  """
+  logits, stats = _forward(network, params, stats, batch, key)
+  value, terms = _primary_term(
+    logits["primary"], batch["primary"], gamma, group_of_class
+  )
+  return value, (stats, terms)
+
+
 def joint_loss(
   network: Network,
   params: Tree,
   stats: Tree,
   batch: Batch,
-  labels_BxK: Array | None,
+  labels_BxK: Array,
   *,
   gamma: float,
   weight: float,
   key: Array | None = None,
-  group_of_class: Sequence[int] = (),
 ) -> tuple[Array, tuple[Tree, Metrics]]:
   """Focal loss of the primary task plus that of the auxiliary one.
 
   L_train of Liu, Davison & Johns 2019, eq. 1: both terms are means over the
-  batch, and the auxiliary one is linear in the labels. Batch normalisation uses
-  the batch's statistics.
+  batch, and the auxiliary one is linear in the labels.
 
   Args:
-    network: with the head "primary" and, if there are labels, "auxiliary".
-    params: of the network.
-    stats: running statistics of the network.
-    batch: `image` [B, H, W, C] and `primary` int [B].
-    labels_BxK: soft auxiliary labels, or None for the primary term alone.
-    gamma: focal exponent.
-    weight: of the auxiliary term; the papers' is 1.
+    network: with the heads "primary" and "auxiliary".
+    params: as for `primary_loss`.
+    stats: likewise.
+    batch: likewise.
+    labels_BxK: soft auxiliary labels.
+    gamma: focal exponent of both terms.
+    weight: of the auxiliary term; the paper's is 1.
     key: of dropout; None: no dropout.
-    group_of_class: see `groups.restrict`, of the primary head.
 
   Returns:
-    The loss in nats, then the new running statistics and the terms:
-    `primary_loss`, `auxiliary_loss` and the batch's `accuracy`.
+    As `primary_loss`, with the term `auxiliary_loss` too.
   """
-  logits, stats = network.apply(
-    params,
-    stats,
-    batch["image"],
-    train=True,
-    key=example_keys(key, batch),
-  )
-  found = groups.restrict(logits["primary"], batch["primary"], group_of_class)
-  primary = losses.focal_loss(found, batch["primary"], gamma).mean()
-  hits = found.argmax(-1) == batch["primary"]
-  metrics = {"primary_loss": primary, "accuracy": jnp.mean(hits)}
-  if labels_BxK is None:
-    return primary, (stats, metrics)
+  logits, stats = _forward(network, params, stats, batch, key)
+  primary, terms = _primary_term(logits["primary"], batch["primary"], gamma, ())
   auxiliary = losses.focal_loss(logits["auxiliary"], labels_BxK, gamma).mean()
-  metrics["auxiliary_loss"] = auxiliary
-  return primary + weight * auxiliary, (stats, metrics)
+  terms["auxiliary_loss"] = auxiliary
+  return primary + weight * auxiliary, (stats, terms)
+
+
+def _forward(
+  network: Network, params: Tree, stats: Tree, batch: Batch, key: Array | None
+) -> tuple[Mapping[str, Array], Tree]:
+  return network.apply(
+    params, stats, batch["image"], train=True, key=example_keys(key, batch)
+  )
+
+
+def _primary_term(
+  logits_BxC: Array,
+  label_B: Array,
+  gamma: float,
+  group_of_class: Sequence[int],
+) -> tuple[Array, dict[str, Array]]:
+  found = groups.restrict(logits_BxC, label_B, group_of_class)
+  value = losses.focal_loss(found, label_B, gamma).mean()
+  accuracy = jnp.mean(found.argmax(-1) == label_B)
+  return value, {"primary_loss": value, "accuracy": accuracy}
 
 
 def descend(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import ml_collections
 from flax import linen as nn
 
 from metaaux.config import user_code
@@ -13,11 +14,20 @@ from metaaux.errors import UserError
 from metaaux.models import initial_values, layers
 from metaaux.models.convnet import ConvNet
 from metaaux.models.heads import DECODERS, is_head, trunk
+from metaaux.models.options import ModelOptions
 from metaaux.models.resnet import ResNet
 from metaaux.models.vgg import VGG16
 from metaaux.models.wide_resnet import WideResNet
 
-__all__ = ["MODELS", "Network", "is_head", "make", "refuse_dropout", "trunk"]
+__all__ = [
+  "MODELS",
+  "ModelOptions",
+  "Network",
+  "is_head",
+  "make",
+  "refuse_dropout",
+  "trunk",
+]
 
 Array = jax.Array
 Key = jax.Array
@@ -44,32 +54,32 @@ class Network(NamedTuple):
   apply: Callable[..., tuple[dict[str, Array], Stats]]
 
 
-def _vgg16(config: Any, **common: Any) -> nn.Module:
-  return VGG16(width=config.width, **common)
+def _vgg16(options: ModelOptions, **common: Any) -> nn.Module:
+  return VGG16(width=options.width, **common)
 
 
-def _convnet(config: Any, **common: Any) -> nn.Module:
-  if len(config.widths) != len(config.kernels):
+def _convnet(options: ModelOptions, **common: Any) -> nn.Module:
+  if len(options.widths) != len(options.kernels):
     raise UserError(
-      f"model.widths={tuple(config.widths)} and "
-      f"model.kernels={tuple(config.kernels)} differ in length; give one "
+      f"model.widths={tuple(options.widths)} and "
+      f"model.kernels={tuple(options.kernels)} differ in length; give one "
       "kernel side for each width."
     )
-  if config.padding not in ("SAME", "VALID"):
+  if options.padding not in ("SAME", "VALID"):
     raise UserError(
-      f"model.padding is {config.padding!r}; use 'SAME' or 'VALID'."
+      f"model.padding is {options.padding!r}; use 'SAME' or 'VALID'."
     )
   return ConvNet(
-    widths=tuple(config.widths),
-    kernels=tuple(config.kernels),
-    padding=config.padding,
-    hidden=config.hidden,
-    batch_norm=config.batch_norm,
+    widths=tuple(options.widths),
+    kernels=tuple(options.kernels),
+    padding=options.padding,
+    hidden=options.hidden,
+    batch_norm=options.batch_norm,
     **common,
   )
 
 
-def _residual(config: Any, common: dict[str, Any]) -> dict[str, Any]:
+def _residual(options: ModelOptions, common: dict[str, Any]) -> dict[str, Any]:
   """Options of a residual network, which has one linear layer for a head.
 
   Raises:
@@ -79,26 +89,26 @@ def _residual(config: Any, common: dict[str, Any]) -> dict[str, Any]:
   rate = common.pop("block_dropout")
   if rate:
     raise UserError(
-      f"model.name={config.name!r} has no dropout between blocks, so that "
+      f"model.name={options.name!r} has no dropout between blocks, so that "
       f"model.block_dropout={rate} would do nothing; set it to 0"
     )
   if common["lowering"] == "auto":
     # Measured on CPU, training: 120 against 147 ms (WRN), 304 against 565 ms.
     common["lowering"] = "native"
-  return {**common, "width": config.width}
+  return {**common, "width": options.width}
 
 
-def _wide_resnet(config: Any, **common: Any) -> nn.Module:
+def _wide_resnet(options: ModelOptions, **common: Any) -> nn.Module:
   return WideResNet(
-    depth=config.depth,
-    norm_momentum=config.norm_momentum,
-    norm_epsilon=config.norm_epsilon,
-    **_residual(config, common),
+    depth=options.depth,
+    norm_momentum=options.norm_momentum,
+    norm_epsilon=options.norm_epsilon,
+    **_residual(options, common),
   )
 
 
-def _resnet(depth: int, config: Any, **common: Any) -> nn.Module:
-  return ResNet(depth=depth, stem=config.stem, **_residual(config, common))
+def _resnet(depth: int, options: ModelOptions, **common: Any) -> nn.Module:
+  return ResNet(depth=depth, stem=options.stem, **_residual(options, common))
 
 
 MODELS = {
@@ -111,44 +121,40 @@ MODELS = {
 
 
 def make(
-  config: Any,
+  options: ModelOptions,
   heads: Mapping[str, int],
   *,
   kernel_init: str | None = None,
   axis_name: str | None = None,
 ) -> Network:
-  """The network that a configuration names.
+  """The network that options name.
 
   Args:
-    config: `name` is one of `MODELS`, or the import path of a function like
-      those, such as my_network:build. It has attributes `lowering`, `decoder`,
-      `dropout`, `block_dropout` and `kernel_init`; for VGG-16 and the residual
-      networks `width`, and `depth`, `norm_momentum` and `norm_epsilon`
-      (wide_resnet) or `stem` (resnet18, resnet50); for the small network
-      `widths`, `kernels`, `padding`, `hidden`, `batch_norm`.
+    options: `name` is one of `MODELS`, or the import path of a function like
+      those, such as my_network:build, which receives a `ConfigDict` of them.
     heads: number of classes by head; head NAME has its parameters under
       "head_NAME" at the top of the tree. 0 classes stand for the features
       that the heads receive, without parameters.
-    kernel_init: of `initial_values.values`; None: that of `config`. Biases
+    kernel_init: of `initial_values.values`; None: that of `options`. Biases
       start at 0, batch norm at scale 1 and shift 0.
     axis_name: devices over which batch statistics are averaged, or None.
 
   Raises:
     UserError: the name is unknown, or a setting makes no network.
   """
-  kernel_init = kernel_init or config.kernel_init
+  kernel_init = kernel_init or options.kernel_init
   initial_values.check(kernel_init)
-  constructor = _find(config.name)
-  layers.convolution(config.lowering)  # raises if there is none of this name
-  _check_decoder(config)
+  constructor = _find(options.name)
+  layers.convolution(options.lowering)  # raises if there is none of this name
+  _check_decoder(options)
   module = _build(
     constructor,
-    config,
+    options,
     heads=dict(heads),
-    decoder=config.decoder,
-    dropout=config.dropout,
-    block_dropout=config.block_dropout,
-    lowering=config.lowering,
+    decoder=options.decoder,
+    dropout=options.dropout,
+    block_dropout=options.block_dropout,
+    lowering=options.lowering,
     axis_name=axis_name,
   )
   # The form of the convolutions has no effect on shapes; this one is the
@@ -178,8 +184,8 @@ def make(
     return logits, updated.get("batch_stats", {})
 
   network = Network(init, apply)
-  if user_code.is_path(config.name):
-    return _checked(f"model.name={config.name!r}", network, heads)
+  if user_code.is_path(options.name):
+    return _checked(f"model.name={options.name!r}", network, heads)
   return network
 
 
@@ -212,19 +218,23 @@ def _checked(what: str, network: Network, heads: Mapping[str, int]) -> Network:
 
 
 def _build(
-  constructor: Callable[..., nn.Module], config: Any, **options: Any
+  constructor: Callable[..., nn.Module], options: ModelOptions, **common: Any
 ) -> nn.Module:
   """The module; what somebody else's function does wrongly is one line."""
-  if not user_code.is_path(config.name):
-    return constructor(config, **options)
+  if not user_code.is_path(options.name):
+    return constructor(options, **common)
+  # Somebody else's function reads a section of a config, as config files do.
+  section = ml_collections.ConfigDict(
+    {key: getattr(options, key) for key in ModelOptions._fields}
+  )
   what, contract = (
-    f"model.name={config.name!r}",
+    f"model.name={options.name!r}",
     (
       "build(config, *, heads, decoder, dropout, block_dropout, lowering, "
       "axis_name) -> a flax.linen.Module"
     ),
   )
-  found = user_code.call(what, contract, constructor, config, **options)
+  found = user_code.call(what, contract, constructor, section, **common)
   if not isinstance(found, nn.Module):
     raise UserError(
       f"{what} returned {type(found).__name__}; the contract is {contract}"
@@ -232,13 +242,13 @@ def _build(
   return found
 
 
-def _check_decoder(config: Any) -> None:
-  if config.decoder not in DECODERS:
+def _check_decoder(options: ModelOptions) -> None:
+  if options.decoder not in DECODERS:
     raise UserError(
-      f"model.decoder is {config.decoder!r}; use one of {', '.join(DECODERS)}."
+      f"model.decoder is {options.decoder!r}; use one of {', '.join(DECODERS)}."
     )
   for name in ("dropout", "block_dropout"):
-    rate = getattr(config, name)
+    rate = getattr(options, name)
     if not 0 <= rate < 1:
       raise UserError(f"model.{name} is {rate}; use a rate in [0, 1).")
 

@@ -13,13 +13,14 @@ import jax.numpy as jnp
 
 from metaaux.errors import UserError
 from metaaux.models import layers
+from metaaux.models.options import ModelOptions
 
 Array = jax.Array
 Key = jax.Array
 Tree = Any
 
 
-# Keys of `config.model` that this network has one value of.
+# Options that this network has one value of.
 _FIXED = {
   "name": "convnet",
   "kernels": 3,
@@ -60,33 +61,33 @@ class Staged(NamedTuple):
     return len(self.hidden) + 1
 
 
-def make(config: Any) -> Staged:
-  """The network of a config.
+def make(options: ModelOptions) -> Staged:
+  """The network of these options.
 
   Args:
-    config: `widths`, times `width`; `hidden`, of two dense layers; `lowering`,
-      `kernel_init`. What else it says of a ConvNet must be what this one is.
+    options: `widths`, times `width`; `hidden`, of two dense layers; `lowering`,
+      `kernel_init`. What else they say of a ConvNet must be what this one is.
 
   Raises:
-    UserError: it asks for another network.
+    UserError: they ask for another network.
   """
   for key, value in _FIXED.items():
-    given = config[key]
+    given = getattr(options, key)
     if key == "kernels":
       value, given = 3, next((k for k in given if k != 3), 3)
     if given != value:
       raise UserError(
-        f"model.{key}={config[key]!r}, but methods for several tasks have "
-        f"networks with {key}={value!r} only; set it to that"
+        f"model.{key}={getattr(options, key)!r}, but methods for several tasks "
+        f"have networks with {key}={value!r} only; set it to that"
       )
-  widths = tuple(layers.scaled(w, config.width) for w in config.widths)
-  hidden = layers.scaled(config.hidden, config.width)
-  if config.kernel_init not in _INITIAL:
+  widths = tuple(layers.scaled(w, options.width) for w in options.widths)
+  hidden = layers.scaled(options.hidden, options.width)
+  if options.kernel_init not in _INITIAL:
     raise UserError(
-      f"model.kernel_init={config.kernel_init!r}, but methods for several "
+      f"model.kernel_init={options.kernel_init!r}, but methods for several "
       f"tasks know {', '.join(_INITIAL)}; use one of them"
     )
-  return Staged(widths, (hidden, hidden), config.lowering, config.kernel_init)
+  return Staged(widths, (hidden, hidden), options.lowering, options.kernel_init)
 
 
 def init(net: Staged, key: Key, image: Array, num_classes: int) -> Tree:

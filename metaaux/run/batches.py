@@ -71,7 +71,7 @@ def check_batches(run: Run, stages: Sequence[Stage]) -> None:
       found = run.problem.positions(spec.split).shape[1]
       what = f"batch_size={size} of stage {stage.name!r}"
       # Streams with a size of their own are of source domains or embeddings.
-      owner = "domains" if spec.split in run.problem.more else "embedding"
+      owner = "embedding" if spec.split in ("train", "all") else "domains"
       key = f"{owner}.batch_size" if spec.batch_size else "batch_size"
       if size > found:
         raise UserError(
@@ -87,7 +87,8 @@ def check_batches(run: Run, stages: Sequence[Stage]) -> None:
 
 def _has_unlabelled(problem: data.Problem) -> bool:
   # Of several tasks, what no task has is the big one's.
-  return problem.more.get("unlabelled", problem.all).shape[1] > 0
+  found = problem.splits.get("unlabelled", problem.splits["all"])
+  return found.shape[1] > 0
 
 
 class Inputs(NamedTuple):

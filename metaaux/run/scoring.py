@@ -294,19 +294,22 @@ def make_probe(
     return (stage.probe(state, batches, step),)
 
   compiled = parallel.compile_step(probe, run.plan)
-  size = run.config.batch_size
-  splits = {
-    name: some(run.problem.positions(spec.split), _PROBE_BATCHES * size)
+  sizes = {
+    name: batches_lib.batch_size(run, spec)
     for name, spec in stage.streams.items()
   }
-  number = min(split.shape[1] // size for split in splits.values())
+  splits = {
+    name: some(run.problem.positions(spec.split), _PROBE_BATCHES * sizes[name])
+    for name, spec in stage.streams.items()
+  }
+  number = min(splits[name].shape[1] // size for name, size in sizes.items())
 
   def report(states: Seeded, step: int) -> list[dict[str, float]]:
     results = []
     for i in range(number):
       blocks = {
-        name: split[:, i * size : (i + 1) * size].astype(np.int32)
-        for name, split in splits.items()
+        name: splits[name][:, i * size : (i + 1) * size].astype(np.int32)
+        for name, size in sizes.items()
       }
       inputs = parallel.from_host(blocks, run.plan)
       (values,) = compiled(states, inputs, run.pool, np.int32(step))

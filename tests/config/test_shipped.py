@@ -12,6 +12,7 @@ from metaaux import config as config_lib
 from metaaux import models
 from metaaux.config import keys as config_keys
 from metaaux.errors import UserError
+from metaaux.models import ModelOptions
 
 NAMES = sorted(path.stem for path in CONFIGS.glob("*.py"))
 
@@ -113,7 +114,7 @@ def test_meta_mtl_preset_of_the_official_code(name, tasks, classes):
   assert config.partition.num_classes == classes and config.augment.flip
   assert config.augment.grayscale == 0.1
   # F of 75,648 weights, and a decoder of 81,930 for ten classes.
-  network = models.make(config.model, {"primary": 10})
+  network = models.make(ModelOptions.of(config.model), {"primary": 10})
   images = np.zeros((1, 32, 32, 3), np.float32)
   params, _ = jax.eval_shape(network.init, jax.random.key(0), images)
   decoder = sum(x.size for x in jax.tree.leaves(params["head_primary"]))

@@ -8,6 +8,7 @@ from config_files import load_config
 
 from metaaux import config as config_lib
 from metaaux import models, train
+from metaaux.models import ModelOptions
 
 NAMES = ("arml_celeba", "arml_cifar100")
 
@@ -33,7 +34,9 @@ def test_celeba_is_the_paper_recipe():
   assert config.optimizer.decay_every == 30 * 635
   assert config.optimizer.decay_factor == 0.1
   assert config.label_fraction == 0.01 and config.image_side == 128
-  network = models.make(config.model, {"primary": 1, "attributes": 39})
+  network = models.make(
+    ModelOptions.of(config.model), {"primary": 1, "attributes": 39}
+  )
   images = np.zeros((1, 128, 128, 3), np.float32)
   params, _ = jax.eval_shape(network.init, jax.random.key(0), images)
   assert sum(x.size for x in jax.tree.leaves(params)) == 11_197_032

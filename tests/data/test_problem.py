@@ -67,9 +67,10 @@ def test_shapes_and_kinds():
     assert part["primary"].dtype == part["auxiliary"].dtype == np.int32
   assert made.train.shape == (3, 900)
   assert made.meta.shape == (3, 100)
-  assert made.all.shape == (3, 1000)
-  assert made.train.dtype == made.meta.dtype == made.all.dtype == np.int32
-  assert (made.all == np.arange(1000)).all()
+  every = made.splits["all"]
+  assert every.shape == (3, 1000)
+  assert made.train.dtype == made.meta.dtype == every.dtype == np.int32
+  assert (every == np.arange(1000)).all()
   assert made.primary_names == tuple("0123456789")
 
 

@@ -37,7 +37,7 @@ def test_no_image_is_in_two_places():
     whole = images[:1000]  # the source itself
     order = [np.lexsort(x.T) for x in (everything, whole)]
     np.testing.assert_array_equal(everything[order[0]], whole[order[1]])
-  assert (problem.more["task_0"][0] != problem.more["task_0"][1]).any()
+  assert (problem.splits["task_0"][0] != problem.splits["task_0"][1]).any()
 
 
 def test_labels_of_every_part():

@@ -14,6 +14,8 @@ from own_methods import always, own
 from metaaux import main, models, train
 from metaaux.errors import UserError
 from metaaux.methods import optim, steps
+from metaaux.methods.optim import OptimizerOptions
+from metaaux.models import ModelOptions
 from metaaux.stage import Prepare, Stage, StreamSpec
 
 State = namedtuple("State", "params stats optimizer")
@@ -22,10 +24,13 @@ TRAIN = {"train": StreamSpec("train", augment=False)}
 
 def stage_of(config, spec, axis_name=None, **changes):
   """A method that keeps to the contract but for some fields."""
-  net = models.make(config.model, {"primary": spec.num_primary})
-  optimizer = optim.make(config.optimizer, config.num_steps)
-  options = {"labels_BxK": None, "gamma": config.gamma, "weight": 0.0}
-  loss = functools.partial(steps.joint_loss, net, **options)
+  net = models.make(
+    ModelOptions.of(config.model), {"primary": spec.num_primary}
+  )
+  optimizer = optim.make(
+    OptimizerOptions.of(config.optimizer), config.num_steps
+  )
+  loss = functools.partial(steps.primary_loss, net, gamma=config.gamma)
 
   def init(key, batch, previous):
     params, stats = net.init(key, batch["image"])

@@ -7,15 +7,20 @@ import pytest
 from metaaux import config as config_lib
 from metaaux.errors import UserError
 from metaaux.methods import optim
+from metaaux.methods.optim import OptimizerOptions
 
 PARAMS = {"w": jnp.array([1.0, -2.0, 0.0])}
 GRADS = {"w": jnp.array([3.0, 4.0, 0.0])}
 
 
 def make(num_steps=100, **changes):
-  config = config_lib.base().optimizer
-  config.update({"learning_rate": 0.1, **changes})
-  return optim.make(config, num_steps)
+  wanted = {"name": "sgd", "learning_rate": 0.1, **changes}
+  return optim.make(OptimizerOptions(**wanted), num_steps)
+
+
+def test_options_say_what_a_config_says():
+  section = config_lib.base().optimizer
+  assert OptimizerOptions.of(section) == OptimizerOptions("sgd", 0.1)
 
 
 @pytest.mark.parametrize(
@@ -100,3 +105,17 @@ def test_unknown_names():
     make(name="lion")
   with pytest.raises(UserError, match="cosine"):
     make(schedule="linear")
+
+
+def test_a_pair_has_an_optimiser_for_each_half():
+  fast, slow = make(learning_rate=1.0), make(momentum=0.9, learning_rate=0.1)
+  both = optim.pair(fast, slow)
+  params, grads = (PARAMS, PARAMS), (GRADS, GRADS)
+  state = both.init(params)
+  for step in range(2):
+    params, state = both.update(grads, state, params, jnp.int32(step))
+  np.testing.assert_allclose(params[0]["w"], PARAMS["w"] - 2 * GRADS["w"])
+  np.testing.assert_allclose(
+    params[1]["w"], PARAMS["w"] - 0.1 * (1 + 1.9) * GRADS["w"], rtol=1e-6
+  )
+  assert both.learning_rate(0) == 1.0

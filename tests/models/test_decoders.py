@@ -1,7 +1,5 @@
 """Networks of Gui et al. 2020: sizes, decoders, initial values, dropout."""
 
-import types
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -41,7 +39,7 @@ MINI = {
 
 
 def _make(heads, **changes):
-  return models.make(types.SimpleNamespace(**BASE | changes), heads)
+  return models.make(models.ModelOptions(**BASE | changes), heads)
 
 
 def _images(batch, side, channels=1):
@@ -146,7 +144,7 @@ def test_he_normal_is_of_the_config():
 
 
 def test_an_argument_goes_before_the_config():
-  config = types.SimpleNamespace(**BASE)
+  config = models.ModelOptions(**BASE)
   images = _images(1, 28)
   for given, fans in (("glorot_normal", 8 + 96), (None, 96)):
     network = models.make(config, {"a": 3}, kernel_init=given)

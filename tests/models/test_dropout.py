@@ -1,7 +1,6 @@
 """Dropout: rates, keys, devices, and networks that have it."""
 
 import functools
-import types
 
 import jax
 import jax.numpy as jnp
@@ -27,9 +26,7 @@ BASE = {
 
 
 def _network(name="convnet", **changes):
-  return models.make(
-    types.SimpleNamespace(name=name, **BASE | changes), {"a": 3}
-  )
+  return models.make(models.ModelOptions(name=name, **BASE | changes), {"a": 3})
 
 
 def _images(batch=8, side=28):
@@ -126,7 +123,7 @@ def _features(params, images, num_features):
     "kernel": jnp.eye(num_features),
     "bias": jnp.zeros(num_features),
   }
-  config = types.SimpleNamespace(name="convnet", **BASE | {"hidden": 0})
+  config = models.ModelOptions(name="convnet", **BASE | {"hidden": 0})
   network = models.make(config, {"a": num_features})
   params = {**params, "head_a": {"Dense_0": identity}}
   return _logits(network, params, images)

@@ -1,12 +1,11 @@
 """VGG-16 and the small network: sizes, batch norm, errors, devices."""
 
-import types
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from metaaux import config as config_lib
 from metaaux import models
 from metaaux.errors import UserError
 
@@ -27,7 +26,39 @@ BASE = {
 
 
 def _config(**changes):
-  return types.SimpleNamespace(**BASE | changes)
+  return models.ModelOptions(**BASE | changes)
+
+
+def test_options_say_what_a_config_says():
+  section = config_lib.base().model
+  assert models.ModelOptions.of(section) == models.ModelOptions("convnet")
+
+
+def test_a_users_function_receives_a_config_section(tmp_path, monkeypatch):
+  """With the changes of the method in it, whatever form it has inside."""
+  text = """
+from metaaux.models.convnet import ConvNet
+
+seen = []
+
+def build(config, **common):
+  seen.append(config)
+  sizes = config.to_dict()
+  own = {k: sizes[k] for k in ("widths", "kernels", "padding", "batch_norm")}
+  return ConvNet(hidden=config["hidden"], **own, **common)
+"""
+  (tmp_path / "network_of_a_user.py").write_text(text)
+  monkeypatch.syspath_prepend(tmp_path)
+  section = config_lib.base().model
+  section.name = "network_of_a_user:build"
+  options = models.ModelOptions.of(section)
+  models.make(options, {"primary": 2})
+  models.make(options._replace(hidden=3), {"primary": 2})
+  import network_of_a_user
+
+  first, second = network_of_a_user.seen
+  assert first.to_dict() == section.to_dict()
+  assert second.to_dict() == {**section.to_dict(), "hidden": 3}
 
 
 def _images(batch, side=32, channels=3):

@@ -4,11 +4,9 @@ import functools
 
 import jax
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
 import pytest
 
-from metaaux import config as config_lib
 from metaaux import models
 from metaaux.errors import UserError
 from metaaux.methods.arml import rules as weight_rules
@@ -17,11 +15,8 @@ HEADS = {"primary": 10, "rotation": 4}
 
 
 def options(name, **changes):
-  config = config_lib.base().model
-  config.update(
-    {"name": name, "kernel_init": "he_fan_out", "lowering": "short", **changes}
-  )
-  return ml_collections.ConfigDict(config)
+  wanted = {"kernel_init": "he_fan_out", "lowering": "short", **changes}
+  return models.ModelOptions(name, **wanted)
 
 
 def shapes(name, side=32, heads=HEADS, **changes):

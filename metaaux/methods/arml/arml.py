@@ -29,6 +29,7 @@ from metaaux.methods.arml import langevin
 from metaaux.methods.arml import rules as weight_rules
 from metaaux.methods.arml import tasks as tasks_lib
 from metaaux.methods.arml.rules import Rule
+from metaaux.methods.optim import OptimizerOptions
 from metaaux.methods.task_set import TaskSet
 from metaaux.stage import (
   Array,
@@ -92,38 +93,6 @@ def reweigh(
   return state._replace(weighting=weighting), metrics
 
 
-def step_on_losses(
-  problem: Problem,
-  optimizer: optim.Optimizer,
-  state: ArmlState,
-  batches: Batches,
-  key: Key,
-  step: Array,
-  *,
-  due: bool,
-) -> tuple[ArmlState, ArmlState, Metrics]:
-  """The weights if they are due, then theta and phi on U.
-
-  Returns:
-    The state with its weights alone moved, that after both, and metrics.
-  """
-  about = {}
-  if due:
-    state, about = reweigh(problem, state, batches, key)
-  new, metrics = task_set.descend(
-    problem.tasks,
-    optimizer,
-    state,
-    batches,
-    key,
-    step,
-    state.weighting.weight_K,
-    primary_weight=problem.config.primary_weight,
-    axis_name=problem.axis_name,
-  )
-  return state, new, {**metrics, **about, **weight_metrics(problem, state)}
-
-
 def update(
   problem: Problem,
   state: ArmlState,
@@ -149,15 +118,26 @@ def update(
     due: whether weights move.
     skipped: whether the step is; None: if they do and `weighting.skip_step`.
   """
-  weighed, new, metrics = step_on_losses(
-    problem, problem.optimizer, state, batches, key, step, due=due
+  about = {}
+  if due:
+    state, about = reweigh(problem, state, batches, key)
+  new, metrics = task_set.descend(
+    problem.tasks,
+    problem.optimizer,
+    state,
+    batches,
+    key,
+    step,
+    state.weighting.weight_K,
+    primary_weight=problem.config.primary_weight,
+    axis_name=problem.axis_name,
   )
   if skipped is None:
     skipped = due and problem.config.weighting.skip_step
   if skipped:
     extra = problem.tasks.advance(state.extra, state.params)
-    new = weighed._replace(stats=new.stats, extra=extra)
-  return new, metrics
+    new = state._replace(stats=new.stats, extra=extra)
+  return new, {**metrics, **about, **weight_metrics(problem, state)}
 
 
 def langevin_update(
@@ -169,27 +149,42 @@ def langevin_update(
   *,
   due: bool,
 ) -> tuple[ArmlState, Metrics]:
-  """One step of algorithm 1's first stage: plain SGD, and noise on theta."""
+  """One step of algorithm 1's first stage, whose optimiser is plain SGD.
+
+  a     <- the rule's weights, if they are due
+  theta <- theta - e dU/dtheta + N(0, 2 e T)
+  phi   <- phi - e dU/dphi
+  """
   rate = problem.config.optimizer.learning_rate
   temperature = problem.config.weighting.temperature or 1 / problem.num_examples
-
-  def noisy_sgd(
-    grads: Tree, unused: Tree, params: Tree, step: Array
-  ) -> tuple[Tree, Tree]:
-    del step
-    params = jax.tree.map(lambda x, g: x - rate * g, params, grads)
-    shared, heads = task_set.split(params)
-    noise_key = jax.random.fold_in(key, 2)
-    shared = langevin.noise(noise_key, shared, rate, temperature)
-    return {**shared, **heads}, unused
-
-  optimizer = problem.optimizer._replace(update=noisy_sgd)
-  _, state, metrics = step_on_losses(
-    problem, optimizer, state, batches, key, step, due=due
+  about = {}
+  if due:
+    state, about = reweigh(problem, state, batches, key)
+  weight_K = state.weighting.weight_K
+  grads, stats, metrics = task_set.gradient(
+    problem.tasks,
+    state,
+    batches,
+    key,
+    weight_K,
+    primary_weight=problem.config.primary_weight,
+    axis_name=problem.axis_name,
   )
+  theta, phi = task_set.split(state.params)
+  theta_grads, phi_grads = task_set.split(grads)
+  noise_key = jax.random.fold_in(key, 2)
+  theta = langevin.step(theta, theta_grads, rate, temperature, noise_key)
+  phi = jax.tree.map(lambda x, g: x - rate * g, phi, phi_grads)
+  params = {**theta, **phi}
   late = step >= int(0.9 * num_weight_steps(problem.config))
-  total_K = state.total_K + jnp.where(late, state.weighting.weight_K, 0)
-  return state._replace(total_K=total_K, count=state.count + late), metrics
+  new = state._replace(
+    params=params,
+    stats=stats,
+    extra=problem.tasks.advance(state.extra, params),
+    total_K=state.total_K + jnp.where(late, weight_K, 0),
+    count=state.count + late,
+  )
+  return new, {**metrics, **about, **weight_metrics(problem, state)}
 
 
 def weight_metrics(problem: Problem, state: ArmlState) -> Metrics:
@@ -244,7 +239,7 @@ def assemble(
     config,
     tasks,
     weight_rules.from_config(config, tasks),
-    optim.make(config.optimizer, config.num_steps),
+    optim.make(OptimizerOptions.of(config.optimizer), config.num_steps),
     axis_name,
     spec.num_examples,
   )

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from metaaux import losses
 from metaaux.methods import optim
 from metaaux.methods import steps as steps_lib
+from metaaux.methods.optim import OptimizerOptions
 from metaaux.models import layered
 from metaaux.models.layered import Staged
 from metaaux.stage import (
@@ -60,7 +61,7 @@ def stage(config: Any, spec: Spec, net: Staged, axis_name: str | None) -> Stage:
     axis_name: devices to average over, None on one device.
   """
   steps = config.damtl.auxiliary_steps or config.num_steps
-  optimizer = optim.make(config.damtl.optimizer, steps)
+  optimizer = optim.make(OptimizerOptions.of(config.damtl.optimizer), steps)
 
   def init(key: Key, batch: Batch, previous: State | None) -> BigTaskState:
     del previous

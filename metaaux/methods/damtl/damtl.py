@@ -29,7 +29,8 @@ from metaaux.methods.damtl import masks as masks_lib
 from metaaux.methods.damtl import small_tasks as several
 from metaaux.methods.damtl.big_task import BigTaskState
 from metaaux.methods.damtl.losses import Options, Problem, effective, objective
-from metaaux.models import layered
+from metaaux.methods.optim import OptimizerOptions
+from metaaux.models import ModelOptions, layered
 from metaaux.stage import Array, Batch, Batches, Key, Metrics, Spec, Stage
 
 Tree = Any
@@ -164,17 +165,16 @@ def assemble(
     UserError: the data has no tasks, or options exclude each other.
   """
   tasks = several.find(config, spec)
-  plain = config.optimizer.copy_and_resolve_references()
-  with plain.unlocked():
-    plain.weight_decay = plain.l1 = 0.0
+  of_networks = OptimizerOptions.of(config.optimizer)
+  of_masks = of_networks._replace(weight_decay=0.0, l1=0.0)
   problem = Problem(
     config,
     spec,
     tasks,
-    layered.make(config.model),
+    layered.make(ModelOptions.of(config.model)),
     options,
-    optim.make(config.optimizer, config.num_steps),
-    optim.make(plain, config.num_steps),
+    optim.make(of_networks, config.num_steps),
+    optim.make(of_masks, config.num_steps),
     axis_name,
   )
   _check(problem)

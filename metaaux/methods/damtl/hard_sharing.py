@@ -12,7 +12,8 @@ from metaaux.methods.damtl import big_task
 from metaaux.methods.damtl import small_tasks as several
 from metaaux.methods.damtl.big_task import BigTaskState
 from metaaux.methods.damtl.small_tasks import Tasks
-from metaaux.models import layered
+from metaaux.methods.optim import OptimizerOptions
+from metaaux.models import ModelOptions, layered
 from metaaux.models.layered import Staged
 from metaaux.stage import Array, Batch, Batches, Key, Metrics, Spec, Stage
 
@@ -118,8 +119,8 @@ def make(
   problem = Problem(
     config,
     tasks,
-    layered.make(config.model),
-    optim.make(config.optimizer, config.num_steps),
+    layered.make(ModelOptions.of(config.model)),
+    optim.make(OptimizerOptions.of(config.optimizer), config.num_steps),
     axis_name,
   )
   stage = Stage(

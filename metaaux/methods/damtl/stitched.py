@@ -17,15 +17,14 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
-from metaaux import parallel
-from metaaux.methods import optim
+from metaaux.methods import optim, steps
 from metaaux.methods.damtl import big_task, sharing_units, towers
 from metaaux.methods.damtl import small_tasks as several
 from metaaux.methods.damtl.small_tasks import Tasks
 from metaaux.methods.damtl.towers import TowersState
-from metaaux.models import layered
+from metaaux.methods.optim import OptimizerOptions
+from metaaux.models import ModelOptions, layered
 from metaaux.models.layered import Staged
 from metaaux.stage import Array, Batch, Batches, Key, Metrics, Spec, Stage
 
@@ -49,8 +48,7 @@ class Problem(NamedTuple):
   tasks: Tasks
   net: Staged
   unit: str  # cross_stitch | nddr
-  optimizer: optim.Optimizer
-  unit_optimizer: optim.Optimizer
+  optimizer: optim.Optimizer  # of pairs: towers, units
   axis_name: str | None
 
 
@@ -142,30 +140,23 @@ def update(
   del key
   images = jnp.stack([batches[name]["image"] for name in problem.tasks.names])
 
-  def loss(params: Any, units: Any) -> tuple[Array, tuple[Tree, Metrics]]:
-    logits, stats = forward(
-      problem, params, units, state.stats, images, train=True
-    )
+  def loss(learned: Tree, stats: Tree) -> tuple[Array, tuple[Tree, Metrics]]:
+    logits, stats = forward(problem, *learned, stats, images, train=True)
     value, terms = several.total_loss(
       problem.config, problem.tasks, logits, batches
     )
     return value, (stats, terms)
 
-  gradient = jax.value_and_grad(loss, (0, 1), has_aux=True)
-  (value, (stats, terms)), (grads, unit_grads) = parallel.pmean(
-    gradient(state.params, state.units), problem.axis_name
+  learned, stats, optimizers, metrics = steps.descend(
+    loss,
+    problem.optimizer,
+    (state.params, state.units),
+    state.stats,
+    (state.optimizer, state.unit_optimizer),
+    step,
+    problem.axis_name,
   )
-  params, optimizer = problem.optimizer.update(
-    grads, state.optimizer, state.params, step
-  )
-  units, unit_optimizer = problem.unit_optimizer.update(
-    unit_grads, state.unit_optimizer, state.units, step
-  )
-  norm = optax.tree.norm((grads, unit_grads))
-  return (
-    StitchedState(params, units, stats, optimizer, unit_optimizer),
-    terms | {"loss": value, "gradient_norm": norm},
-  )
+  return StitchedState(*learned, stats, *optimizers), metrics
 
 
 def init_units(problem: Problem) -> tuple[tuple[Tree, ...], tuple[Tree, ...]]:
@@ -204,13 +195,8 @@ def init_state(
   del key, batch
   units, stats = init_units(problem)
   params = jax.tree.map(jnp.copy, previous.params)
-  return StitchedState(
-    params,
-    units,
-    stats,
-    problem.optimizer.init(params),
-    problem.unit_optimizer.init(units),
-  )
+  optimizers = problem.optimizer.init((params, units))
+  return StitchedState(params, units, stats, *optimizers)
 
 
 def predict(problem: Problem, state: StitchedState, images: Array) -> Array:
@@ -239,18 +225,19 @@ def make(
     UserError: the data has no tasks.
   """
   tasks = several.find(config, spec)
-  units = config.optimizer.copy_and_resolve_references()
-  with units.unlocked():
-    units.learning_rate = (
-      config.optimizer.learning_rate * config.damtl.unit_rate
-    )
+  of_towers = OptimizerOptions.of(config.optimizer)
+  of_units = of_towers._replace(
+    learning_rate=of_towers.learning_rate * config.damtl.unit_rate
+  )
   problem = Problem(
     config,
     tasks,
-    layered.make(config.model),
+    layered.make(ModelOptions.of(config.model)),
     unit,
-    optim.make(config.optimizer, config.num_steps),
-    optim.make(units, config.num_steps),
+    optim.pair(
+      optim.make(of_towers, config.num_steps),
+      optim.make(of_units, config.num_steps),
+    ),
     axis_name,
   )
   stage = Stage(

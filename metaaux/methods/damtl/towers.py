@@ -10,6 +10,7 @@ from metaaux.methods import steps as steps_lib
 from metaaux.methods.damtl import small_tasks as several
 from metaaux.methods.damtl.big_task import BigTaskState
 from metaaux.methods.damtl.small_tasks import Tasks
+from metaaux.methods.optim import OptimizerOptions
 from metaaux.models import layered
 from metaaux.models.layered import Staged
 from metaaux.stage import Array, Batch, Batches, Key, Metrics, Stage
@@ -36,7 +37,7 @@ def stage(
     axis_name: devices to average over, None on one device.
   """
   steps = config.damtl.tower_steps or config.num_steps
-  optimizer = optim.make(config.optimizer, steps)
+  optimizer = optim.make(OptimizerOptions.of(config.optimizer), steps)
 
   def init(
     key: Key, batch: Batch, previous: BigTaskState | None

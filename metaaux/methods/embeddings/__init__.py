@@ -28,13 +28,14 @@ _SPECTRAL_DIM = 20
 
 
 def stages(
-  config: Any, spec: Spec, axis_name: str | None = None
+  config: Any, spec: Spec, images: str, axis_name: str | None = None
 ) -> tuple[Stage, ...]:
   """The stages that train `embedding.name`; () for what is not trained.
 
   Args:
     config: see `acai.make_stage` and `deepcluster.make_stages`.
     spec: the problem.
+    images: that it learns from: "all" or "train", the labelled ones.
     axis_name: devices to average over, None on one device.
 
   Raises:
@@ -42,9 +43,9 @@ def stages(
   """
   name = config.embedding.name
   if name == "acai":
-    return (acai.make_stage(config, spec, axis_name),)
+    return (acai.make_stage(config, spec, images, axis_name),)
   if name == "deepcluster":
-    return deepcluster.make_stages(config, spec, axis_name)
+    return deepcluster.make_stages(config, spec, images, axis_name)
   if name in NAMES:
     return ()
   raise UserError(
@@ -52,22 +53,23 @@ def stages(
   )
 
 
-def compute(config: Any, pool: PoolView) -> np.ndarray:
+def compute(config: Any, pool: PoolView, images: str) -> np.ndarray:
   """The vectors of all images that take part; kept in the cache of the run.
 
   Args:
-    config: `embedding`, `partition.images` and what the network reads.
+    config: `embedding` and what the network reads.
     pool: of one seed; for a trained embedding `previous` is the state of its
       last stage.
+    images: as for `stages`.
 
   Returns:
-    float32 [n, d]. With `partition.images` "train" nothing is fitted to other
-    images than the labelled ones, and the rows of the others are zero.
+    float32 [n, d]. With images="train" nothing is fitted to other images than
+    the labelled ones, and the rows of the others are zero.
   """
   options, count = config.embedding, len(pool.images)
   if options.name == "file":
     return file.read(options.path, count)
-  where = pool.train if config.partition.images == "train" else np.arange(count)
+  where = pool.train if images == "train" else np.arange(count)
   made_of, make = _maker(config, pool, where)
 
   def everywhere() -> dict[str, np.ndarray]:

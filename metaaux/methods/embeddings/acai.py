@@ -15,7 +15,8 @@ import jax.numpy as jnp
 
 from metaaux import parallel
 from metaaux.data import augment
-from metaaux.methods.embeddings import optimizers
+from metaaux.methods import optim
+from metaaux.methods.optim import OptimizerOptions
 from metaaux.models import autoencoder
 from metaaux.stage import (
   Array,
@@ -186,7 +187,9 @@ def mixture(z_BxHxWxC: Array, mix_B: Array) -> Array:
   return mix * z_BxHxWxC + (1 - mix) * z_BxHxWxC[order]
 
 
-def make_stage(config: Any, spec: Spec, axis_name: str | None = None) -> Stage:
+def make_stage(
+  config: Any, spec: Spec, images: str, axis_name: str | None = None
+) -> Stage:
   """Trains encoder, decoder and critic at once with Adam.
 
   Metrics: `loss` of the autoencoder, `rmse` of the reconstruction in pixels of
@@ -194,14 +197,17 @@ def make_stage(config: Any, spec: Spec, axis_name: str | None = None) -> Stage:
 
   Args:
     config: `embedding` (`num_steps`, 0: 20 passes over the pool; `batch_size`;
-      `learning_rate`, 0: 1e-4), `partition.images` and what `make` reads.
+      `learning_rate`, 0: 1e-4) and what `make` reads.
     spec: the problem.
+    images: that it learns from: "all" or "train", the labelled ones.
     axis_name: devices to average over, None on one device.
   """
   networks, options = make(config, spec.image_shape), config.embedding
   epoch = max(1, spec.num_examples // options.batch_size)
   num_steps = options.num_steps or _EPOCHS * epoch
-  optimizer = optimizers.adam(options.learning_rate or _LEARNING_RATE)
+  optimizer = optim.make(
+    OptimizerOptions("adam", options.learning_rate or _LEARNING_RATE), num_steps
+  )
 
   def init(key: Key, batch: Batch, previous: State | None) -> AcaiState:
     del batch, previous
@@ -229,11 +235,10 @@ def make_stage(config: Any, spec: Spec, axis_name: str | None = None) -> Stage:
     new = optimizer.update(gradients, state.optimizer, state.params, step)
     return AcaiState(*new), metrics
 
-  split = "all" if config.partition.images == "all" else "train"
   return Stage(
     name="embed",
     num_steps=num_steps,
-    streams={"train": StreamSpec(split, False, batch_size=options.batch_size)},
+    streams={"train": StreamSpec(images, False, batch_size=options.batch_size)},
     init=init,
     updates={"update": update},
     predict=None,

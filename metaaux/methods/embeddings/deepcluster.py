@@ -15,15 +15,16 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
 
 from metaaux import kmeans, losses, models
 from metaaux.errors import UserError
 from metaaux.methods import optim, steps
 from metaaux.methods.embeddings import clusters as clusters_lib
-from metaaux.methods.embeddings import optimizers, pca
+from metaaux.methods.embeddings import pca
 from metaaux.methods.embeddings.clusters import Clusters
+from metaaux.methods.optim import OptimizerOptions
+from metaaux.models import ModelOptions
 from metaaux.partitions import _report as partition_report
 from metaaux.stage import (
   Array,
@@ -69,8 +70,9 @@ def make(config: Any, axis_name: str | None = None) -> models.Network:
       of features.
     axis_name: devices over which batch statistics are averaged, or None.
   """
-  options = ml_collections.ConfigDict(config.model)
-  options.update(decoder="hidden", hidden=0, dropout=0.0, block_dropout=0.0)
+  options = ModelOptions.of(config.model)._replace(
+    decoder="hidden", hidden=0, dropout=0.0, block_dropout=0.0
+  )
   heads = {_HEAD: config.embedding.features}
   return models.make(options, heads, axis_name=axis_name)
 
@@ -101,7 +103,7 @@ def num_clusters(config: Any, spec: Spec) -> int:
 
 
 def make_stages(
-  config: Any, spec: Spec, axis_name: str | None = None
+  config: Any, spec: Spec, images: str, axis_name: str | None = None
 ) -> tuple[Stage, ...]:
   """One stage for each turn.
 
@@ -113,8 +115,9 @@ def make_stages(
     config: `embedding` (`epochs`: number of turns; `num_steps`: of all turns
       together, 0: one pass over the pool in each; `batch_size`,
       `learning_rate`, 0: 0.05; `clusters`, `features`, `dim`), `model`,
-      `sync_batch_norm`, `partition.images`.
+      `sync_batch_norm`.
     spec: the problem.
+    images: that it learns from: "all" or "train", the labelled ones.
     axis_name: devices to average over, None on one device.
 
   Raises:
@@ -130,11 +133,10 @@ def make_stages(
     )
   ends = [total * turn // turns for turn in range(turns + 1)]
   network = make(config, axis_name if config.sync_batch_norm else None)
-  rate, split = options.learning_rate or _LEARNING_RATE, config.partition.images
-  optimizer = _optimizer(rate)
+  optimizer = _optimizer(options.learning_rate or _LEARNING_RATE, total)
   k = num_clusters(config, spec)
   # Otherwise large clusters would grow until they hold everything.
-  stream = StreamSpec(split, True, batch_size=options.batch_size, draw=_draw)
+  stream = StreamSpec(images, True, batch_size=options.batch_size, draw=_draw)
   # The same objects in all turns, whose programs are the same.
   streams = {"train": stream}
   updates = {"update": partial(_update, network, optimizer, axis_name)}
@@ -146,29 +148,34 @@ def make_stages(
       init=partial(_init, optimizer, options.features, k),
       updates=updates,
       predict=None,
-      prepare=_prepare(config, spec, network, k, turn),
+      prepare=_prepare(config, spec, images, network, k, turn),
     )
     for turn in range(turns)
   )
 
 
 def _prepare(
-  config: Any, spec: Spec, network: models.Network, k: int, turn: int
+  config: Any,
+  spec: Spec,
+  images: str,
+  network: models.Network,
+  k: int,
+  turn: int,
 ) -> Prepare:
   """Clusters before a turn and, before the first, the network as well."""
-  images = jax.ShapeDtypeStruct((1, *spec.image_shape), jnp.float32)
+  one = jax.ShapeDtypeStruct((1, *spec.image_shape), jnp.float32)
   start = None
   if turn == 0:
-    start = jax.eval_shape(network.init, jax.random.key(0), images)
+    start = jax.eval_shape(network.init, jax.random.key(0), one)
 
   def compute(pool: PoolView) -> Any:
     made, state = None, None
     if turn == 0:
       key = jax.random.fold_in(pool.key, 1)
-      made = network.init(key, jnp.zeros(images.shape))
+      made = network.init(key, jnp.zeros(one.shape))
       state = types.SimpleNamespace(params=(made[0], None), stats=made[1])
       made = jax.tree.map(np.asarray, made)
-    return made, _cluster(config, pool, network, state, k, turn)
+    return made, _cluster(config, pool, images, network, state, k, turn)
 
   shapes = clusters_lib.shapes(spec.num_examples, k)
   return Prepare((start, shapes), compute)
@@ -177,16 +184,17 @@ def _prepare(
 def _cluster(
   config: Any,
   pool: PoolView,
+  images: str,
   network: models.Network,
   state: Any,
   k: int,
   turn: int,
 ) -> Clusters:
   features = pool.map(
-    lambda previous, images: encode(network, state or previous, images)
+    lambda previous, batch: encode(network, state or previous, batch)
   )
   count = len(features)
-  where = pool.train if config.partition.images == "train" else np.arange(count)
+  where = pool.train if images == "train" else np.arange(count)
   if k > len(where):
     which = "images" if len(where) == count else "labelled images"
     raise UserError(
@@ -269,24 +277,10 @@ def _update(
   return ClusterState(*new, state.clusters), metrics
 
 
-def _optimizer(learning_rate: float) -> optim.Optimizer:
+def _optimizer(learning_rate: float, num_steps: int) -> optim.Optimizer:
   """SGD for pairs, with momentum for the first part alone (their code)."""
-  first, second = (
-    optimizers.sgd(learning_rate, momentum, _WEIGHT_DECAY)
-    for momentum in (_MOMENTUM, 0.0)
+  options = OptimizerOptions("sgd", learning_rate, weight_decay=_WEIGHT_DECAY)
+  return optim.pair(
+    optim.make(options._replace(momentum=_MOMENTUM), num_steps),
+    optim.make(options, num_steps),
   )
-
-  def init(params: tuple[Tree, Tree]) -> tuple[Tree, Tree]:
-    return first.init(params[0]), second.init(params[1])
-
-  def update(
-    gradients: tuple[Tree, Tree],
-    state: tuple[Tree, Tree],
-    params: tuple[Tree, Tree],
-    step: Array,
-  ) -> tuple[tuple[Tree, Tree], tuple[Tree, Tree]]:
-    one = first.update(gradients[0], state[0], params[0], step)
-    two = second.update(gradients[1], state[1], params[1], step)
-    return (one[0], two[0]), (one[1], two[1])
-
-  return optim.Optimizer(init, update, first.learning_rate)

@@ -27,6 +27,8 @@ from metaaux.methods import embeddings
 from metaaux.methods.maxl import fixed_labels
 from metaaux.stage import Array, Batch, Key, PoolView, Prepare, Spec, Stage
 
+_IMAGES = "train"  # that the embedding is fitted to
+
 
 class ClusterLabelsState(NamedTuple):
   """The network, its optimiser, and the labels of every image of the pool.
@@ -116,7 +118,7 @@ def compute(config: Any, spec: Spec, labels: str, pool: PoolView) -> np.ndarray:
   primary_M, columns_M = pool.primary[where], pool.auxiliary[where]
   if labels == "kmeans":
     _check_sizes(primary_M, spec.psi)
-  vectors_MxD = embeddings.compute(_labelled_only(config), pool)[where]
+  vectors_MxD = embeddings.compute(config, pool, _IMAGES)[where]
   if labels == "prototypical":
     soft_MxK = prototypical_labels(vectors_MxD, primary_M, columns_M, spec.psi)
     pool.report(
@@ -179,15 +181,8 @@ def make(
     prepare=Prepare(shape, lambda pool: compute(config, spec, labels, pool)),
     axis_name=axis_name,
   )
-  before = embeddings.stages(_labelled_only(config), spec, axis_name=axis_name)
+  before = embeddings.stages(config, spec, _IMAGES, axis_name)
   return (*before, stage)
-
-
-def _labelled_only(config: Any) -> Any:
-  """The config of an embedding that is fitted to labelled images alone."""
-  config = config.copy_and_resolve_references()
-  config.partition.images = "train"
-  return config
 
 
 def _check_sizes(primary_M: np.ndarray, psi: tuple[int, ...]) -> None:

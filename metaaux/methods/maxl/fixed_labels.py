@@ -9,6 +9,8 @@ from typing import Any
 from metaaux import models
 from metaaux.errors import UserError
 from metaaux.methods import optim, steps
+from metaaux.methods.optim import OptimizerOptions
+from metaaux.models import ModelOptions
 from metaaux.stage import (
   Array,
   Batch,
@@ -45,11 +47,13 @@ def stage(
     axis_name: devices to average over, None on one device.
   """
   network = models.make(
-    config.model,
+    ModelOptions.of(config.model),
     {"primary": spec.num_primary, "auxiliary": spec.num_auxiliary},
     axis_name=axis_name if config.sync_batch_norm else None,
   )
-  optimizer = optim.make(config.optimizer, config.num_steps)
+  optimizer = optim.make(
+    OptimizerOptions.of(config.optimizer), config.num_steps
+  )
 
   def init(key: Key, batch: Batch, given: Any) -> State:
     params, stats = network.init(key, batch["image"])

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from metaaux import losses, models, parallel
 from metaaux.methods import optim, steps
 from metaaux.methods.maxl import label_gradient
+from metaaux.models import ModelOptions
 from metaaux.stage import Array, Batch, Key, Metrics, Spec
 
 Tree = Any
@@ -52,7 +53,7 @@ def label_generator(
 ) -> models.Network:
   """The generator's network; arguments as of `models.make`."""
   return models.make(
-    config.model,
+    ModelOptions.of(config.model),
     {"auxiliary": spec.num_auxiliary},
     kernel_init="glorot_normal",
     axis_name=axis_name,
@@ -109,10 +110,10 @@ def train_loss(
 
 def primary_loss(maxl: Maxl, params: Tree, stats: Tree, batch: Batch) -> Array:
   """The primary term alone; the auxiliary task is only a means to it."""
-  logits, _ = maxl.evaluator.apply(params, stats, batch["image"], train=True)
-  return losses.focal_loss(
-    logits["primary"], batch["primary"], maxl.config.gamma
-  ).mean()
+  value, _ = steps.primary_loss(
+    maxl.evaluator, params, stats, batch, gamma=maxl.config.gamma
+  )
+  return value
 
 
 def entropy_loss(maxl: Maxl, labels_BxK: Array, running_K: Array) -> Array:

@@ -35,6 +35,8 @@ from metaaux.methods.maxl.losses import (
   through_labels,
   train_loss,
 )
+from metaaux.methods.optim import OptimizerOptions
+from metaaux.models import ModelOptions
 from metaaux.stage import (
   Array,
   Batch,
@@ -256,10 +258,16 @@ def assemble(
     config=config,
     psi=spec.psi,
     entropy_weight=config.maxl.entropy_weight if entropy else 0.0,
-    evaluator=models.make(config.model, heads, axis_name=sync_axis),
+    evaluator=models.make(
+      ModelOptions.of(config.model), heads, axis_name=sync_axis
+    ),
     generator=label_generator(config, spec, sync_axis),
-    optimizer=optim.make(config.optimizer, config.num_steps),
-    meta_optimizer=optim.make(config.generator.optimizer, config.num_steps),
+    optimizer=optim.make(
+      OptimizerOptions.of(config.optimizer), config.num_steps
+    ),
+    meta_optimizer=optim.make(
+      OptimizerOptions.of(config.generator.optimizer), config.num_steps
+    ),
     axis_name=axis_name,
   )
 

@@ -59,7 +59,7 @@ def stages(config: Any, spec: Spec, axis_name: str | None) -> tuple[Stage, ...]:
   """Stages that train the embedding; () if it needs none."""
   if config.partition.labels not in _CLUSTERED:
     return ()
-  return embeddings.stages(config, spec, axis_name=axis_name)
+  return embeddings.stages(config, spec, config.partition.images, axis_name)
 
 
 def prepare(config: Any, spec: Spec) -> Prepare:
@@ -117,7 +117,7 @@ def _clusters(
 ) -> Mapping[str, np.ndarray]:
   """`partitions` [T, m], with `inertia` [T] and `num_iters` [T] of k-means."""
   options = config.partition
-  vectors = embeddings.compute(config, pool)
+  vectors = embeddings.compute(config, pool, options.images)
   makers = {
     "partition": options.to_dict(),
     "k": k,

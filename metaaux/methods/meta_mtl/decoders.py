@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from metaaux import losses, models
 from metaaux.errors import UserError
 from metaaux.methods import example_keys
+from metaaux.models import ModelOptions
 from metaaux.stage import Array, Batch, Batches, Key, Spec
 
 Tree = Any
@@ -69,7 +70,7 @@ def make(
       f"model.batch_norm={config.model.batch_norm}"
     )
   heads = {"primary": spec.num_primary, "auxiliary": num_classes}
-  network = models.make(config.model, heads)
+  network = models.make(ModelOptions.of(config.model), heads)
   return Decoders(network, num_tasks, config.gamma, axis_name)
 
 

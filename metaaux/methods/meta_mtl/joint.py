@@ -10,12 +10,11 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import optax
 
-from metaaux import parallel
-from metaaux.methods import optim
+from metaaux.methods import optim, steps
 from metaaux.methods.meta_mtl import cluster_tasks, decoders
 from metaaux.methods.meta_mtl.decoders import Decoders, Params
+from metaaux.methods.optim import OptimizerOptions
 from metaaux.stage import (
   Array,
   Batch,
@@ -61,7 +60,7 @@ def update(
   main_key, pool_key = jax.random.split(key)
   pool = batches["pool"]
 
-  def loss(params: Params) -> tuple[Array, Metrics]:
+  def loss(params: Params, stats: Any) -> tuple[Array, tuple[Any, Metrics]]:
     main, accuracy = decoders.main_loss(net, params, batches["train"], main_key)
     labels_TxB = state.labels[:, pool["index"]]
     loss_T, accuracy_T = decoders.auxiliary_losses(
@@ -73,16 +72,17 @@ def update(
       "auxiliary_loss": loss_T.mean(),
       "auxiliary_accuracy": accuracy_T.mean(),
     }
-    return main + problem.weight * loss_T.sum(), metrics
+    return main + problem.weight * loss_T.sum(), (stats, metrics)
 
-  (value, metrics), grads = parallel.pmean(
-    jax.value_and_grad(loss, has_aux=True)(state.params), net.axis_name
+  params, _, optimizer, metrics = steps.descend(
+    loss,
+    problem.optimizer,
+    state.params,
+    {},
+    state.optimizer,
+    step,
+    net.axis_name,
   )
-  params, optimizer = problem.optimizer.update(
-    grads, state.optimizer, state.params, step
-  )
-  norm = optax.tree.norm(grads)
-  metrics = {**metrics, "loss": value, "gradient_norm": norm}
   return JointState(params, optimizer, state.labels), metrics
 
 
@@ -102,7 +102,7 @@ def make(
   """
   problem = Problem(
     cluster_tasks.network(config, spec, axis_name),
-    optim.make(config.optimizer, config.num_steps),
+    optim.make(OptimizerOptions.of(config.optimizer), config.num_steps),
     config.auxiliary_weight,
   )
   pool = "all" if config.partition.images == "all" else "train"

@@ -31,6 +31,7 @@ from metaaux.methods.meta_mtl.episode import (
   episode,
 )
 from metaaux.methods.meta_mtl.episode_official import CodeState
+from metaaux.methods.optim import OptimizerOptions
 from metaaux.stage import (
   Array,
   Batch,
@@ -244,7 +245,9 @@ def assemble(
   """Network and optimiser of a config; arguments as of `make`."""
   _check(config)
   net = cluster_tasks.network(config, spec, axis_name)
-  optimizer = optim.make(config.optimizer, config.num_steps)
+  optimizer = optim.make(
+    OptimizerOptions.of(config.optimizer), config.num_steps
+  )
   options = config.meta_mtl
   rule = Rule(
     variant=options.variant,

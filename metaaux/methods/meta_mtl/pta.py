@@ -11,12 +11,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
-from metaaux import parallel
-from metaaux.methods import optim
+from metaaux.methods import optim, steps
 from metaaux.methods.meta_mtl import decoders
 from metaaux.methods.meta_mtl.decoders import Decoders, Params
+from metaaux.methods.optim import OptimizerOptions
 from metaaux.stage import (
   Array,
   Batch,
@@ -63,27 +62,29 @@ def update(
   batch = batches["train"]
   others = jax.tree.map(lambda x: x[: count - 1], state.params.auxiliary)
 
-  def loss(trained: tuple[Any, Any]) -> tuple[Array, Metrics]:
+  def loss(
+    trained: tuple[Any, Any], stats: Any
+  ) -> tuple[Array, tuple[Any, Metrics]]:
     params = Params(*trained, state.params.auxiliary)
     main, accuracy = decoders.main_loss(net, params, batch, key)
     metrics = {"primary_loss": main, "accuracy": accuracy}
     if count == 1:
-      return main, metrics
+      return main, (stats, metrics)
     labels_TxB = jnp.tile(batch["primary"], (count - 1, 1))
     loss_T, _ = decoders.auxiliary_losses(
       net, params._replace(auxiliary=others), batch, labels_TxB, key
     )
-    return (main + loss_T.sum()) / count, metrics
+    return (main + loss_T.sum()) / count, (stats, metrics)
 
-  trained = state.params.shared, state.params.main
-  (value, metrics), (g_shared, g_main) = parallel.pmean(
-    jax.value_and_grad(loss, has_aux=True)(trained), net.axis_name
+  trained, _, optimizer, metrics = steps.descend(
+    loss,
+    problem.optimizer,
+    (state.params.shared, state.params.main),
+    {},
+    state.optimizer,
+    step,
+    net.axis_name,
   )
-  trained, optimizer = problem.optimizer.update(
-    (g_shared, g_main), state.optimizer, trained, step
-  )
-  norm = optax.tree.norm((g_shared, g_main))
-  metrics = {**metrics, "loss": value, "gradient_norm": norm}
   params = Params(*trained, state.params.auxiliary)
   return PTAState(params, optimizer), metrics
 
@@ -110,7 +111,11 @@ def make(
     num_classes=spec.num_primary,
     axis_name=axis_name,
   )
-  problem = Problem(net, optim.make(config.optimizer, config.num_steps), count)
+  problem = Problem(
+    net,
+    optim.make(OptimizerOptions.of(config.optimizer), config.num_steps),
+    count,
+  )
   stage = Stage(
     name="train",
     num_steps=config.num_steps,

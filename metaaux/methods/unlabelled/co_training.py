@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metaaux import models
-from metaaux.methods import optim, steps
-from metaaux.methods.unlabelled import network_labels
+from metaaux.methods import steps
+from metaaux.methods.unlabelled import network_labels, rounds
 from metaaux.methods.unlabelled.network_labels import Labelled
+from metaaux.methods.unlabelled.rounds import Learner, Problem
 from metaaux.stage import (
   Array,
   Batch,
@@ -27,17 +27,7 @@ from metaaux.stage import (
   Prepare,
   Spec,
   Stage,
-  StreamSpec,
 )
-
-
-class Learner(NamedTuple):
-  """One network, its optimiser, and what it trains on."""
-
-  params: Any
-  stats: Any
-  optimizer: Any
-  known: Labelled
 
 
 class CoTrainingState(NamedTuple):
@@ -45,15 +35,6 @@ class CoTrainingState(NamedTuple):
 
   first: Learner
   second: Learner
-
-
-class Problem(NamedTuple):
-  """What does not change while training."""
-
-  config: Any
-  network: models.Network
-  optimizer: optim.Optimizer
-  axis_name: str | None
 
 
 def label_pool(problem: Problem, pool: PoolView) -> tuple[Labelled, Labelled]:
@@ -86,39 +67,12 @@ def init_state(
   problem: Problem, key: Key, batch: Batch, given: tuple[Any, Any]
 ) -> CoTrainingState:
   """Weights of two draws, the first as of single-task training."""
-
-  def learner(key: Key, known: Labelled) -> Learner:
-    params, stats = problem.network.init(key, batch["image"])
-    return Learner(params, stats, problem.optimizer.init(params), known)
-
   first, second = given[1]
   other_key = jax.random.fold_in(key, 1)
-  return CoTrainingState(learner(key, first), learner(other_key, second))
-
-
-def _step(
-  problem: Problem, learner: Learner, batch: Batch, key: Key, step: Array
-) -> tuple[Learner, Metrics]:
-  batch = {**batch, "primary": learner.known.labels[batch["index"]]}
-
-  def loss(params: Any, stats: Any) -> tuple[Array, Any]:
-    return steps.joint_loss(
-      problem.network,
-      params,
-      stats,
-      batch,
-      None,
-      gamma=problem.config.gamma,
-      weight=0.0,
-      key=key,
-    )
-
-  *learned, known = learner
-  *learned, metrics = steps.descend(
-    loss, problem.optimizer, *learned, step, problem.axis_name
+  return CoTrainingState(
+    rounds.start(problem, key, batch, first),
+    rounds.start(problem, other_key, batch, second),
   )
-  share = known.count / known.labels.shape[0]
-  return Learner(*learned, known), {**metrics, "labelled": share}
 
 
 def update(
@@ -130,8 +84,12 @@ def update(
 ) -> tuple[CoTrainingState, Metrics]:
   """A step of each network; metrics are the means of both."""
   keys = jax.random.split(key)
-  first, one = _step(problem, state.first, batches["train"], keys[0], step)
-  second, two = _step(problem, state.second, batches["second"], keys[1], step)
+  first, one = rounds.descend(
+    problem, state.first, batches["train"], keys[0], step
+  )
+  second, two = rounds.descend(
+    problem, state.second, batches["second"], keys[1], step
+  )
   metrics = {name: (one[name] + two[name]) / 2 for name in one}
   return CoTrainingState(first, second), metrics
 
@@ -145,16 +103,6 @@ def predict(problem: Problem, state: CoTrainingState, images: Array) -> Array:
   return jax.nn.logsumexp(log_probs, axis=0) - jnp.log(2.0)
 
 
-def _stream(i: int) -> StreamSpec:
-  return StreamSpec(
-    split="all",
-    augment=True,
-    draw=lambda state, key, size: network_labels.draw(
-      state[i].known, key, size
-    ),
-  )
-
-
 def make(
   config: Any, spec: Spec, *, axis_name: str | None = None
 ) -> tuple[Stage, ...]:
@@ -166,23 +114,19 @@ def make(
     spec: the problem.
     axis_name: devices to average over, None on one device.
   """
-  network = models.make(
-    config.model,
-    {"primary": spec.num_primary},
-    axis_name=axis_name if config.sync_batch_norm else None,
-  )
-  optimizer = optim.make(config.optimizer, config.num_steps)
-  problem = Problem(config, network, optimizer, axis_name)
+  problem = rounds.assemble(config, spec, axis_name)
   one = network_labels.shapes(spec.num_examples)
   stage = Stage(
     name="train",
     num_steps=config.num_steps,
-    streams={"train": _stream(0), "second": _stream(1)},
+    streams={
+      "train": rounds.stream(lambda state: state.first.known),
+      "second": rounds.stream(lambda state: state.second.known),
+    },
     init=partial(init_state, problem),
     updates={"update": partial(update, problem)},
     predict=partial(predict, problem),
     needs_unlabelled=True,
     prepare=Prepare((one, one), partial(label_pool, problem)),
   )
-  rounds = range(config.pseudo_labels.rounds)
-  return (*(stage._replace(name=f"round_{i}") for i in rounds), stage)
+  return rounds.stages(stage, config.pseudo_labels.rounds)

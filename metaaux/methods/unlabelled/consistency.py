@@ -16,7 +16,9 @@ import jax.numpy as jnp
 from metaaux import losses, models
 from metaaux.methods import example_keys, optim, steps, task_set, views
 from metaaux.methods import teacher as teacher_lib
+from metaaux.methods.optim import OptimizerOptions
 from metaaux.methods.task_set import Losses, TaskSet
+from metaaux.models import ModelOptions
 from metaaux.stage import (
   Array,
   Batch,
@@ -89,7 +91,7 @@ def stage(
     axis_name: devices to average over, None on one device.
   """
   network = models.make(
-    config.model,
+    ModelOptions.of(config.model),
     {"primary": spec.num_primary},
     axis_name=axis_name if config.sync_batch_norm else None,
   )
@@ -109,7 +111,9 @@ def stage(
       teacher_lib.follow(extra, params, highest) if teacher else extra
     ),
   )
-  optimizer = optim.make(config.optimizer, config.num_steps)
+  optimizer = optim.make(
+    OptimizerOptions.of(config.optimizer), config.num_steps
+  )
   first, *rest = weights.values()
   weight_K = jnp.array([config.consistency.weight or first, *rest])
 

@@ -6,15 +6,15 @@ labelled with confidence.
 """
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
-from metaaux import models
-from metaaux.methods import optim, steps
-from metaaux.methods.unlabelled import network_labels
+from metaaux.methods import steps
+from metaaux.methods.unlabelled import network_labels, rounds
 from metaaux.methods.unlabelled.network_labels import Labelled
+from metaaux.methods.unlabelled.rounds import Learner, Problem
 from metaaux.stage import (
   Array,
   Batch,
@@ -25,26 +25,7 @@ from metaaux.stage import (
   Prepare,
   Spec,
   Stage,
-  StreamSpec,
 )
-
-
-class SelfTrainingState(NamedTuple):
-  """The network, its optimiser, and what it trains on."""
-
-  params: Any
-  stats: Any
-  optimizer: Any
-  known: Labelled
-
-
-class Problem(NamedTuple):
-  """What does not change while training."""
-
-  config: Any
-  network: models.Network
-  optimizer: optim.Optimizer
-  axis_name: str | None
 
 
 def label_pool(problem: Problem, pool: PoolView) -> Labelled:
@@ -63,42 +44,16 @@ def label_pool(problem: Problem, pool: PoolView) -> Labelled:
 
 def init_state(
   problem: Problem, key: Key, batch: Batch, given: tuple[Any, Labelled]
-) -> SelfTrainingState:
-  """Random weights, the same in each round."""
-  params, stats = problem.network.init(key, batch["image"])
-  optimizer = problem.optimizer.init(params)
-  return SelfTrainingState(params, stats, optimizer, given[1])
+) -> Learner:
+  """A new network, and the labels that were prepared."""
+  return rounds.start(problem, key, batch, given[1])
 
 
 def update(
-  problem: Problem,
-  state: SelfTrainingState,
-  batches: Batches,
-  key: Key,
-  step: Array,
-) -> tuple[SelfTrainingState, Metrics]:
-  """One step on labelled and pseudo-labelled images alike."""
-  batch = batches["train"]
-  batch = {**batch, "primary": state.known.labels[batch["index"]]}
-
-  def loss(params: Any, stats: Any) -> tuple[Array, Any]:
-    return steps.joint_loss(
-      problem.network,
-      params,
-      stats,
-      batch,
-      None,
-      gamma=problem.config.gamma,
-      weight=0.0,
-      key=key,
-    )
-
-  *learned, known = state
-  *learned, metrics = steps.descend(
-    loss, problem.optimizer, *learned, step, problem.axis_name
-  )
-  share = known.count / known.labels.shape[0]
-  return SelfTrainingState(*learned, known), {**metrics, "labelled": share}
+  problem: Problem, state: Learner, batches: Batches, key: Key, step: Array
+) -> tuple[Learner, Metrics]:
+  """One step of the network."""
+  return rounds.descend(problem, state, batches["train"], key, step)
 
 
 def make(
@@ -112,29 +67,17 @@ def make(
     spec: the problem.
     axis_name: devices to average over, None on one device.
   """
-  network = models.make(
-    config.model,
-    {"primary": spec.num_primary},
-    axis_name=axis_name if config.sync_batch_norm else None,
-  )
-  optimizer = optim.make(config.optimizer, config.num_steps)
-  problem = Problem(config, network, optimizer, axis_name)
-  stream = StreamSpec(
-    split="all",
-    augment=True,
-    draw=lambda state, key, size: network_labels.draw(state.known, key, size),
-  )
+  problem = rounds.assemble(config, spec, axis_name)
   stage = Stage(
     name="train",
     num_steps=config.num_steps,
-    streams={"train": stream},
+    streams={"train": rounds.stream(lambda state: state.known)},
     init=partial(init_state, problem),
     updates={"update": partial(update, problem)},
-    predict=steps.predictor(network),
+    predict=steps.predictor(problem.network),
     needs_unlabelled=True,
     prepare=Prepare(
       network_labels.shapes(spec.num_examples), partial(label_pool, problem)
     ),
   )
-  rounds = range(config.pseudo_labels.rounds)
-  return (*(stage._replace(name=f"round_{i}") for i in rounds), stage)
+  return rounds.stages(stage, config.pseudo_labels.rounds)

@@ -25,7 +25,6 @@ def config(**embedding):
   return types.SimpleNamespace(
     dataset="digits",
     model=types.SimpleNamespace(lowering="native"),
-    partition=types.SimpleNamespace(images="all"),
     embedding=types.SimpleNamespace(**options),
   )
 
@@ -197,7 +196,7 @@ def test_interpolations_start_and_end_at_reconstructions():
 
 
 def test_training_lowers_the_error():
-  stage = acai.make_stage(config(learning_rate=0.01), spec(6, 6, 1))
+  stage = acai.make_stage(config(learning_rate=0.01), spec(6, 6, 1), "all")
   assert (stage.name, stage.num_steps, stage.predict) == ("embed", 10, None)
   assert stage.streams["train"] == stage_lib.StreamSpec("all", False, 8)
   batch = {"image": tiny()[2], "index": jnp.arange(4)}
@@ -213,7 +212,7 @@ def test_training_lowers_the_error():
 
 
 def test_no_number_of_steps_means_twenty_passes():
-  stage = acai.make_stage(config(num_steps=0), spec(6, 6, 1))
+  stage = acai.make_stage(config(num_steps=0), spec(6, 6, 1), "all")
   assert stage.num_steps == 20 * (100 // 8)
 
 
@@ -221,7 +220,7 @@ def test_two_devices_equal_one():
   batch = {"image": tiny()[2], "index": jnp.array([5, 2, 9, 1])}
 
   def run(axis_name):
-    stage = acai.make_stage(config(), spec(6, 6, 1), axis_name)
+    stage = acai.make_stage(config(), spec(6, 6, 1), "all", axis_name)
     state = stage.init(jax.random.key(0), batch, None)
     return state, lambda state, part: stage.updates["update"](
       state, {"train": part}, jax.random.key(1), jnp.int32(0)

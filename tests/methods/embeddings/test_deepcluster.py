@@ -32,7 +32,6 @@ def config(**embedding):
   return types.SimpleNamespace(
     model=model,
     sync_batch_norm=True,
-    partition=types.SimpleNamespace(images="all"),
     embedding=types.SimpleNamespace(**options),
   )
 
@@ -65,7 +64,7 @@ def view(previous, reports, turn=0):
 
 def run(settings, turns):
   """States after each turn, metrics of the last step, reports."""
-  stages = deepcluster.make_stages(settings, spec())
+  stages = deepcluster.make_stages(settings, spec(), "all")
   states, reports, metrics, state = [], {}, None, None
   for turn, stage in enumerate(stages[:turns]):
     prepared = stage.prepare.compute(view(state, reports, turn))
@@ -99,7 +98,7 @@ def test_turns_share_the_steps(done):
 
 
 def test_without_a_number_of_steps_each_turn_is_one_pass():
-  stages = deepcluster.make_stages(config(num_steps=0), spec())
+  stages = deepcluster.make_stages(config(num_steps=0), spec(), "all")
   assert [stage.num_steps for stage in stages] == [60 // 8, 60 // 8]
 
 
@@ -152,8 +151,7 @@ def test_reports_follow_the_turns(done):
 
 def test_labelled_images_alone_may_take_part():
   settings = config()
-  settings.partition.images = "train"
-  stages = deepcluster.make_stages(settings, spec())
+  stages = deepcluster.make_stages(settings, spec(), "train")
   _, clusters = stages[0].prepare.compute(view(None, {}))
   assert (clusters.assignments[30:] == -1).all()
   assert (clusters.assignments[:30] >= 0).all()
@@ -171,8 +169,7 @@ def test_labelled_images_alone_may_take_part():
 def test_more_clusters_than_images(images, clusters, message):
   """The advice holds for methods that take labelled images alone, too."""
   settings = config(clusters=clusters)
-  settings.partition.images = images
-  stages = deepcluster.make_stages(settings, spec())
+  stages = deepcluster.make_stages(settings, spec(), images)
   pool = view(None, {})
   if not clusters:
     pool = pool._replace(train=np.arange(2))
@@ -191,4 +188,4 @@ def test_number_of_clusters():
 
 def test_each_turn_needs_a_step():
   with pytest.raises(UserError, match=r"num_steps=1.*epochs=2"):
-    deepcluster.make_stages(config(num_steps=1), spec())
+    deepcluster.make_stages(config(num_steps=1), spec(), "all")

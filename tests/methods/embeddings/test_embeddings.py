@@ -15,7 +15,7 @@ from metaaux.methods.embeddings import acai, deepcluster, pca
 SPEC = stage_lib.Spec((4, 4, 1), (1, 1), 40, False)
 
 
-def config(name, images="all", **embedding):
+def config(name, **embedding):
   model = config_lib.base().model
   model.update(widths=(2,), kernels=(3,), lowering="native")
   options = {
@@ -37,7 +37,6 @@ def config(name, images="all", **embedding):
     dataset="digits",
     model=model,
     sync_batch_norm=True,
-    partition=types.SimpleNamespace(images=images),
     embedding=types.SimpleNamespace(**options),
   )
 
@@ -75,13 +74,13 @@ def view(previous=None, kept=None):
   ],
 )
 def test_stages(name, stages):
-  found = embeddings.stages(config(name), SPEC)
+  found = embeddings.stages(config(name), SPEC, "all")
   assert [stage.name for stage in found] == stages
 
 
 def test_an_unknown_name_is_named():
   with pytest.raises(UserError, match=r"'tsne'.*pixels, pca"):
-    embeddings.stages(config("tsne"), SPEC)
+    embeddings.stages(config("tsne"), SPEC, "all")
 
 
 @pytest.mark.parametrize(
@@ -90,7 +89,7 @@ def test_an_unknown_name_is_named():
 )
 @pytest.mark.parametrize("images", ["all", "train"])
 def test_vectors_of_what_is_not_trained(name, dim, expected, images):
-  found = embeddings.compute(config(name, images, dim=dim), view())
+  found = embeddings.compute(config(name, dim=dim), view(), images)
   assert found.shape == (40, expected) and found.dtype == np.float32
   if images == "train":
     assert not found[:5].any() and not found[30:].any()
@@ -101,10 +100,9 @@ def test_other_images_do_not_matter_for_the_labelled_ones():
   pool = view()
   changed = pool.images.copy()
   changed[30:] += 5
-  found = embeddings.compute(config("pca", "train", dim=3), pool)
-  again = embeddings.compute(
-    config("pca", "train", dim=3), pool._replace(images=changed)
-  )
+  settings = config("pca", dim=3)
+  found = embeddings.compute(settings, pool, "train")
+  again = embeddings.compute(settings, pool._replace(images=changed), "train")
   np.testing.assert_array_equal(found, again)
   expected = pca.pca(pca.pixels(pool.images[5:30]), 3)
   np.testing.assert_array_equal(found[5:30], expected)
@@ -113,8 +111,8 @@ def test_other_images_do_not_matter_for_the_labelled_ones():
 def test_vectors_are_kept_under_what_made_them():
   kept = []
   for changes in ({}, {"dim": 3}, {"whiten": True}, {"neighbours": 4}):
-    embeddings.compute(config("pca", **changes), view(kept=kept))
-  embeddings.compute(config("pca", "train"), view(kept=kept))
+    embeddings.compute(config("pca", **changes), view(kept=kept), "all")
+  embeddings.compute(config("pca"), view(kept=kept), "train")
   names, makers = zip(*kept, strict=True)
   assert set(names) == {"embedding-pca"}
   assert (
@@ -128,13 +126,13 @@ def test_acai_encodes_with_the_state_before():
   networks = acai.make(settings, (4, 4, 1))
   params = networks.init(jax.random.key(1))
   pool = view(acai.AcaiState(params, None), kept)
-  found = embeddings.compute(settings, pool)
+  found = embeddings.compute(settings, pool, "all")
   assert found.shape == (40, 2 * 2 * 2)
   np.testing.assert_allclose(
     found, networks.encode(params, pool.images), rtol=1e-5, atol=1e-6
   )
   other = networks.init(jax.random.key(2))
-  embeddings.compute(settings, view(acai.AcaiState(other, None), kept))
+  embeddings.compute(settings, view(acai.AcaiState(other, None), kept), "all")
   assert kept[0][0] == "embedding-acai-seed3"
   assert kept[0][1] != kept[1][1]
 
@@ -145,6 +143,6 @@ def test_deepcluster_whitens_features():
   pool = view()
   params, stats = network.init(jax.random.key(1), pool.images)
   state = deepcluster.ClusterState((params, {}), stats, ({}, {}), None)
-  found = embeddings.compute(settings, view(state))
+  found = embeddings.compute(settings, view(state), "all")
   assert found.shape == (40, 4)
   np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-5)

@@ -128,7 +128,7 @@ def test_a_trained_embedding_comes_first_and_sees_the_same_images(
   assert [stage.name for stage in first] == before and last.name == "train"
   for stage in first:
     assert {s.split for s in stage.streams.values()} == {"train"}
-  assert settings.partition.images == "all"  # the user's config stays
+  assert settings.partition.images == "all"  # what others would see
 
 
 def test_labels_of_a_trained_embedding():

@@ -8,11 +8,11 @@ import numpy as np
 import official_code
 import pytest
 
-from metaaux import config as config_lib
 from metaaux.methods import optim
 from metaaux.methods.meta_mtl import episode_official
 from metaaux.methods.meta_mtl.decoders import Params
 from metaaux.methods.meta_mtl.episode import Rule
+from metaaux.methods.optim import OptimizerOptions
 
 # Exact in float32, which is what the outer optimiser's rate is.
 ALPHA, ALPHA_D, BETA = 0.125, 0.0625, 0.03125
@@ -55,10 +55,9 @@ def _toy(num_tasks=3):
 def _make(toy, variant, num_steps, **sgd):
   """A function that takes an episode, and what it starts from."""
   rule = Rule(variant, ALPHA, ALPHA_D, num_steps, **sgd)
-  settings = config_lib.base().optimizer
   # The main gradient comes clipped.
-  settings.update({"learning_rate": BETA, **sgd, "clip_norm": 0.0})
-  outer = optim.make(settings, 100)
+  wanted = {"learning_rate": BETA, **sgd, "clip_norm": 0.0}
+  outer = optim.make(OptimizerOptions("sgd", **wanted), 100)
   params = Params(
     jnp.asarray(toy.shared),
     jnp.asarray(toy.decoders[0]),

@@ -17,6 +17,7 @@ from metaaux import losses, models, parallel
 from metaaux.errors import UserError
 from metaaux.methods import example_keys
 from metaaux.methods.task_set import Losses, TaskSet
+from metaaux.models import ModelOptions
 from metaaux.stage import Array, Batch, Batches, Key, Spec, StreamSpec
 
 Tree = Any
@@ -54,7 +55,7 @@ def make(config: Any, spec: Spec, *, axis_name: str | None = None) -> TaskSet:
       "one of their attributes"
     )
   network = models.make(
-    config.model,
+    ModelOptions.of(config.model),
     {"primary": 1, "attributes": count},
     axis_name=axis_name if config.sync_batch_norm else None,
   )

@@ -22,6 +22,7 @@ from metaaux import losses, models
 from metaaux.errors import UserError
 from metaaux.methods import example_keys
 from metaaux.methods.task_set import Losses, TaskSet, predictor
+from metaaux.models import ModelOptions
 from metaaux.stage import Array, Batch, Batches, Key, Spec, StreamSpec
 
 Tree = Any
@@ -76,7 +77,7 @@ def make(config: Any, spec: Spec, *, axis_name: str | None = None) -> TaskSet:
       f"batch_size={config.batch_size}, or 0"
     )
   network = models.make(
-    config.model,
+    ModelOptions.of(config.model),
     {"primary": spec.num_primary, "features": 0},
     axis_name=axis_name if config.sync_batch_norm else None,
   )

@@ -16,6 +16,7 @@ from metaaux import losses, models, parallel
 from metaaux.methods import example_keys, views
 from metaaux.methods import teacher as teacher_lib
 from metaaux.methods.task_set import Losses, TaskSet, predictor
+from metaaux.models import ModelOptions
 from metaaux.stage import Array, Batch, Batches, Key, Spec, StreamSpec
 
 Tree = Any
@@ -71,7 +72,7 @@ def make(config: Any, spec: Spec, *, axis_name: str | None = None) -> TaskSet:
   if "useless" in names:
     heads["useless"] = config.semi_supervised.useless_classes
   network = models.make(
-    config.model,
+    ModelOptions.of(config.model),
     heads,
     axis_name=axis_name if config.sync_batch_norm else None,
   )

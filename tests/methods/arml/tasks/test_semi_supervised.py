@@ -12,6 +12,7 @@ from metaaux.errors import UserError
 from metaaux.methods import views
 from metaaux.methods.arml import tasks as tasks_lib
 from metaaux.methods.arml.tasks import semi_supervised
+from metaaux.models import ModelOptions
 from metaaux.run import batches as batches_lib
 from metaaux.run import open
 
@@ -37,7 +38,7 @@ def test_losses_of_one_network_pass():
   images = jnp.concatenate([batches[k]["image"] for k in ("train", "pool")])
   index = jnp.concatenate([batches[k]["index"] for k in ("train", "pool")])
   heads = {"primary": 2, "rotation": 4, "useless": 10, "features": 0}
-  network = models.make(config.model, heads)
+  network = models.make(ModelOptions.of(config.model), heads)
   logits, _ = network.apply(params, stats, images, train=False)
   entropy = losses.softmax_cross_entropy
   np.testing.assert_allclose(
