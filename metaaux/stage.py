@@ -177,8 +177,9 @@ class Stage(NamedTuple):
     reuse: of a first stage, everything of the config that makes its final
       state, JSON-able; runs with the same, and the same images, may share that
       through `config.cache`. None: each run trains its own.
-    alarms: metrics of an evaluation -> warnings for the user, one line each,
-      by kind. Each kind is told once a run, whatever numbers its text has.
+    alarms: metrics of an evaluation of the meta split -> {kind: text}, warnings
+      for the user of one line. Each kind is told once a stage, for the seed
+      where it comes first, whatever numbers its later texts have.
     needs_unlabelled: whether it learns from images without labels, so that it
       is refused where all images have one.
   """

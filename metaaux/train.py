@@ -51,8 +51,6 @@ class Loop(NamedTuple):
   programs: dict[tuple[int, int], Any]
   # Of `keep_best`, see `best`; None: the stage keeps no best.
   scores: dict[int, float] | None = None
-  # Kinds of alarms that were told; see `Stage.alarms`.
-  alarmed: set[str] | None = None
   is_last: bool = False  # whether its evaluations make the result
 
 
@@ -173,7 +171,7 @@ def _train_stages(
     file = rows_lib.RowFile(raw, events[0] if events else None)
     saver = checkpoint_writer.Saver(managers[0] if managers else None, file)
     stack.callback(saver.close)
-    states, offset, programs, alarmed = None, 0, {}, set()
+    states, offset, programs = None, 0, {}
     for stage in stages:
       if done <= offset + stage.num_steps:
         is_last = stage is stages[-1]
@@ -187,7 +185,6 @@ def _train_stages(
           workdir,
           programs,
           scores=scores if is_last and run.config.keep_best else None,
-          alarmed=alarmed,
           is_last=is_last,
         )
         states = train_stage(loop, states, done)
@@ -286,8 +283,7 @@ def train_stage(loop: Loop, previous: Seeded, done: int) -> Seeded:
   evaluation = None
   if stage.predict:
     evaluation = evaluate.make(stage, run, _keeper(loop))
-  alarmed = set() if loop.alarmed is None else loop.alarmed
-  log = step_log.StepLog(loop.file, run, stage, offset, start, alarmed)
+  log = step_log.StepLog(loop.file, run, stage, offset, start)
   inputs = None
   for step in range(start, total):
     inputs = batches_lib.inputs_at(run, stage, step, inputs)
