@@ -11,7 +11,7 @@ import jax
 
 from metaaux import methods, train
 from metaaux import stage as stage_lib
-from metaaux.run import open
+from metaaux.run import open, programs
 
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
@@ -51,7 +51,7 @@ def training(config: Any) -> Training:
     config, run.problem.spec, axis_name=run.plan.axis_name
   )
   loop = train.Loop(run, stage, 0, None, None, lambda: False, "", {})
-  update = train.compile_update(run, stage, stage.phase(0))
+  update = programs.compile_update(run, stage, stage.phase(0))
   return Training(run, stage, train.initial_states(loop, None, 0), update)
 
 

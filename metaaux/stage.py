@@ -182,6 +182,9 @@ class Stage(NamedTuple):
       where it comes first, whatever numbers its later texts have.
     needs_unlabelled: whether it learns from images without labels, so that it
       is refused where all images have one.
+    program: names what `updates` and `streams` are compiled to. Stages that
+      name the same one have the same objects there, and are compiled once; "":
+      the stage is compiled by itself.
   """
 
   name: str
@@ -198,3 +201,4 @@ class Stage(NamedTuple):
   reuse: Mapping[str, Any] | None = None
   alarms: Callable[[Mapping[str, float]], Mapping[str, str]] = _no_alarms
   needs_unlabelled: bool = False
+  program: str = ""

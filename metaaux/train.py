@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from metaaux import config as config_lib
@@ -25,6 +24,7 @@ from metaaux.run import (
   shared_stages,
 )
 from metaaux.run import directory as run_directory
+from metaaux.run import programs as programs_lib
 from metaaux.run import states as states_lib
 from metaaux.run.checkpoints import best
 from metaaux.run.checkpoints import format as checkpoint_format
@@ -47,8 +47,7 @@ class Loop(NamedTuple):
   file: rows_lib.RowFile  # metrics.jsonl
   should_stop: Callable[[], bool]
   workdir: str
-  # Compiled updates, for stages that share them; see `_programs`.
-  programs: dict[tuple[int, int], Any]
+  programs: programs_lib.Programs
   # Of `keep_best`, see `best`; None: the stage keeps no best.
   scores: dict[int, float] | None = None
   is_last: bool = False  # whether its evaluations make the result
@@ -171,7 +170,7 @@ def _train_stages(
     file = rows_lib.RowFile(raw, events[0] if events else None)
     saver = checkpoint_writer.Saver(managers[0] if managers else None, file)
     stack.callback(saver.close)
-    states, offset, programs = None, 0, {}
+    states, offset, programs = None, 0, programs_lib.Programs(run)
     for stage in stages:
       if done <= offset + stage.num_steps:
         is_last = stage is stages[-1]
@@ -240,10 +239,7 @@ def _check_stages(run: Run, stages: Sequence[Stage]) -> None:
   for stage in stages:
     shapes = states_lib.shapes(run, stage, shapes)
     if any(user_code.is_path(run.config[key]) for key in user_code.KEYS):
-      updates = {
-        name: compile_update(run, stage, name) for name in stage.updates
-      }
-      rehearsal.trace(run, stage, shapes, updates)
+      rehearsal.trace(run, stage, shapes)
     states_lib.check_memory(run, stage, shapes)
 
 
@@ -279,7 +275,7 @@ def train_stage(loop: Loop, previous: Seeded, done: int) -> Seeded:
     loop.saver.save(total, parallel.to_host(states, run.plan))
     return states
   states = initial_states(loop, previous, start)
-  updates = _programs(loop)
+  updates = loop.programs.of(stage)
   evaluation = None
   if stage.predict:
     evaluation = evaluate.make(stage, run, _keeper(loop))
@@ -355,17 +351,6 @@ def _is_best(loop: Loop, step: int, rows: Sequence[Any]) -> bool:
   return best.step(loop.scores, loop.scores) == step
 
 
-def _programs(loop: Loop) -> dict[str, Callable[..., tuple[Seeded, Seeded]]]:
-  """Compiled updates; stages with the very same functions share them."""
-  run, stage = loop.run, loop.stage
-  key = id(stage.updates), id(stage.streams)
-  if key not in loop.programs:
-    loop.programs[key] = {
-      name: compile_update(run, stage, name) for name in stage.updates
-    }
-  return loop.programs[key]
-
-
 def _due(every: int, step: int) -> bool:
   return every > 0 and step % every == 0
 
@@ -377,18 +362,3 @@ def initial_states(loop: Loop, previous: Seeded, start: int) -> Seeded:
     return states_lib.restore(run, stage, previous, loop.saver.manager, step)
   prepared = prepare.prepare(run, stage, previous, loop.workdir)
   return states_lib.fresh(run, stage, previous, prepared)
-
-
-def compile_update(
-  run: Run, stage: Stage, phase: str
-) -> Callable[..., tuple[Seeded, Seeded]]:
-  """One update of all seeds on all devices, batches included."""
-  update = stage.updates[phase]
-
-  def step_fn(state: Any, inputs: Any, pool: Any, step: Any) -> tuple:
-    batches = batches_lib.batches_at(run, stage, inputs, pool, step, state)
-    key = jax.random.fold_in(batches_lib.key_of(inputs["seed"], "update"), step)
-    state, values = update(state, batches, key, step)
-    return state, dict(values)
-
-  return parallel.compile_step(step_fn, run.plan, donate=True)

@@ -4,7 +4,6 @@ So slips in a user's own code are found before a run directory is made, and long
 before the first evaluation.
 """
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -12,25 +11,20 @@ import numpy as np
 
 from metaaux import parallel
 from metaaux.run import batches as batches_lib
+from metaaux.run import programs
 from metaaux.run.open import Run
 from metaaux.stage import Stage
 
 Seeded = Any
 
 
-def trace(
-  run: Run,
-  stage: Stage,
-  states: Seeded,
-  updates: Mapping[str, Callable[..., tuple]],
-) -> None:
+def trace(run: Run, stage: Stage, states: Seeded) -> None:
   """Traces the updates of a stage and the functions that its evaluation calls.
 
   Args:
     run: data and devices.
     stage: the stage.
     states: states of the stage, or their shapes.
-    updates: phase -> compiled update, of `train.compile_update`.
 
   Raises:
     UserError: a function fails, or does not keep to the contract.
@@ -38,7 +32,7 @@ def trace(
   inputs = batches_lib.inputs_at(run, stage, 0, None).value
   common = run.pool, np.int32(0)
   stage.phase(0)
-  for update in updates.values():
+  for update in programs.compile_updates(run, stage).values():
     jax.eval_shape(update, states, inputs, *common)
 
   def evaluate(state: Any, own: Any, pool: Any, step: Any) -> tuple:
