@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metaaux import config as config_lib
-from metaaux import data, evaluate, files, messages, methods, parallel
+from metaaux import evaluate, files, messages, methods, parallel
 from metaaux.config import user_code
 from metaaux.errors import Stopped
 from metaaux.parallel import hosts, memory
@@ -18,12 +18,13 @@ from metaaux.run import batches as batches_lib
 from metaaux.run import (
   data_record,
   lock,
-  open,
   prepare,
   rehearsal,
   shared_stages,
+  unread,
 )
 from metaaux.run import directory as run_directory
+from metaaux.run import open as open_lib
 from metaaux.run import programs as programs_lib
 from metaaux.run import states as states_lib
 from metaaux.run.checkpoints import best
@@ -95,11 +96,9 @@ def _run(
   if finished is not None:
     return finished
   hosts.on_first(lambda: event_files.check(config.tensorboard))
-  run = hosts.together(lambda: open.open_run(config))
-  watched, unread = user_code.watched(config)
-  splits = config.train_split, config.test_split
-  for line in data.unread(config.dataset, *splits):
-    messages.warn(line)
+  run = hosts.together(lambda: open_lib.open_run(config))
+  watched, unread_keys = user_code.watched(config)
+  unread.report_images(config)
   stages = methods.make(watched, run.problem.spec, axis_name=run.plan.axis_name)
   _check_stages(run, stages)
   with contextlib.ExitStack() as held:
@@ -112,24 +111,14 @@ def _run(
       run_directory.prepare(workdir, config, overwrite=overwrite, data=now)
 
     hosts.on_first(claim)
-    run = open.with_extra_tests(run)
-    open.check_hosts(run)
+    run = open_lib.with_extra_tests(run)
+    open_lib.check_hosts(run)
     # What is computed on the host may read a key as late as in the last stage.
     late = any(stage.prepare for stage in stages)
-    _report_unread([] if late else unread(), config)
+    unread.report_keys([] if late else unread_keys(), config)
     result = _train_stages(run, stages, workdir, should_stop, started)
-    _report_unread(unread() if late else [], config)
+    unread.report_keys(unread_keys() if late else [], config)
     return result
-
-
-def _report_unread(keys: Sequence[str], config: Any) -> None:
-  """Says which keys of the config's group `own` are without effect."""
-  if keys and hosts.is_first():
-    readers = ", ".join(user_code.used(config)) or "nothing but the package"
-    messages.warn(
-      f"nobody reads {', '.join(keys)}: what runs here is {readers}; check the "
-      "spelling, or leave out what has no effect"
-    )
 
 
 def _train_stages(

@@ -12,6 +12,7 @@ from metaaux import data, evaluate, losses, train
 from metaaux.data.sources import digits, split_names
 from metaaux.errors import Stopped
 from metaaux.run import open, scoring
+from metaaux.run.logs import rows as rows_lib
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +32,7 @@ def finished(tmp_path_factory):
 
 def last_rows(workdir):
   """Rows of the last evaluation by split, one a seed."""
-  with open(os.path.join(workdir, "metrics.jsonl")) as file:
-    rows = [json.loads(line) for line in file]
+  rows = rows_lib.read_rows(os.path.join(workdir, "metrics.jsonl"))
   last = [row for row in rows if row["step"] == rows[-1]["step"]]
   return {
     split: [row for row in last if row["split"] == split]

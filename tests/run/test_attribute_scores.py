@@ -9,6 +9,7 @@ import tiny
 
 from metaaux import evaluate, parallel, train
 from metaaux.run import attribute_scores, open, scoring
+from metaaux.run.logs import rows as rows_lib
 from metaaux.stage import Stage
 
 
@@ -138,8 +139,7 @@ def test_result_of_a_binary_task(tmp_path):
   """Metrics are averaged like the accuracy; attributes need a head."""
   settings = tiny.config(method="single", num_seeds=2, primary="2")
   found = train.train_and_evaluate(settings, str(tmp_path))
-  with open(os.path.join(tmp_path, "metrics.jsonl")) as file:
-    rows = [json.loads(line) for line in file]
+  rows = rows_lib.read_rows(os.path.join(tmp_path, "metrics.jsonl"))
   for name in attribute_scores.METRICS:
     for seed in range(2):
       values = [
