@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import jax
 
-from metaaux import methods, train
+from metaaux import methods
 from metaaux import stage as stage_lib
-from metaaux.run import open, programs
+from metaaux.run import open, programs, states
 
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
@@ -50,9 +50,8 @@ def training(config: Any) -> Training:
   (stage,) = methods.make(
     config, run.problem.spec, axis_name=run.plan.axis_name
   )
-  loop = train.Loop(run, stage, 0, None, None, lambda: False, "", {})
   update = programs.compile_update(run, stage, stage.phase(0))
-  return Training(run, stage, train.initial_states(loop, None, 0), update)
+  return Training(run, stage, states.begin(run, stage, None, ""), update)
 
 
 def ms_per_step(

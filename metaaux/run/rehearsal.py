@@ -1,21 +1,45 @@
-"""Traces all that a stage will run, and computes nothing.
+"""Checks all that a run will do by its shapes, and computes nothing.
 
-So slips in a user's own code are found before a run directory is made, and long
-before the first evaluation.
+So slips, in a user's own code too, are found before a run directory is made,
+and long before the first evaluation.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
 from metaaux import parallel
+from metaaux.config import user_code
 from metaaux.run import batches as batches_lib
 from metaaux.run import programs
+from metaaux.run import states as states_lib
 from metaaux.run.open import Run
 from metaaux.stage import Stage
 
 Seeded = Any
+
+
+def check(run: Run, stages: Sequence[Stage]) -> None:
+  """Finds what does not fit before anything is written or trained.
+
+  Args:
+    run: data and devices.
+    stages: all stages of the method; those of a user's own code are traced.
+
+  Raises:
+    UserError: batches, images or memory do not fit; or a function fails, or
+      does not keep to the contract.
+  """
+  batches_lib.check_batches(run, stages)
+  own_code = any(user_code.is_path(run.config[key]) for key in user_code.KEYS)
+  shapes = None
+  for stage in stages:
+    shapes = states_lib.shapes(run, stage, shapes)
+    if own_code:
+      trace(run, stage, shapes)
+    states_lib.check_memory(run, stage, shapes)
 
 
 def trace(run: Run, stage: Stage, states: Seeded) -> None:

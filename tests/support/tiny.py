@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metaaux import config as config_lib
-from metaaux import methods, parallel, train
+from metaaux import methods, parallel
 from metaaux.data.sources import digits, split_names
 from metaaux.methods.damtl import damtl
 from metaaux.methods.damtl import losses as damtl_losses
@@ -19,6 +19,7 @@ from metaaux.methods.meta_mtl import meta_mtl
 from metaaux.models import layered
 from metaaux.run import batches as batches_lib
 from metaaux.run import open, prepare, programs
+from metaaux.run import states as states_lib
 
 # Methods that need several tasks.
 SEVERAL = (
@@ -170,8 +171,7 @@ def _run_stages(settings, num_steps, keep):
 
 
 def _run_stage(run, stage, previous, num_steps, kept=None):
-  loop = train.Loop(run, stage, 0, None, None, lambda: False, "", {})
-  states = train.initial_states(loop, previous, 0)
+  states = states_lib.begin(run, stage, previous, "")
   if jax.config.jax_enable_x64:
     states = in_float64(states)
     # Steps would make float32 of the bytes, each program by its own rounding.
