@@ -72,7 +72,7 @@ def test_defects_are_not_hidden():
 def test_a_second_signal_ends_at_once():
   code = (
     "import os, signal, time\n"
-    "from metaaux import cli\n"
+    "from metaaux.run import cli\n"
     "received = cli.listen()\n"
     "os.kill(os.getpid(), signal.SIGTERM)\n"
     "assert received == {'signal': signal.SIGTERM}\n"
