@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import jax
 
-from metaaux import methods, train
+from metaaux import methods
 from metaaux import stage as stage_lib
-from metaaux.run import open
+from metaaux.run import opening, programs, states
 
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
@@ -38,7 +38,7 @@ def machine(clock: str) -> str:
 class Training(NamedTuple):
   """The only stage of a run, at its start, and its compiled update."""
 
-  run: open.Run
+  run: opening.Run
   stage: stage_lib.Stage
   states: Any
   update: Callable[..., tuple[Any, Any]]
@@ -46,13 +46,12 @@ class Training(NamedTuple):
 
 def training(config: Any) -> Training:
   """A config's run as the loop would begin it; nothing is written."""
-  run = open.open_run(config)
+  run = opening.open_run(config)
   (stage,) = methods.make(
     config, run.problem.spec, axis_name=run.plan.axis_name
   )
-  loop = train.Loop(run, stage, 0, None, None, lambda: False, "", {})
-  update = train.compile_update(run, stage, stage.phase(0))
-  return Training(run, stage, train.initial_states(loop, None, 0), update)
+  update = programs.compile_update(run, stage, stage.phase(0))
+  return Training(run, stage, states.begin(run, stage, None, ""), update)
 
 
 def ms_per_step(

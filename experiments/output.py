@@ -3,23 +3,22 @@
 import importlib.util
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, BinaryIO
 
 from metaaux import files
 from metaaux.errors import UserError
 
 
-def write(path: str, save: Callable[[str], None]) -> None:
-  """Replaces a file by what `save` writes to the path that it is given.
+def write(path: str, save: Callable[[BinaryIO], None]) -> None:
+  """Replaces a file by what `save` writes to the file that it is given.
 
   Raises:
     UserError: it cannot be written.
   """
-  partial = path + files.PARTIAL
   try:
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    save(partial)
-    os.replace(partial, path)
+    with files.replacing(path) as file:
+      save(file)
   except OSError as error:
     raise UserError(
       f"{path} cannot be written ({error.strerror}); choose another --output"
@@ -32,12 +31,7 @@ def text(path: str, content: str) -> None:
   Raises:
     UserError: it cannot be written.
   """
-
-  def save(partial: str) -> None:
-    with open(partial, "w", encoding="utf-8", newline="") as file:
-      file.write(content)
-
-  write(path, save)
+  write(path, lambda file: file.write(content.encode()))
 
 
 def figure(drawn: Any, path: str) -> None:
@@ -53,7 +47,7 @@ def figure(drawn: Any, path: str) -> None:
       f"pictures of type {kind!r} are unknown; end --output in "
       f"{', '.join('.' + name for name in sorted(known))}"
     )
-  write(path, lambda partial: drawn.savefig(partial, dpi=150, format=kind))
+  write(path, lambda file: drawn.savefig(file, dpi=150, format=kind))
 
 
 def check_matplotlib() -> None:

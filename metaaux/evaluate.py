@@ -24,7 +24,7 @@ from metaaux.parallel import placement
 from metaaux.run import attribute_scores, cli, data_record, scoring
 from metaaux.run.checkpoints.reopen import Restored, restore
 from metaaux.run.logs import confidence_intervals
-from metaaux.run.open import Run
+from metaaux.run.opening import Run
 from metaaux.stage import Stage
 
 Rows = list[dict[str, Any]]

@@ -177,10 +177,14 @@ class Stage(NamedTuple):
     reuse: of a first stage, everything of the config that makes its final
       state, JSON-able; runs with the same, and the same images, may share that
       through `config.cache`. None: each run trains its own.
-    alarms: metrics of an evaluation -> warnings for the user, one line each,
-      by kind. Each kind is told once a run, whatever numbers its text has.
+    alarms: metrics of an evaluation of the meta split -> {kind: text}, warnings
+      for the user of one line. Each kind is told once a stage, for the seed
+      where it comes first, whatever numbers its later texts have.
     needs_unlabelled: whether it learns from images without labels, so that it
       is refused where all images have one.
+    program: names what `updates` and `streams` are compiled to. Stages that
+      name the same one have the same objects there, and are compiled once; "":
+      the stage is compiled by itself.
   """
 
   name: str
@@ -197,3 +201,4 @@ class Stage(NamedTuple):
   reuse: Mapping[str, Any] | None = None
   alarms: Callable[[Mapping[str, float]], Mapping[str, str]] = _no_alarms
   needs_unlabelled: bool = False
+  program: str = ""

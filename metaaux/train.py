@@ -1,59 +1,57 @@
 """The one training loop: batches, updates, evaluations, logs, checkpoints."""
 
-import contextlib
-import itertools
 import os
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from metaaux import config as config_lib
-from metaaux import data, evaluate, files, messages, methods, parallel
+from metaaux import evaluate, files, messages, methods, parallel
 from metaaux.config import user_code
 from metaaux.errors import Stopped
 from metaaux.parallel import hosts, memory
 from metaaux.run import batches as batches_lib
 from metaaux.run import (
   data_record,
-  lock,
-  prepare,
+  opening,
   rehearsal,
+  run_files,
   shared_stages,
+  unread,
 )
 from metaaux.run import directory as run_directory
-from metaaux.run import open as run_open
+from metaaux.run import programs as programs_lib
 from metaaux.run import states as states_lib
 from metaaux.run.checkpoints import best
-from metaaux.run.checkpoints import format as checkpoint_format
-from metaaux.run.checkpoints import writer as checkpoint_writer
 from metaaux.run.logs import correct, event_files, recovered_rows, step_log
-from metaaux.run.logs import rows as rows_lib
-from metaaux.run.open import Run
+from metaaux.run.opening import Run
 from metaaux.stage import Stage
 
 Seeded = Any
 
 
 class Loop(NamedTuple):
-  """What the loop of one stage needs besides its state."""
+  """What the loop of one stage needs besides its state.
+
+  Attributes:
+    run: config, devices, data and seeds.
+    stage: that is trained.
+    offset: updates of the stages before it.
+    is_last: whether its evaluations make the result.
+    programs: compiled updates, of the stages before, too.
+    out: the files of the run.
+    should_stop: as of `train_and_evaluate`.
+  """
 
   run: Run
   stage: Stage
-  offset: int  # updates of the stages before this one
-  saver: checkpoint_writer.Saver
-  file: rows_lib.RowFile  # metrics.jsonl
+  offset: int
+  is_last: bool
+  programs: programs_lib.Programs
+  out: run_files.Writer
   should_stop: Callable[[], bool]
-  workdir: str
-  # Compiled updates, for stages that share them; see `_programs`.
-  programs: dict[tuple[int, int], Any]
-  # Of `keep_best`, see `best`; None: the stage keeps no best.
-  scores: dict[int, float] | None = None
-  # Kinds of alarms that were told; see `Stage.alarms`.
-  alarmed: set[str] | None = None
-  is_last: bool = False  # whether its evaluations make the result
 
 
 def train_and_evaluate(
@@ -88,51 +86,31 @@ def train_and_evaluate(
 def _run(
   config: Any, workdir: str, overwrite: bool, should_stop: Callable[[], bool]
 ) -> dict[str, Any]:
+  """Opens the run, finds what is wrong with it, trains and concludes."""
   started = time.time()
   hosts.check_same(
     "their config or versions", lambda: run_directory.contents(config)
   )
-  finished = None
   if not overwrite:
     finished = hosts.on_first(lambda: data_record.finished(workdir, config))
-  if finished is not None:
-    return finished
+    if finished is not None:
+      return finished
   hosts.on_first(lambda: event_files.check(config.tensorboard))
-  run = hosts.together(lambda: run_open.open_run(config))
-  watched, unread = user_code.watched(config)
-  splits = config.train_split, config.test_split
-  for line in data.unread(config.dataset, *splits):
-    messages.warn(line)
+  run = hosts.together(lambda: opening.open_run(config))
+  watched, unread_keys = user_code.watched(config)
+  unread.report_images(config)
   stages = methods.make(watched, run.problem.spec, axis_name=run.plan.axis_name)
-  _check_stages(run, stages)
-  with contextlib.ExitStack() as held:
-
-    def claim() -> None:
-      held.enter_context(lock.hold(workdir))
-      known = None if overwrite else data_record.read(workdir)
-      now = data_record.describe(config, run.problem, known)
-      data_record.check(workdir, known, now)
-      run_directory.prepare(workdir, config, overwrite=overwrite, data=now)
-
-    hosts.on_first(claim)
-    run = run_open.with_extra_tests(run)
-    run_open.check_hosts(run)
+  rehearsal.check(run, stages)
+  with run_files.claimed(run, workdir, overwrite=overwrite):
+    run = opening.with_extra_tests(run)
+    opening.check_hosts(run)
     # What is computed on the host may read a key as late as in the last stage.
     late = any(stage.prepare for stage in stages)
-    _report_unread([] if late else unread(), config)
-    result = _train_stages(run, stages, workdir, should_stop, started)
-    _report_unread(unread() if late else [], config)
+    unread.report_keys([] if late else unread_keys(), config)
+    _train_stages(run, stages, workdir, should_stop)
+    result = hosts.on_first(lambda: _conclude(run, stages, workdir, started))
+    unread.report_keys(unread_keys() if late else [], config)
     return result
-
-
-def _report_unread(keys: Sequence[str], config: Any) -> None:
-  """Says which keys of the config's group `own` are without effect."""
-  if keys and hosts.is_first():
-    readers = ", ".join(user_code.used(config)) or "nothing but the package"
-    messages.warn(
-      f"nobody reads {', '.join(keys)}: what runs here is {readers}; check the "
-      "spelling, or leave out what has no effect"
-    )
 
 
 def _train_stages(
@@ -140,79 +118,33 @@ def _train_stages(
   stages: Sequence[Stage],
   workdir: str,
   should_stop: Callable[[], bool],
-  started: float,
-) -> dict[str, Any]:
-  """Trains what the newest checkpoint leaves to do; writes the result."""
-  path = os.path.join(workdir, run_directory.METRICS)
-  wanted = recovered_rows.schedule(run, stages)
-  with contextlib.ExitStack() as stack:
-    scores: dict[int, float] = {}
-    managers, events = [], []  # one on the host that writes, else none
-
-    def recover() -> tuple[int, list[tuple[int, float]]]:
-      manager = stack.enter_context(_manager(run, stages, workdir, scores))
-      managers.append(manager)
-      kept = recovered_rows.read(path, wanted)
-      found = checkpoint_format.recover(
-        manager,
-        messages.warn,
-        lost=recovered_rows.first_lost(kept.rows, wanted),
-        last=wanted.num_steps,
-      )
-      done = found or 0
-      rows = recovered_rows.keep(path, kept, wanted, done, messages.warn)
-      following = event_files.following(workdir, rows, run.config.tensorboard)
-      events.append(stack.enter_context(following))
-      return done, list(best.scores(run.config, rows, stages).items())
-
-    done, known = hosts.on_first(recover)
-    scores.update(known)
-    step_log.announce(run, done)
-    target = path if managers else os.devnull
-    raw = stack.enter_context(open(target, "ab", buffering=0))
-    file = rows_lib.RowFile(raw, events[0] if events else None)
-    saver = checkpoint_writer.Saver(managers[0] if managers else None, file)
-    stack.callback(saver.close)
-    states, offset, programs, alarmed = None, 0, {}, set()
+) -> None:
+  """Trains what the newest checkpoint leaves to do."""
+  programs = programs_lib.Programs(run)
+  states, offset = None, 0
+  with run_files.open_writer(run, stages, workdir) as out:
+    step_log.announce(run, out.done)
     for stage in stages:
-      if done <= offset + stage.num_steps:
+      if out.done <= offset + stage.num_steps:
         is_last = stage is stages[-1]
-        loop = Loop(
-          run,
-          stage,
-          offset,
-          saver,
-          file,
-          should_stop,
-          workdir,
-          programs,
-          scores=scores if is_last and run.config.keep_best else None,
-          alarmed=alarmed,
-          is_last=is_last,
-        )
-        states = train_stage(loop, states, done)
+        loop = Loop(run, stage, offset, is_last, programs, out, should_stop)
+        states = train_stage(loop, states)
       else:
         states = states_lib.shapes(run, stage, states)
       offset += stage.num_steps
-    saver.finish(offset)
-
-  return hosts.on_first(
-    lambda: _conclude(run, workdir, wanted, offset, started)
-  )
+    out.saver.finish(offset)
 
 
 def _conclude(
-  run: Run,
-  workdir: str,
-  wanted: recovered_rows.Schedule,
-  num_steps: int,
-  started: float,
+  run: Run, stages: Sequence[Stage], workdir: str, started: float
 ) -> dict[str, Any]:
   """Writes result.json of a run whose rows are all there; returns it."""
+  wanted = recovered_rows.schedule(run, stages)
   rows = recovered_rows.all_rows(
     os.path.join(workdir, run_directory.METRICS), wanted
   )
-  result = evaluate.summarise(run, num_steps, rows, time.time() - started)
+  seconds = time.time() - started
+  result = evaluate.summarise(run, wanted.num_steps, rows, seconds)
   kept = correct.read(workdir, result)
   if kept is None:
     messages.warn(
@@ -224,70 +156,31 @@ def _conclude(
   return result
 
 
-def _manager(
-  run: Run, stages: Sequence[Stage], workdir: str, scores: dict[int, float]
-) -> Any:
-  """The checkpoints of a run; `scores` may grow while they are written."""
-  return checkpoint_format.open_manager(
-    os.path.join(workdir, run_directory.CHECKPOINTS),
-    run.config.keep_checkpoints,
-    keep_steps=_embedded(stages),
-    best=lambda steps: best.step(steps, scores),
-  )
-
-
-def _check_stages(run: Run, stages: Sequence[Stage]) -> None:
-  """Finds what does not fit before anything is written or trained."""
-  batches_lib.check_batches(run, stages)
-  shapes = None
-  for stage in stages:
-    shapes = states_lib.shapes(run, stage, shapes)
-    if any(user_code.is_path(run.config[key]) for key in user_code.KEYS):
-      updates = {
-        name: compile_update(run, stage, name) for name in stage.updates
-      }
-      rehearsal.trace(run, stage, shapes, updates)
-    states_lib.check_memory(run, stage, shapes)
-
-
-def _embedded(stages: Sequence[Stage]) -> list[int]:
-  """Steps at which an embedding is trained and the primary task begins.
-
-  Their checkpoints are kept, for who wants to look at the embedding.
-  """
-  steps, offset = [], 0
-  for stage, following in itertools.pairwise(stages):
-    offset += stage.num_steps
-    if stage.predict is None and following.predict is not None:
-      steps.append(offset)
-  return steps
-
-
-def train_stage(loop: Loop, previous: Seeded, done: int) -> Seeded:
+def train_stage(loop: Loop, previous: Seeded) -> Seeded:
   """Runs one stage from where its checkpoint stands to its end.
 
   Args:
     loop: the stage and its surroundings.
-    previous: states of the stage before, or None.
-    done: updates of all stages that the newest checkpoint holds.
+    previous: states of the stage before or their shapes, or None.
 
   Returns:
     The states at the end of the stage.
   """
-  run, stage, offset = loop.run, loop.stage, loop.offset
+  run, stage, offset, out = loop.run, loop.stage, loop.offset, loop.out
   config, total = run.config, stage.num_steps
-  start = max(0, done - offset)
+  start = max(0, out.done - offset)
   states = None if start or offset else shared_stages.load(run, stage)
   if states is not None:
-    loop.saver.save(total, parallel.to_host(states, run.plan))
+    out.saver.save(total, parallel.to_host(states, run.plan))
     return states
-  states = initial_states(loop, previous, start)
-  updates = _programs(loop)
-  evaluation = None
-  if stage.predict:
-    evaluation = evaluate.make(stage, run, _keeper(loop))
-  alarmed = set() if loop.alarmed is None else loop.alarmed
-  log = step_log.StepLog(loop.file, run, stage, offset, start, alarmed)
+  if start:
+    manager, step = out.saver.manager, offset + start
+    states = states_lib.restore(run, stage, previous, manager, step)
+  else:
+    states = states_lib.begin(run, stage, previous, out.workdir)
+  updates = loop.programs.of(stage)
+  evaluation = _evaluation(loop)
+  log = step_log.StepLog(out.rows, run, stage, offset, start)
   inputs = None
   for step in range(start, total):
     inputs = batches_lib.inputs_at(run, stage, step, inputs)
@@ -307,14 +200,16 @@ def train_stage(loop: Loop, previous: Seeded, done: int) -> Seeded:
       with log.compiling("compiling and evaluating"):
         rows = evaluation(states, now)
       log.evaluation(now, rows)
-      improved = _is_best(loop, offset + now, rows)
+      if loop.is_last and config.keep_best:
+        at, name = offset + now, config.keep_best
+        improved = best.improves(out.scores, at, name, rows)
     if last or stop or improved or _due(config.checkpoint_every, now):
       # Only a state whose metrics are known to be finite is saved.
       log.drain()
-      loop.saver.save(offset + now, parallel.to_host(states, run.plan))
+      out.saver.save(offset + now, parallel.to_host(states, run.plan))
     if stop and not last:
       log.close()
-      loop.saver.wait()
+      out.saver.wait()
       raise Stopped(
         f"stopped after step {now} of {total}; the same command resumes"
       )
@@ -324,22 +219,21 @@ def train_stage(loop: Loop, previous: Seeded, done: int) -> Seeded:
   return states
 
 
-def _keeper(loop: Loop) -> Callable[[int, np.ndarray], None]:
-  """Keeps on which test images the seeds are right, where the result needs it.
-
-  Before the rows of the evaluation, so that no result lacks it.
-  """
-  problem, total = loop.run.problem, loop.stage.num_steps
+def _evaluation(loop: Loop) -> Callable[[Seeded, int], Any] | None:
+  """(states, step) -> rows; None for a stage that is not evaluated."""
+  run, stage = loop.run, loop.stage
+  if not stage.predict:
+    return None
+  labels, positions = run.problem.test["primary"], run.problem.tested()
 
   def keep(step: int, correct_SxN: np.ndarray) -> None:
-    wanted = loop.is_last and correct.is_kept(loop.run.config, step, total)
-    if wanted and hosts.is_first():
-      labels = problem.test["primary"]
-      correct.write(
-        loop.workdir, loop.offset + step, correct_SxN, problem.tested(), labels
-      )
+    """Keeps what the result needs; before its rows, so that none lacks it."""
+    wanted = correct.is_kept(run.config, step, stage.num_steps)
+    if loop.is_last and wanted and hosts.is_first():
+      at, workdir = loop.offset + step, loop.out.workdir
+      correct.write(workdir, at, correct_SxN, positions, labels)
 
-  return keep
+  return evaluate.make(stage, run, keep)
 
 
 def _is_told_to_stop(loop: Loop, step: int) -> bool:
@@ -351,48 +245,5 @@ def _is_told_to_stop(loop: Loop, step: int) -> bool:
   return any(_due(each, step) for each in every) and hosts.any_of(told)
 
 
-def _is_best(loop: Loop, step: int, rows: Sequence[Any]) -> bool:
-  """Whether `keep_best` asks for a checkpoint of this evaluation."""
-  if loop.scores is None:
-    return False
-  loop.scores[step] = best.score(loop.run.config.keep_best, rows)
-  return best.step(loop.scores, loop.scores) == step
-
-
-def _programs(loop: Loop) -> dict[str, Callable[..., tuple[Seeded, Seeded]]]:
-  """Compiled updates; stages with the very same functions share them."""
-  run, stage = loop.run, loop.stage
-  key = id(stage.updates), id(stage.streams)
-  if key not in loop.programs:
-    loop.programs[key] = {
-      name: compile_update(run, stage, name) for name in stage.updates
-    }
-  return loop.programs[key]
-
-
 def _due(every: int, step: int) -> bool:
   return every > 0 and step % every == 0
-
-
-def initial_states(loop: Loop, previous: Seeded, start: int) -> Seeded:
-  """States of all seeds: fresh at the start of a stage, else restored."""
-  run, stage, step = loop.run, loop.stage, loop.offset + start
-  if start:
-    return states_lib.restore(run, stage, previous, loop.saver.manager, step)
-  prepared = prepare.prepare(run, stage, previous, loop.workdir)
-  return states_lib.fresh(run, stage, previous, prepared)
-
-
-def compile_update(
-  run: Run, stage: Stage, phase: str
-) -> Callable[..., tuple[Seeded, Seeded]]:
-  """One update of all seeds on all devices, batches included."""
-  update = stage.updates[phase]
-
-  def step_fn(state: Any, inputs: Any, pool: Any, step: Any) -> tuple:
-    batches = batches_lib.batches_at(run, stage, inputs, pool, step, state)
-    key = jax.random.fold_in(batches_lib.key_of(inputs["seed"], "update"), step)
-    state, values = update(state, batches, key, step)
-    return state, dict(values)
-
-  return parallel.compile_step(step_fn, run.plan, donate=True)

@@ -11,7 +11,8 @@ from metaaux import config as config_lib
 from metaaux import data, evaluate, losses, methods, train
 from metaaux.data.sources import digits, split_names
 from metaaux.errors import Stopped
-from metaaux.run import open, scoring
+from metaaux.run import opening, scoring
+from metaaux.run.logs import rows as rows_lib
 from metaaux.stage import StreamSpec
 
 
@@ -32,8 +33,7 @@ def finished(tmp_path_factory):
 
 def last_rows(workdir):
   """Rows of the last evaluation by split, one a seed."""
-  with open(os.path.join(workdir, "metrics.jsonl")) as file:
-    rows = [json.loads(line) for line in file]
+  rows = rows_lib.read_rows(os.path.join(workdir, "metrics.jsonl"))
   last = [row for row in rows if row["step"] == rows[-1]["step"]]
   return {
     split: [row for row in last if row["split"] == split]
@@ -222,7 +222,7 @@ def test_a_part_of_a_split_is_of_all_of_it():
 
 def test_the_probe_draws_batches_of_each_streams_own_size():
   """A split that is smaller than the config's batches has some, too."""
-  run = open.open_run(tiny.config(method="single"))
+  run = opening.open_run(tiny.config(method="single"))
   few = run.problem.train[:, :5]
   problem = run.problem._replace(splits={**run.problem.splits, "few": few})
   (stage,) = methods.make(run.config, problem.spec)
@@ -303,7 +303,7 @@ def rows_of(accuracies, *, stage="train", split="test", **more):
 
 def test_summary():
   settings = tiny.config(num_seeds=2, average_last=2, extra_test=("digits",))
-  run = open.with_extra_tests(open.open_run(settings))
+  run = opening.with_extra_tests(opening.open_run(settings))
   rows = [
     *rows_of([[0.0, 0.0]], stage="before"),
     *rows_of([[0.9, 0.2], [0.5, 0.4], [0.7, 0.5]]),
@@ -328,7 +328,7 @@ def test_summary():
 def test_the_result_is_of_the_last_stage_alone():
   """Also where it has fewer evaluations than are averaged."""
   settings = tiny.config(num_seeds=2, average_last=5)
-  run = open.open_run(settings)
+  run = opening.open_run(settings)
   before = {"stage": "before", "label_usage": 0.5}
   rows = [
     *rows_of([[0.9, 0.95]] * 4, **before),

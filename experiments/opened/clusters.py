@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metaaux import config as config_lib
-from metaaux import data
+from metaaux import data, files
 from metaaux.data import fingerprint
 from metaaux.errors import UserError
 from metaaux.methods.embeddings import file
@@ -165,7 +165,7 @@ def _files(folders: list[str], pattern: str, array: str) -> Iterator[_File]:
   for path in sorted(paths, key=os.path.getmtime, reverse=True):
     try:
       # Opened here, because numpy leaves a broken file open.
-      with open(path, "rb") as raw, np.load(raw) as stored:
+      with files.open_regular(path) as raw, np.load(raw) as stored:
         if array not in stored:
           continue
         text = str(stored["made_of"]) if "made_of" in stored else "{}"

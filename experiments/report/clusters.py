@@ -1,7 +1,6 @@
 """Clusters in a report: a gallery, and how far they agree with true labels."""
 
 import glob
-import json
 import os
 import re
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from metaaux import files
 from metaaux.errors import UserError
 from metaaux.run import directory as run_directory
 from metaaux.run.logs import confidence_intervals
@@ -43,8 +43,7 @@ def reports(workdir: str) -> dict[int, dict[str, Any]]:
     if seed is None:
       continue
     try:
-      with open(path, encoding="utf-8") as file:
-        found[int(seed[1])] = json.load(file)
+      found[int(seed[1])] = files.read_json(path)
     except (OSError, ValueError) as error:
       raise UserError(f"{path} cannot be read ({error})") from None
   return dict(sorted(found.items()))

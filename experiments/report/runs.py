@@ -1,11 +1,11 @@
 """The runs of a report: what their folders say without opening the data."""
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from metaaux import config as config_lib
+from metaaux import files
 from metaaux.errors import UserError
 from metaaux.run import directory as run_directory
 from metaaux.run.logs import rows as rows_lib
@@ -113,8 +113,7 @@ def _stored(workdir: str) -> Mapping[str, Any]:
   path = os.path.join(workdir, run_directory.CONFIG)
   if not os.path.exists(path):
     return {}
-  with open(path, encoding="utf-8") as file:
-    return json.load(file)
+  return files.read_json(path)
 
 
 def progress(entry: Entry) -> str:

@@ -88,8 +88,8 @@ def make_stages(
       f"{what}: the last stage, {names[-1]!r}, has no predict, so that nothing "
       f"could be evaluated; give it one: {_CONTRACTS['predict']}"
     )
-  tables: dict[int, Mapping[str, Any]] = {}
-  return tuple(_checked(what, stage, spec, tables) for stage in stages)
+  _check_programs(what, stages)
+  return tuple(_checked(what, stage, spec) for stage in stages)
 
 
 def _named(value: Any) -> str:
@@ -148,6 +148,8 @@ def _check_fields(what: str, stage: Stage) -> None:
     ok = False
   wanted = "None or a mapping that JSON can hold"
   expect(ok, f"{what} reuse", stage.reuse, wanted)
+  ok = isinstance(stage.program, str)
+  expect(ok, f"{what} program", stage.program, "a text, '' for its own")
 
 
 def _function(name: str) -> str:
@@ -180,9 +182,21 @@ def check_streams(what: str, streams: Any) -> None:
     expect(ok, f"{stream}: draw", spec.draw, f"None or {_function('draw')}")
 
 
-def _checked(
-  what: str, stage: Stage, spec: Spec, tables: dict[int, Mapping[str, Any]]
-) -> Stage:
+def _check_programs(what: str, stages: Iterable[Stage]) -> None:
+  """Raises UserError unless stages of one program could be one program."""
+  known: dict[str, Stage] = {}
+  for stage in stages:
+    first = known.setdefault(stage.program, stage) if stage.program else stage
+    for name in ("updates", "streams"):
+      if getattr(first, name) is not getattr(stage, name):
+        raise UserError(
+          f"{what}: the stages {first.name!r} and {stage.name!r} name one "
+          f"program, {stage.program!r}, and differ in {name}; give both the "
+          "same mapping, or name two programs"
+        )
+
+
+def _checked(what: str, stage: Stage, spec: Spec) -> Stage:
   """The stage, whose functions complain about what they return."""
   what = f"{what}: stage {stage.name!r}:"
 
@@ -205,14 +219,12 @@ def _checked(
 
     return check
 
-  # Stages that share their updates go on sharing them, see `train`.
-  if id(stage.updates) not in tables:
-    tables[id(stage.updates)] = {
-      name: checked(
-        f"{what} update {name!r}", _CONTRACTS["update"], function, check_update
-      )
-      for name, function in stage.updates.items()
-    }
+  updates = {
+    name: checked(
+      f"{what} update {name!r}", _CONTRACTS["update"], function, check_update
+    )
+    for name, function in stage.updates.items()
+  }
   prepare = stage.prepare
   if prepare is not None:
     compute = checked(
@@ -225,7 +237,7 @@ def _checked(
   return stage._replace(
     num_steps=int(stage.num_steps),
     init=checks("init", check_state),
-    updates=tables[id(stage.updates)],
+    updates=updates,
     predict=checks("predict", rows(spec.num_primary)),
     prepare=prepare,
     phase=checks("phase", phase_check),
@@ -358,4 +370,8 @@ def _check_alarms(where: str, found: Any, metrics: Any) -> None:
   ok = isinstance(found, Mapping) and all(
     isinstance(text, str) for pair in found.items() for text in pair
   )
-  expect(ok, f"{where}: what it returned", found, "a mapping of texts by kind")
+  wanted = (
+    "a mapping of texts by kind, such as {'usage': 'few classes are in use'}, "
+    "or {} where nothing is wrong"
+  )
+  expect(ok, f"{where}: what it returned", found, wanted)

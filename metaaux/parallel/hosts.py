@@ -13,7 +13,7 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -23,6 +23,7 @@ from metaaux import messages
 from metaaux.errors import HostError, UserError
 
 Tree = Any
+T = TypeVar("T")
 
 # A host that has not been heard of for so long is taken for dead.
 PATIENCE_SECS = 30
@@ -137,6 +138,25 @@ def on_first(compute: Callable[[], Any]) -> Any:
   return value
 
 
+def only_on_first(compute: Callable[[], T]) -> T | None:
+  """Computes on the first host, whose value stays there; None on the others.
+
+  Args:
+    compute: returns anything, or raises.
+
+  Raises:
+    UserError: as `on_first`.
+  """
+  found: T | None = None
+
+  def keep() -> None:
+    nonlocal found
+    found = compute()
+
+  on_first(keep)
+  return found
+
+
 def _tell(message: dict[str, Any]) -> tuple[Any, str | None]:
   """`value` and `failure` in the message of the first host."""
   text = np.frombuffer(json.dumps(message).encode(), np.uint8)
@@ -182,9 +202,8 @@ def tree_of_first(make: Callable[[], Tree], template: Tree) -> Tree:
   Raises:
     UserError: `make` raised it.
   """
-  made: list[Tree] = []
-  on_first(lambda: made.append(make()))
-  return broadcast(made[0] if made else template)
+  made = only_on_first(make)
+  return broadcast(made if is_first() else template)
 
 
 def check_same(what: str, value: Callable[[], Any]) -> None:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metaaux.run.open import Run
+from metaaux.run.opening import Run
 from metaaux.stage import Stage
 
 Array = jax.Array

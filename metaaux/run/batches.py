@@ -19,7 +19,7 @@ from metaaux import data, parallel
 from metaaux.data import augment, epoch_order
 from metaaux.errors import UserError
 from metaaux.parallel import placement
-from metaaux.run.open import Run
+from metaaux.run.opening import Run
 from metaaux.stage import Array, Batch, Batches, Key, Stage, StreamSpec
 
 # Orders are made for several short epochs at once, so that a small data set

@@ -4,8 +4,9 @@ import contextlib
 import hashlib
 import json
 import os
+import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,7 +58,7 @@ def read(found: Entry) -> Arrays | None:
     return None
   try:
     with (
-      files.open_regular(found.path, "rb") as file,
+      files.open_regular(found.path) as file,
       np.load(file) as stored,
     ):
       return {key: stored[key] for key in stored if key != _MADE_OF}
@@ -68,7 +69,8 @@ def read(found: Entry) -> Arrays | None:
 
 def check(found: Entry) -> None:
   """Raises UserError if the file of an entry could not be written."""
-  _write(found.path, None)
+  with _writing(found.path) as folder, tempfile.TemporaryFile(dir=folder):
+    pass
 
 
 def write(found: Entry, arrays: Arrays) -> None:
@@ -77,22 +79,17 @@ def write(found: Entry, arrays: Arrays) -> None:
   Raises:
     UserError: the file cannot be written.
   """
-  _write(found.path, {**arrays, _MADE_OF: np.asarray(found.made_of)})
+  with _writing(found.path), files.replacing(found.path, shared=True) as file:
+    np.savez(file, **arrays, **{_MADE_OF: np.asarray(found.made_of)})
 
 
-def _write(path: str, arrays: Arrays | None) -> None:
-  partial = f"{path}.{os.getpid()}{files.PARTIAL}"
+@contextlib.contextmanager
+def _writing(path: str) -> Iterator[str]:
+  """The folder of a file of the cache, which is made if it is missing."""
+  folder = os.path.dirname(path)
   try:
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    try:
-      with open(partial, "wb") as file:
-        if arrays is not None:
-          np.savez(file, **arrays)
-      if arrays is not None:
-        os.replace(partial, path)
-    finally:
-      with contextlib.suppress(FileNotFoundError):
-        os.unlink(partial)
+    os.makedirs(folder, exist_ok=True)
+    yield folder
   except OSError as error:
     raise UserError(
       f"cannot write {path} ({error.strerror}); free space, or set "

@@ -1,7 +1,6 @@
 """The run directory: which run it holds, and whether a run may write to it."""
 
 import importlib.metadata
-import json
 import os
 import shutil
 import tempfile
@@ -157,9 +156,8 @@ def read_object(path: str, advice: str = ANEW) -> dict[str, Any]:
     UserError: the file cannot be read, or holds no object.
   """
   try:
-    with files.open_regular(path, "r", encoding="utf-8") as file:
-      content = json.load(file)
-  except (OSError, ValueError, RecursionError) as error:
+    content = files.read_json(path)
+  except (OSError, ValueError) as error:
     raise UserError(f"{path} cannot be read ({error}); {advice}") from None
   if not isinstance(content, dict):
     raise UserError(f"{path} is not of a run; {advice}")

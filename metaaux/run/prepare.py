@@ -16,7 +16,7 @@ from metaaux.parallel import hosts
 from metaaux.run import batches, cache
 from metaaux.run import directory as run_directory
 from metaaux.run.logs import progress
-from metaaux.run.open import Run
+from metaaux.run.opening import Run
 from metaaux.stage import PoolView, Stage
 
 Seeded = Any

@@ -9,7 +9,7 @@ from metaaux import losses, parallel
 from metaaux.losses import groups
 from metaaux.run import attribute_scores
 from metaaux.run import batches as batches_lib
-from metaaux.run.open import Run
+from metaaux.run.opening import Run
 from metaaux.stage import Stage
 
 Seeded = Any

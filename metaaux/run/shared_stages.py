@@ -16,7 +16,7 @@ from metaaux.data.sources import lazy_images
 from metaaux.parallel import hosts
 from metaaux.run import batches, cache
 from metaaux.run import states as states_lib
-from metaaux.run.open import Run
+from metaaux.run.opening import Run
 from metaaux.stage import Stage
 
 Seeded = Any

@@ -11,8 +11,9 @@ from metaaux import parallel
 from metaaux.errors import UserError
 from metaaux.parallel import hosts, memory
 from metaaux.run import batches as batches_lib
+from metaaux.run import prepare
 from metaaux.run.checkpoints import format as checkpoint_format
-from metaaux.run.open import Run
+from metaaux.run.opening import Run
 from metaaux.stage import Stage
 
 Seeded = Any
@@ -31,6 +32,21 @@ def fresh(
   """
   init, arguments = _initialiser(run, stage, previous, prepared)
   return init(*arguments)[0]
+
+
+def begin(
+  run: Run, stage: Stage, previous: Seeded | None, workdir: str
+) -> Seeded:
+  """States at the start of a stage, after what it wants prepared.
+
+  Args:
+    run: data and devices.
+    stage: that begins.
+    previous: states of the stage before, or None.
+    workdir: of the run, where `prepare` keeps what it computes; "": nowhere.
+  """
+  prepared = prepare.prepare(run, stage, previous, workdir)
+  return fresh(run, stage, previous, prepared)
 
 
 def shapes(run: Run, stage: Stage, previous: Seeded | None) -> Seeded:

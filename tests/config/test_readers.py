@@ -11,8 +11,7 @@ from metaaux import config as config_lib
 from metaaux import methods, train
 from metaaux.config import keys as config_keys
 from metaaux.config.keys import KEYS
-from metaaux.run import open as open_lib
-from metaaux.run import rehearsal
+from metaaux.run import opening, rehearsal
 from metaaux.run import states as states_lib
 
 # The data of a run is divided by these for every method, which either trains on
@@ -86,7 +85,7 @@ def opened(method):
   """A run, and the keys that opening it reads."""
   read = set()
   config = recording(tiny.config(method=method), read).lock()
-  return open_lib.open_run(config), read
+  return opening.open_run(config), read
 
 
 def of_data(method):
@@ -124,7 +123,7 @@ def test_methods_read_all_that_is_theirs_and_nothing_else(method):
   read = set()
   config = tiny.config(method=method)
   recorded = recording(config, read).lock()
-  run = open_lib.open_run(recorded)
+  run = opening.open_run(recorded)
   read.clear()
   shapes = None
   for stage in methods.make(recorded, run.problem.spec):

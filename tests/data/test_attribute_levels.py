@@ -12,7 +12,7 @@ from metaaux.data.sources import decode
 from metaaux.data.sources import source as source_lib
 from metaaux.errors import UserError
 from metaaux.run import batches as batches_lib
-from metaaux.run import open
+from metaaux.run import opening
 
 # Two levels share "b"; one has the name of a class of another.
 NAMES = {
@@ -150,7 +150,7 @@ def test_attribute_without_variety(capsys):
   missing = sorted(set("0123456789") - set(_first_digits(20)))
   with pytest.raises(UserError, match=f"='{missing[0]}': 0 of the 20 training"):
     data.build(_config(primary=missing[0], **few))
-  open.open_run(_config(**few))
+  opening.open_run(_config(**few))
   assert f"attribute '{missing[0]}' is the same" in capsys.readouterr().err
 
 

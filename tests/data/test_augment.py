@@ -8,7 +8,7 @@ import tiny
 
 from metaaux.data import augment
 from metaaux.errors import UserError
-from metaaux.run import batches, open
+from metaaux.run import batches, opening
 
 SHAPE = (64, 6, 5, 3)
 INDEX = jnp.arange(SHAPE[0], dtype=jnp.int32)
@@ -238,7 +238,7 @@ def _rgb_run(tmp_path, channels=3, **changes):
     parts[f"y_{split}"] = np.arange(40) % 2
   path = tmp_path / "rgb.npz"
   np.savez(path, **parts)
-  return open.open_run(
+  return opening.open_run(
     tiny.config(
       method="single", dataset=f"npz:{path}", labels_per_class=0, **changes
     )

@@ -7,7 +7,7 @@ import pytest
 import tiny
 
 from metaaux.errors import UserError
-from metaaux.run import batches, open
+from metaaux.run import batches, opening
 
 
 @pytest.mark.parametrize("side", [8, 20, 64, 227])
@@ -21,7 +21,7 @@ def test_a_shift_is_a_share_of_the_side(side, tmp_path):
 
   def drawn(**changes):
     changes = {f"augment.{key}": value for key, value in changes.items()}
-    run = open.open_run(
+    run = opening.open_run(
       tiny.config(
         dataset=f"npz:{path}", labels_per_class=0, batch_size=2, **changes
       )
@@ -37,7 +37,7 @@ def test_a_shift_is_a_share_of_the_side(side, tmp_path):
 
 def test_a_shift_that_moves_nothing_or_twice(tmp_path):
   with pytest.raises(UserError, match=r"shift=0\.05 .* 0\.4 pixels .*8x8x1"):
-    open.open_run(tiny.config(**{"augment.shift": 0.05}))
+    opening.open_run(tiny.config(**{"augment.shift": 0.05}))
   with pytest.raises(
     UserError, match=r"augment\.shift=0\.1 and augment\.pad=2"
   ):

@@ -6,7 +6,7 @@ import tiny
 
 from metaaux import data, methods
 from metaaux.errors import UserError
-from metaaux.run import batches, open
+from metaaux.run import batches, opening
 
 
 def test_unlabelled_images():
@@ -43,7 +43,7 @@ def test_nothing_unlabelled_to_learn_from(method, meta_fraction):
   config = tiny.config(
     method=method, labels_per_class=0, meta_fraction=meta_fraction
   )
-  run = open.open_run(config)
+  run = opening.open_run(config)
   stages = methods.make(config, run.problem.spec)
   message = rf"method={method} learns from images without labels, but all 1000"
   with pytest.raises(UserError, match=message) as caught:
@@ -55,7 +55,7 @@ def test_nothing_unlabelled_to_learn_from(method, meta_fraction):
 def test_others_have_what_they_need(method):
   labels = 40 if method in ("vat", "co_training") else 0
   config = tiny.config(method=method, labels_per_class=labels)
-  run = open.open_run(config)
+  run = opening.open_run(config)
   batches.check_batches(run, methods.make(config, run.problem.spec))
 
 

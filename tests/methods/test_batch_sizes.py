@@ -6,7 +6,7 @@ from cases import METHODS
 
 from metaaux import methods, parallel
 from metaaux.errors import UserError
-from metaaux.run import batches, open
+from metaaux.run import batches, opening
 
 # Streams that have a size of their own, by the key that sets it.
 OWN = {
@@ -33,7 +33,7 @@ USERS = {
 def checked(method, **changes):
   """The streams of all stages, after a look at their batches on 4 devices."""
   settings = tiny.config(method=method, parallel="pmap", **changes)
-  run = open.open_run(settings)
+  run = opening.open_run(settings)
   stages = methods.make(settings, run.problem.spec, axis_name=parallel.AXIS)
   batches.check_batches(run, stages)
   return [spec for stage in stages for spec in stage.streams.values()]

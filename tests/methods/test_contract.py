@@ -183,6 +183,13 @@ SLIPS = {
     field(phase=always(lambda step: "v")),
     r"phase .* 'v'; .* one of 'u'",
   ),
+  "program": (field(program=always(None)), r"program is None; it must be a te"),
+  "programs": (
+    lambda c, s, axis_name: tuple(
+      stage_of(c, s)._replace(name=name, program="p") for name in ("a", "b")
+    ),
+    r"'a' and 'b' name one program, 'p', and differ in updates; give both",
+  ),
   "targets": (
     field(targets=always(lambda state, batch: batch["image"])),
     r"targets .* returned an array \[16, 8, 8, 1\]; it must be \[16, 50\]",

@@ -7,7 +7,7 @@ import tiny
 
 from metaaux import parallel
 from metaaux.parallel import placement
-from metaaux.run import open
+from metaaux.run import opening
 
 
 @pytest.mark.parametrize("form", ["pmap", "sharding"])
@@ -56,6 +56,6 @@ def test_training_is_the_same(form, seeds):
 
 
 def test_one_device_has_all():
-  run = open.open_run(tiny.config(pool="divide", parallel="none"))
+  run = opening.open_run(tiny.config(pool="divide", parallel="none"))
   assert not run.plan.divide_pool
   assert run.pool["image"].shape == run.problem.pool["image"].shape

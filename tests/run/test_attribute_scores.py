@@ -8,7 +8,8 @@ import pytest
 import tiny
 
 from metaaux import evaluate, parallel, train
-from metaaux.run import attribute_scores, open, scoring
+from metaaux.run import attribute_scores, opening, scoring
+from metaaux.run.logs import rows as rows_lib
 from metaaux.stage import Stage
 
 
@@ -104,7 +105,7 @@ def test_rows_of_an_evaluation(mode):
     labels_per_class=0,
     test_split="test[:300]",
   )
-  run = open.open_run(settings)
+  run = opening.open_run(settings)
   spec = run.problem.spec._replace(attribute_names=("2", "0"))
   attributes = run.problem.test["attributes"][:, :2]
   problem = run.problem._replace(
@@ -138,8 +139,7 @@ def test_result_of_a_binary_task(tmp_path):
   """Metrics are averaged like the accuracy; attributes need a head."""
   settings = tiny.config(method="single", num_seeds=2, primary="2")
   found = train.train_and_evaluate(settings, str(tmp_path))
-  with open(os.path.join(tmp_path, "metrics.jsonl")) as file:
-    rows = [json.loads(line) for line in file]
+  rows = rows_lib.read_rows(os.path.join(tmp_path, "metrics.jsonl"))
   for name in attribute_scores.METRICS:
     for seed in range(2):
       values = [

@@ -7,7 +7,7 @@ import tiny
 
 from metaaux import methods, parallel
 from metaaux.run import batches as batches_lib
-from metaaux.run import open
+from metaaux.run import opening
 from metaaux.stage import StreamSpec
 
 PURPOSES = ("init", "order", "augment", "update", "prepare")
@@ -16,7 +16,7 @@ PURPOSES = ("init", "order", "augment", "update", "prepare")
 @pytest.fixture(scope="module")
 def run():
   changes = {"method": "single", "num_seeds": 2, "augment.pad": 2}
-  return open.open_run(tiny.config(**changes))
+  return opening.open_run(tiny.config(**changes))
 
 
 def stage_of(run, **streams):

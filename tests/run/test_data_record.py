@@ -153,12 +153,12 @@ def test_a_folder_without_splits_is_evaluated_as_a_whole(
 
 def test_a_further_test_folder_without_splits_is_whole(trained, tmp_path):
   root, _ = trained
-  from metaaux.run import open
+  from metaaux.run import opening
 
   new = folder(tmp_path / "new", count=5, first=70)
   source = f"folder:{new}"
-  run = open.open_run(settings(root, extra_test=(source,)))
-  assert len(open.with_extra_tests(run).tests[source][1]) == 15
+  run = opening.open_run(settings(root, extra_test=(source,)))
+  assert len(opening.with_extra_tests(run).tests[source][1]) == 15
 
 
 def copied(trained, tmp_path):

@@ -81,7 +81,7 @@ def test_a_run_that_is_half_overwritten_is_unfinished_and_still_known(
 WRITE = """
 import sys
 import numpy as np
-from metaaux import cache
+from metaaux.run import cache
 
 cache.write(cache.entry(sys.argv[1], "thing", {}), {"x": np.full(9, 2.0)})
 """
@@ -230,7 +230,7 @@ def test_the_folder_is_made_by_who_writes_alone(tmp_path):
 
 ASK = """
 import sys
-from metaaux import lock
+from metaaux.run import lock
 
 with lock.hold(sys.argv[1]):
   pass

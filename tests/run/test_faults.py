@@ -177,7 +177,8 @@ def test_a_lost_row_of_the_loss_is_a_gap(settings, stopped, tmp_path, capsys):
 FULL_DISK = """
 import contextlib, os, sys, threading, time
 from full_disk import full_disk
-from metaaux import config_file, metrics, train
+from metaaux import messages, train
+from metaaux.config import file as config_file
 from metaaux.errors import UserError
 
 path, straight, disturbed = sys.argv[1:]
@@ -188,7 +189,7 @@ config = config_file.load(path, [f"--config.{key}" for key in (
 train.train_and_evaluate(config, straight)
 step, told, full = 0, threading.Event(), contextlib.ExitStack()
 
-def warn(text, warn=metrics.warn):
+def warn(text, warn=messages.warn):
   warn(text)
   told.set()
 
@@ -210,7 +211,7 @@ def after_a_step():
     full.enter_context(full_disk())
   return False
 
-metrics.warn = warn
+messages.warn = warn
 try:
   train.train_and_evaluate(config, disturbed, should_stop=after_a_step)
 except UserError as error:
@@ -236,7 +237,8 @@ def test_a_full_disk(tmp_path):
     capture_output=True,
     text=True,
     env=command.environment(
-      command.ROOT / "tests", JAX_COMPILATION_CACHE_DIR=str(tmp_path / "cache")
+      command.ROOT / "tests" / "support",
+      JAX_COMPILATION_CACHE_DIR=str(tmp_path / "cache"),
     ),
   )
   assert done.returncode == 0, done.stderr

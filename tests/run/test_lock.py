@@ -11,7 +11,7 @@ from metaaux.run import lock
 
 HOLD = """
 import sys
-from metaaux import lock
+from metaaux.run import lock
 
 with lock.hold(sys.argv[1]):
   print("held", flush=True)

@@ -12,14 +12,14 @@ from metaaux import methods
 from metaaux.data import augment
 from metaaux.errors import UserError
 from metaaux.run import directory as run_directory
-from metaaux.run import open
+from metaaux.run import opening
 from metaaux.run import prepare as prepare_lib
 from metaaux.stage import Prepare
 
 
 @pytest.fixture(scope="module")
 def run():
-  return open.open_run(tiny.config(method="single", num_seeds=2, seed=3))
+  return opening.open_run(tiny.config(method="single", num_seeds=2, seed=3))
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +214,7 @@ def test_map_equals_a_direct_application(run, stage, count):
 def test_prepare_gives_every_seed_its_own(run, stage, seeds):
   config = run.config.copy_and_resolve_references()
   config.seeds = seeds
-  run = open.open_run(config)
+  run = opening.open_run(config)
   previous = {"w": np.float32([10, 20])}
   seeded = prepare_lib.parallel.from_host(previous, run.plan)
   shape = jax.ShapeDtypeStruct((2,), jnp.float32)

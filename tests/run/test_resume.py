@@ -37,7 +37,9 @@ FLAGS = (
 # Starts the command and kills itself where the first argument says.
 DYING = """
 import os, re, signal, sys
-from metaaux import main, metrics, saver
+from metaaux import main
+from metaaux.run.checkpoints import writer
+from metaaux.run.logs import rows as rows_lib
 
 kind, where = sys.argv[1].split("@")
 count = 0
@@ -45,7 +47,7 @@ count = 0
 def die():
   os.kill(os.getpid(), signal.SIGKILL)
 
-def in_a_row(file, rows, append=metrics.append_rows):
+def in_a_row(file, rows, append=rows_lib.append_rows):
   if rows[0]["step"] == int(where):
     file.write(('{"step": ' + where + ', "accu').encode())
     die()
@@ -63,15 +65,15 @@ def while_unlinking(path, *, dir_fd=None, unlink=os.unlink):
     die()
   unlink(path, dir_fd=dir_fd)
 
-def save_and_wait(self, step, state, save=saver.Saver.save):
+def save_and_wait(self, step, state, save=writer.Saver.save):
   save(self, step, state)
   self.wait()
 
 # So that it is known which checkpoints are complete at a death; test_faults.py
 # has those that come while one is written.
-saver.Saver.save = save_and_wait
+writer.Saver.save = save_and_wait
 if kind == "row":
-  metrics.append_rows = in_a_row
+  rows_lib.append_rows = in_a_row
 elif kind == "rename":
   os.rename = os.replace = before_renaming
 else:

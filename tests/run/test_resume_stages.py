@@ -37,14 +37,16 @@ FLAGS = (
 # before it gives a file its name.
 DYING = """
 import os, re, signal, sys
-from metaaux import main, metrics, saver
+from metaaux import main
+from metaaux.run.checkpoints import writer
+from metaaux.run.logs import rows as rows_lib
 
 kind, where = sys.argv[1].split("@")
 
 def die():
   os.kill(os.getpid(), signal.SIGKILL)
 
-def in_a_row(file, rows, append=metrics.append_rows):
+def in_a_row(file, rows, append=rows_lib.append_rows):
   if rows[0]["total_step"] == int(where):
     file.write(('{"step": ' + where + ', "accu').encode())
     die()
@@ -55,15 +57,15 @@ def before_renaming(old, new, rename=os.replace, **more):
     die()
   rename(old, new, **more)
 
-def save_and_wait(self, step, state, save=saver.Saver.save):
+def save_and_wait(self, step, state, save=writer.Saver.save):
   save(self, step, state)
   self.wait()
 
 # So that it is known which checkpoints are complete at a death; test_faults.py
 # has those that come while one is written.
-saver.Saver.save = save_and_wait
+writer.Saver.save = save_and_wait
 if kind == "row":
-  metrics.append_rows = in_a_row
+  rows_lib.append_rows = in_a_row
 else:
   os.rename = os.replace = before_renaming
 sys.exit(main.main(sys.argv[2:]))

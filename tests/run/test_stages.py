@@ -11,7 +11,7 @@ import tiny
 
 from metaaux import evaluate, methods, parallel, train
 from metaaux.errors import UserError
-from metaaux.run import batches, open
+from metaaux.run import batches, opening
 from metaaux.run.logs import rows as rows_lib
 from metaaux.stage import StreamSpec
 
@@ -25,7 +25,7 @@ ACAI = {
 
 def open_run(**changes):
   changes = {"method": "single", "augment.pad": 1, **changes}
-  return open.open_run(tiny.config(**changes))
+  return opening.open_run(tiny.config(**changes))
 
 
 @pytest.fixture(scope="module")

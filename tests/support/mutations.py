@@ -74,7 +74,7 @@ PARTS = {
     (),  # see `tests_of`
   ),
   "batches": Part(
-    ("metaaux/run/batches.py", "metaaux/run/open.py"),
+    ("metaaux/run/batches.py", "metaaux/run/opening.py"),
     (
       "tests/run/test_batches.py tests/run/test_stages.py "
       "tests/data/test_augment.py tests/data/test_unlabelled.py",

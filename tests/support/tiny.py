@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metaaux import config as config_lib
-from metaaux import methods, parallel, train
+from metaaux import methods, parallel
 from metaaux.data.sources import digits, split_names
 from metaaux.methods.damtl import damtl
 from metaaux.methods.damtl import losses as damtl_losses
@@ -18,7 +18,8 @@ from metaaux.methods.maxl import maxl
 from metaaux.methods.meta_mtl import meta_mtl
 from metaaux.models import layered
 from metaaux.run import batches as batches_lib
-from metaaux.run import open, prepare
+from metaaux.run import opening, prepare, programs
+from metaaux.run import states as states_lib
 
 # Methods that need several tasks.
 SEVERAL = (
@@ -158,7 +159,7 @@ def host_states(settings, num_steps):
 
 
 def _run_stages(settings, num_steps, keep):
-  run = open.open_run(settings)
+  run = opening.open_run(settings)
   stages = methods.make(
     settings, run.problem.spec, axis_name=run.plan.axis_name
   )
@@ -170,14 +171,13 @@ def _run_stages(settings, num_steps, keep):
 
 
 def _run_stage(run, stage, previous, num_steps, kept=None):
-  loop = train.Loop(run, stage, 0, None, None, lambda: False, "", {})
-  states = train.initial_states(loop, previous, 0)
+  states = states_lib.begin(run, stage, previous, "")
   if jax.config.jax_enable_x64:
     states = in_float64(states)
     # Steps would make float32 of the bytes, each program by its own rounding.
     images = run.pool["image"].astype(jnp.float64) / 255
     run = run._replace(pool={**run.pool, "image": images})
-  updates = {n: train.compile_update(run, stage, n) for n in stage.updates}
+  updates = programs.compile_updates(run, stage)
   metrics, inputs = [], None
 
   def keep():
@@ -197,7 +197,7 @@ def _run_stage(run, stage, previous, num_steps, kept=None):
 
 def maxl_problem(settings, *, float64=True):
   """MAXL's fixed parts, a state and a batch; everything in float64."""
-  run = open.open_run(settings)
+  run = opening.open_run(settings)
   problem = maxl.assemble(settings, run.problem.spec)
   batch = batches_lib.draw(
     run, run.pool, jnp.asarray(run.problem.train[0][:16]), None
@@ -211,7 +211,7 @@ def maxl_problem(settings, *, float64=True):
 def meta_mtl_problem(**changes):
   """Meta-MTL's fixed parts, a state and a batch of each stream, in float64."""
   settings = config(method="meta_mtl", gamma=0.0, **changes)
-  run = open.open_run(settings)
+  run = opening.open_run(settings)
   problem = meta_mtl.assemble(settings, run.problem.spec)
   (stage,) = meta_mtl.make(settings, run.problem.spec)
   labels = stage.prepare.compute(prepare.view(run, stage, None, 0, ""))
@@ -233,7 +233,7 @@ def meta_mtl_problem(**changes):
 def damtl_problem(method="damtl", **changes):
   """Fixed parts, a state after an untrained big task, a batch of each task."""
   settings = config(method=method, **changes)
-  run = open.open_run(settings)
+  run = opening.open_run(settings)
   spec = run.problem.spec
   options = damtl_losses.Options(
     **{name: settings.damtl[name] for name in damtl_losses.Options._fields}

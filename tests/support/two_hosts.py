@@ -67,7 +67,7 @@ def started(folder, *flags, joining=None, count=2):
   with socket.socket() as free:
     free.bind(("localhost", 0))
     port = free.getsockname()[1]
-  tests = command.ROOT / "tests"
+  tests = command.ROOT / "tests" / "support"
   processes = []
   for host in range(count):
     flags_of_host = (

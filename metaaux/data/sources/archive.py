@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from metaaux import files
 from metaaux.data.sources import foreign_files
 from metaaux.errors import UserError
 from metaaux.parallel import memory
@@ -29,7 +30,7 @@ class Archive(Mapping):
       remedy: what to do where an array does not fit into memory.
     """
     self._path, self._origin, self._remedy = path, origin, remedy
-    with foreign_files.opened(path) as stream:
+    with files.open_regular(path) as stream:
       self.is_one_array = stream.read(6) == b"\x93NUMPY"
       stream.seek(0)
       if self.is_one_array:
@@ -68,7 +69,7 @@ class Archive(Mapping):
   @contextlib.contextmanager
   def _opened(self, name: str) -> Iterator[tuple[Any, int]]:
     """A member, and its bytes as the file counts them."""
-    with foreign_files.opened(self._path) as stream:
+    with files.open_regular(self._path) as stream:
       if self.is_one_array:
         yield stream, self._path.stat().st_size
         return

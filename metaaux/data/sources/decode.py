@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from metaaux import files
 from metaaux.data.sources import foreign_files
 from metaaux.data.sources import pixels as pixels_lib
 from metaaux.errors import UserError
@@ -211,7 +212,7 @@ def _opened(file: os.PathLike[str] | bytes) -> Iterator[Any]:
     with Image.open(io.BytesIO(file)) as image:
       yield image
     return
-  with foreign_files.opened(file) as stream, Image.open(stream) as image:
+  with files.open_regular(file) as stream, Image.open(stream) as image:
     yield image
 
 

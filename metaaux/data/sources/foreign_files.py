@@ -1,13 +1,11 @@
-"""Opens files that somebody else made, and limits how much is read."""
+"""Finds the images among files that somebody else made."""
 
 import contextlib
-import json
 import os
 import pathlib
-import stat
-from collections.abc import Iterator
-from typing import Any, BinaryIO, NamedTuple
+from typing import NamedTuple
 
+from metaaux import files
 from metaaux.errors import UserError
 
 SUFFIXES = (
@@ -22,7 +20,6 @@ _BEGINNINGS = (
 )
 # What archives, systems and viewers leave in folders, besides hidden entries.
 _JUNK = ("__macosx", "@eadir", "lost+found", "thumbs", "thumbnails")
-_LARGEST_JSON = 64 * 2**20
 
 
 class Found(NamedTuple):
@@ -72,41 +69,6 @@ def short(text: str, length: int = 200) -> str:
   return text if len(text) <= length else f"{text[:half]}...{text[-half:]}"
 
 
-@contextlib.contextmanager
-def opened(path: os.PathLike[str]) -> Iterator[BinaryIO]:
-  """Opens a regular file for reading; a pipe or a device would never end.
-
-  Raises:
-    OSError: the path leads to something else, or cannot be opened.
-  """
-  # Opening a pipe waits for who writes to it.
-  flags = (
-    os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-  )
-  number = os.open(path, flags | getattr(os, "O_CLOEXEC", 0))
-  with os.fdopen(number, "rb") as stream:
-    if not stat.S_ISREG(os.fstat(number).st_mode):
-      raise OSError(0, "no regular file", str(path))
-    yield stream
-
-
-def read_json(path: os.PathLike[str], limit: int = _LARGEST_JSON) -> Any:
-  """The content of a JSON file.
-
-  Raises:
-    OSError: the file cannot be read, or is not a regular one.
-    ValueError: the content is not JSON, too large, or too deep.
-  """
-  with opened(path) as stream:
-    content = stream.read(limit + 1)
-  if len(content) > limit:
-    raise ValueError(f"more than {limit // 2**20} MiB")
-  try:
-    return json.loads(content.decode("utf-8"))
-  except RecursionError:
-    raise ValueError("nested too deeply") from None
-
-
 def is_junk(name: str) -> bool:
   """Whether an entry of a folder is hidden, or there by accident."""
   return name.startswith(".") or name.lower() in _JUNK
@@ -119,7 +81,7 @@ def is_image(entry: os.DirEntry[str]) -> bool:
   if not entry.is_file():
     return False
   try:
-    with opened(entry.path) as stream:
+    with files.open_regular(entry.path) as stream:
       start = stream.read(16)
   except OSError:
     return False
@@ -143,10 +105,10 @@ def walk(folder: pathlib.Path, *, inside: bool = True) -> Found:
       )
     # Of pathlib, for which a link to itself is no folder, and no error.
     folders = [e for e in entries if pathlib.Path(e.path).is_dir()]
-    files = [e for e in entries if e not in folders]
-    chosen = [entry for entry in files if is_image(entry)]
+    others = [e for e in entries if e not in folders]
+    chosen = [entry for entry in others if is_image(entry)]
     found.images.extend(pathlib.Path(entry.path) for entry in chosen)
-    left = set(files) - set(chosen)
+    left = set(others) - set(chosen)
     found.others.extend(pathlib.Path(e.path) for e in entries if e in left)
     nested = sum(add(e.path, is_top=False) for e in folders if inside)
     return nested + (0 if is_top else len(chosen))

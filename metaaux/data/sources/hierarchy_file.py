@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from metaaux import files
 from metaaux.data.sources import foreign_files
 from metaaux.data.sources.source import Source
 from metaaux.errors import UserError
@@ -30,9 +31,7 @@ def add_levels(source: Source, path: str) -> Source:
 
 def _read(path: str) -> Mapping[str, Any]:
   try:
-    content = foreign_files.read_json(
-      foreign_files.expand(path, f"hierarchy '{path}'")
-    )
+    content = files.read_json(foreign_files.expand(path, f"hierarchy '{path}'"))
   except OSError as error:
     raise UserError(
       f"hierarchy '{path}' cannot be read ({error.strerror}); check the path"

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from metaaux import files
 from metaaux.data.sources import archive as archive_lib
 from metaaux.data.sources import class_ids, foreign_files, split_names
 from metaaux.data.sources import source as source_lib
@@ -141,7 +142,7 @@ def _read_all(
 def beside(path: pathlib.Path) -> dict[str, list[Any]]:
   """The lists of names in the file beside an archive; {} without one."""
   try:
-    found = foreign_files.read_json(path.parent / _BESIDE)
+    found = files.read_json(path.parent / _BESIDE)
   except (OSError, ValueError):
     return {}
   pairs = found.items() if isinstance(found, dict) else ()

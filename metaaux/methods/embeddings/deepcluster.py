@@ -137,7 +137,6 @@ def make_stages(
   k = num_clusters(config, spec)
   # Otherwise large clusters would grow until they hold everything.
   stream = StreamSpec(images, True, batch_size=options.batch_size, draw=_draw)
-  # The same objects in all turns, whose programs are the same.
   streams = {"train": stream}
   updates = {"update": partial(_update, network, optimizer, axis_name)}
   return tuple(
@@ -149,6 +148,7 @@ def make_stages(
       updates=updates,
       predict=None,
       prepare=_prepare(config, spec, images, network, k, turn),
+      program="embed",
     )
     for turn in range(turns)
   )

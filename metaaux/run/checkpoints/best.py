@@ -53,6 +53,24 @@ def scores(
   }
 
 
+def improves(
+  scores: dict[int, float],
+  at: int,
+  name: str,
+  rows: Iterable[Mapping[str, Any]],
+) -> bool:
+  """Adds the score of an evaluation; whether it is the best one.
+
+  Args:
+    scores: of all evaluations so far; grows.
+    at: updates of all stages.
+    name: as of `score`.
+    rows: of the evaluation.
+  """
+  scores[at] = score(name, rows)
+  return step(scores, scores) == at
+
+
 def step(steps: Iterable[int], scores: Mapping[int, float]) -> int | None:
   """The step with the highest score, the first of equals; None: no score."""
   known = [each for each in steps if each in scores]

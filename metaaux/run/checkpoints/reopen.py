@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 
 from metaaux import messages, methods
 from metaaux.errors import DamagedError, UserError
-from metaaux.run import data_record, open
+from metaaux.run import data_record, opening
 from metaaux.run import directory as run_directory
 from metaaux.run import states as states_lib
 from metaaux.run.checkpoints import best
 from metaaux.run.checkpoints import format as checkpoint_format
 from metaaux.run.logs import rows as rows_lib
-from metaaux.run.open import Run
+from metaaux.run.opening import Run
 from metaaux.stage import Stage
 
 Seeded = Any
@@ -65,7 +65,7 @@ def restore(
     saved = checkpoint_format.all_steps(manager)
     if not saved:
       raise UserError(f"{workdir!r} has no checkpoint yet; train the run first")
-    run = _with_own_data(open.open_run(config), workdir, elsewhere)
+    run = _with_own_data(opening.open_run(config), workdir, elsewhere)
     *before, stage = _until(methods.make(config, run.problem.spec), name)
     shapes, offset = None, sum(each.num_steps for each in before)
     for each in before:

@@ -5,7 +5,6 @@ averages, so that its interval can cover the test images, too
 (`confidence_intervals`).
 """
 
-import contextlib
 import os
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -75,18 +74,10 @@ def write(
     "images": np.asarray(correct_SxN.shape[1]),
     "test": np.asarray(fingerprint.of(labels)),
   }
-  partial = path + files.PARTIAL
   try:
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    try:
-      with open(partial, "wb") as file:
-        np.savez_compressed(file, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-      os.replace(partial, path)
-    finally:
-      with contextlib.suppress(FileNotFoundError):
-        os.unlink(partial)
+    with files.replacing(path) as file:
+      np.savez_compressed(file, **arrays)
   except OSError:
     pass  # who makes the result says so
 
@@ -165,7 +156,7 @@ def _short(positions_SxN: np.ndarray) -> np.ndarray:
 
 
 def _read(path: str) -> dict[str, np.ndarray]:
-  with open(path, "rb") as file, np.load(file) as stored:
+  with files.open_regular(path) as file, np.load(file) as stored:
     found = {key: stored[key] for key in stored}
   number = int(found.pop("images"))
   bits = np.unpackbits(found["correct"], axis=1, count=number)

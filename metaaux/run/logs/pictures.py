@@ -110,8 +110,8 @@ def draw(workdir: str) -> list[tuple[str, str]]:
     axes.set_ylabel(picture.label)
     axes.spines[["top", "right"]].set_visible(False)
     path = os.path.join(workdir, picture.name)
-    figure.savefig(path + files.PARTIAL, dpi=150, format="png")
-    os.replace(path + files.PARTIAL, path)
+    with files.replacing(path) as file:
+      figure.savefig(file, dpi=150, format="png")
     drawn.append((picture.what, path))
   return drawn
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from metaaux import messages
 from metaaux.errors import UserError
 from metaaux.run.logs import rows as rows_lib
-from metaaux.run.open import Run
+from metaaux.run.opening import Run
 from metaaux.stage import Stage
 
 Row = dict[str, Any]

@@ -12,7 +12,7 @@ from metaaux.errors import NonFiniteError
 from metaaux.run import batches
 from metaaux.run.logs import progress
 from metaaux.run.logs import rows as rows_lib
-from metaaux.run.open import Run
+from metaaux.run.opening import Run
 from metaaux.stage import Stage
 
 Seeded = Any
@@ -57,7 +57,6 @@ class StepLog:
     stage: Stage,
     offset: int,
     start: int,
-    alarmed: set[str],
   ) -> None:
     """Logs `stage`, which follows `offset` updates and begins at `start`.
 
@@ -67,14 +66,13 @@ class StepLog:
       stage: the stage to log.
       offset: updates of the stages before it.
       start: updates of the stage that are done.
-      alarmed: kinds of alarms that the user has seen; grows.
     """
     self._file, self._run, self._stage = file, run, stage
     self._offset = offset
     self._pending: list[tuple[int, Seeded]] = []
     self._late: list[tuple[int, Seeded]] = []
     self._last_finite: dict[str, tuple[int, float]] = {}
-    self._alarmed = alarmed
+    self._alarmed = set[str]()  # kinds that were told
     spec = next(iter(stage.streams.values()))
     self._epoch = batches.steps_per_epoch(run, spec)
     label = f"{run.config.method}/{stage.name}"

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from metaaux import files
 from metaaux.config import user_code
 from metaaux.data import sources
 from metaaux.data.sources import source as source_lib
@@ -151,11 +152,9 @@ def test_hierarchies(tmp_path, make, message):
 
 
 def test_a_hierarchy_has_a_limit(tmp_path, monkeypatch):
-  from metaaux.data.sources import foreign_files
-
   (tmp_path / "a.json").write_text(" " * 2_000_000)
   with pytest.raises(ValueError, match="more than 1 MiB"):
-    foreign_files.read_json(tmp_path / "a.json", 2**20)
+    files.read_json(tmp_path / "a.json", 2**20)
 
 
 def test_a_file_of_names_beside_an_archive(tmp_path):

@@ -7,7 +7,7 @@ from PIL import Image
 from metaaux import data
 from metaaux.data import sources
 from metaaux.errors import UserError
-from metaaux.run import open
+from metaaux.run import opening
 
 
 def image(path, seed=0):
@@ -187,7 +187,7 @@ def test_one_class_is_no_task(tmp_path):
   made = {"x_train": x, "x_test": x, "y_train": np.zeros(8, int)}
   np.savez(tmp_path / "a.npz", y_test=np.zeros(8, int), **made)
   with pytest.raises(UserError, match="all 8 training images are of the class"):
-    open.open_run(settings(f"npz:{tmp_path / 'a.npz'}"))
+    opening.open_run(settings(f"npz:{tmp_path / 'a.npz'}"))
   made["y_train"] = np.arange(8) % 2
   np.savez(tmp_path / "a.npz", y_test=np.zeros(8, int), **made)
   notes = data.build(settings(f"npz:{tmp_path / 'a.npz'}")).notes

@@ -11,7 +11,7 @@ from metaaux.data import sources
 from metaaux.data.sources import lazy_images
 from metaaux.errors import UserError
 from metaaux.parallel import hosts
-from metaaux.run import open, prepare
+from metaaux.run import opening, prepare
 
 
 def recorded(count=10):
@@ -151,7 +151,7 @@ def test_a_run_of_several_hosts_reads_its_images_once(monkeypatch, folder):
   config = tiny.config(
     dataset=folder, batch_size=4, labels_per_class=0, parallel="auto"
   )
-  run = open.open_run(config)
+  run = opening.open_run(config)
   assert run.plan.divide_pool
   assert read == [3, 3, 3, 3] * 2  # training and test images
 
@@ -167,7 +167,7 @@ def test_a_test_set_that_one_host_cannot_decode_is_left_out(
     parallel="auto",
     extra_test=(folder,),
   )
-  run = open.open_run(config)
+  run = opening.open_run(config)
 
   def read(positions):
     raise UserError("000.png cannot be decoded")
@@ -178,7 +178,7 @@ def test_a_test_set_that_one_host_cannot_decode_is_left_out(
     "load_test",
     lambda *_: {"image": broken, "primary": np.zeros(12, np.int32)},
   )
-  assert list(open.with_extra_tests(run).tests) == ["test"]
+  assert list(opening.with_extra_tests(run).tests) == ["test"]
   assert f"not evaluated on {folder}: 000.png" in capsys.readouterr().err
 
 
@@ -193,7 +193,7 @@ def test_a_stage_that_looks_at_all_decodes_them_once(monkeypatch, folder):
     num_seeds=3,
     parallel="auto",
   )
-  run = open.open_run(config)
+  run = opening.open_run(config)
   images, read = run.problem.pool["image"], []
   original = images._read
   images._read = lambda positions: read.append(1) or original(positions)

@@ -19,7 +19,7 @@ from metaaux.methods.arml import arml
 from metaaux.methods.arml import rules as weight_rules
 from metaaux.methods.reweighting import WEIGHTINGS
 from metaaux.run import batches as batches_lib
-from metaaux.run import open
+from metaaux.run import opening
 from metaaux.run import states as states_lib
 
 THREE = ("rotation", "exemplar", "useless")
@@ -28,7 +28,7 @@ THREE = ("rotation", "exemplar", "useless")
 def assembled(**changes):
   """The fixed parts, a state and a batch of each stream."""
   config = tiny.config(method="arml", gamma=0.0, **changes)
-  run = open.open_run(config)
+  run = opening.open_run(config)
   problem = arml.assemble(config, run.problem.spec)
   index = {"train": run.problem.train[0][:8], "pool": np.arange(20, 32)}
   batches = {
@@ -151,7 +151,7 @@ def test_the_useless_task_loses_its_weight():
 
 def _phases(**changes):
   config = tiny.config(method="arml", num_steps=100, **changes)
-  spec = open.open_run(config).problem.spec
+  spec = opening.open_run(config).problem.spec
   (stage,) = methods.make(config, spec)
   return [step for step in range(100) if stage.phase(step) == "reweigh"]
 
@@ -248,7 +248,7 @@ def test_each_20th_step_is_skipped_whatever_the_rule(name, first):
   config = tiny.config(
     method="arml", num_steps=60, **changes, **{"weighting.name": name}
   )
-  (stage,) = methods.make(config, open.open_run(config).problem.spec)
+  (stage,) = methods.make(config, opening.open_run(config).problem.spec)
   phases = [stage.phase(step) for step in range(60)]
   skipped = [n for n, phase in enumerate(phases) if phase.endswith("_skipped")]
   assert skipped == [19, 39, 59] and phases[19] == first
@@ -300,7 +300,7 @@ def test_gradnorm_looks_at_the_last_layer_alone(x64):
 
 def test_auto_lambda_holds_a_second_batch_out():
   config = tiny.config(method="arml", **{"weighting.name": "auto_lambda"})
-  (stage,) = methods.make(config, open.open_run(config).problem.spec)
+  (stage,) = methods.make(config, opening.open_run(config).problem.spec)
   assert set(stage.streams) == {"train", "pool", "held_out"}
 
 
@@ -334,7 +334,7 @@ def _two_stages(num_steps=40):
       "weighting.every": 1,
     },
   )
-  run = open.open_run(config)
+  run = opening.open_run(config)
   return run, methods.make(config, run.problem.spec)
 
 

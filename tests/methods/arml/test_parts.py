@@ -12,14 +12,14 @@ from metaaux.methods import task_set
 from metaaux.methods.arml import arml
 from metaaux.methods.arml import rules as weight_rules
 from metaaux.run import batches as batches_lib
-from metaaux.run import open
+from metaaux.run import opening
 
 
 def assembled(**changes):
   """The fixed parts, a state and a batch of each stream, two of the primary."""
   changes = {"semi_supervised.tasks": ("rotation",), **changes}
   config = tiny.config(method="arml", gamma=0.0, **changes)
-  run = open.open_run(config)
+  run = opening.open_run(config)
   problem = arml.assemble(config, run.problem.spec)
   train = run.problem.train[0]
   index = {

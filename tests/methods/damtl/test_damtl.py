@@ -12,7 +12,7 @@ import tiny
 from metaaux import methods
 from metaaux.errors import UserError
 from metaaux.methods.damtl import damtl
-from metaaux.run import open
+from metaaux.run import opening
 
 KEY = jax.random.key(0)
 
@@ -176,7 +176,7 @@ def test_masks_stay_positive_in_a_run():
 
 def test_stages():
   config = tiny.config(method="damtl", **{"damtl.auxiliary_steps": 7})
-  spec = open.open_run(config).problem.spec
+  spec = opening.open_run(config).problem.spec
   first, second = methods.make(config, spec)
   assert (first.name, first.num_steps, first.predict) == ("auxiliary", 7, None)
   assert set(second.streams) == {"task_0", "task_1"}
@@ -227,7 +227,7 @@ def test_the_big_task_is_trained_where_something_reads_its_network(
   settings = tiny.config(
     method="damtl", **{"damtl.start": start, "damtl.align": align}
   )
-  spec = open.open_run(settings).problem.spec
+  spec = opening.open_run(settings).problem.spec
   *before, stage = methods.make(settings, spec)
   assert [each.name for each in before] == ["auxiliary"] * needed
   assert (stage.probe is not None) == needed

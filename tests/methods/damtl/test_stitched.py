@@ -11,7 +11,7 @@ from metaaux import methods
 from metaaux.methods.damtl import hard_sharing, stitched
 from metaaux.models import layered
 from metaaux.run import batches as batches_lib
-from metaaux.run import open
+from metaaux.run import opening
 
 KEY = jax.random.key(0)
 
@@ -19,7 +19,7 @@ KEY = jax.random.key(0)
 def assembled(method, **changes):
   """Stages, a state over untrained towers, a batch of each task."""
   config = tiny.config(method=method, **{"damtl.start": "random", **changes})
-  run = open.open_run(config)
+  run = opening.open_run(config)
   stages = methods.make(config, run.problem.spec)
   batches = {
     f"task_{j}": batches_lib.draw(
@@ -128,7 +128,7 @@ def test_stages_and_starts():
   assert (towers.name, towers.num_steps, train.name) == ("towers", 7, "train")
   assert [s["mean"].shape for s in state.stats] == [(2, 2, 4), (2, 2, 8)]
   config = tiny.config(method="cross_stitch")
-  spec = open.open_run(config).problem.spec
+  spec = opening.open_run(config).problem.spec
   names = [stage.name for stage in methods.make(config, spec)]
   assert names == ["auxiliary", "towers", "train"]
 

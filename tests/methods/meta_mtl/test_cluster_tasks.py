@@ -11,7 +11,7 @@ from metaaux import methods, parallel
 from metaaux import stage as stage_lib
 from metaaux.errors import UserError
 from metaaux.methods.meta_mtl import cluster_tasks
-from metaaux.run import open, prepare
+from metaaux.run import opening, prepare
 
 COUNT, CLASSES = 60, 4
 SPEC = stage_lib.Spec((4, 4, 1), (2, 2), COUNT, True)
@@ -283,7 +283,7 @@ def test_devices_do_not_change_the_partitions(seeds):
   for mode in ("none", "pmap"):
     settings = config("kmeans", "train")
     settings.update(parallel=mode, num_seeds=2, seeds=seeds)
-    run = open.open_run(settings)
+    run = opening.open_run(settings)
     assert run.plan.num_shards == {"none": 1, "pmap": 4}[mode]
     (stage,) = methods.make(
       settings, run.problem.spec, axis_name=run.plan.axis_name

@@ -10,7 +10,7 @@ import tiny
 from metaaux import methods
 from metaaux.methods.unlabelled import consistency, pseudo_label, vat
 from metaaux.run import batches as batches_lib
-from metaaux.run import open
+from metaaux.run import opening
 
 
 def test_squared_difference(x64):
@@ -152,7 +152,7 @@ def test_loss_and_gradient_on_two_views(method):
   settings = tiny.config(
     method=method, **{"consistency.noise": 0.0, "consistency.flip": False}
   )
-  run = open.open_run(settings)
+  run = opening.open_run(settings)
   (stage,) = methods.make(settings, run.problem.spec)
   train, pool = (
     second(batches_lib.draw(run, run.pool, jnp.arange(a, a + 16), None))
@@ -195,7 +195,7 @@ def test_loss_and_gradient_on_two_views(method):
 def test_halves_have_their_own_losses():
   """Unlabelled images do not enter the primary loss, nor the others theirs."""
   settings = tiny.config(method="pseudo_label")
-  run = open.open_run(settings)
+  run = opening.open_run(settings)
   (stage,) = methods.make(settings, run.problem.spec)
   train, one, two = (
     second(batches_lib.draw(run, run.pool, jnp.arange(a, a + 16), None))

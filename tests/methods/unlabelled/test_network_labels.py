@@ -7,7 +7,7 @@ import tiny
 
 from metaaux import methods
 from metaaux.methods.unlabelled import network_labels
-from metaaux.run import open, prepare
+from metaaux.run import opening, prepare
 
 
 def test_confident():
@@ -46,7 +46,7 @@ def test_true_labels_are_used_only_where_they_are_known(method):
 
 def test_each_network_of_co_training_has_a_half_of_its_own():
   settings = tiny.config(method="co_training")
-  run = open.open_run(settings)
+  run = opening.open_run(settings)
   stage = methods.make(settings, run.problem.spec)[0]
   found = stage.prepare.compute(prepare.view(run, stage, None, 0, ""))
   train = run.problem.train[0]

@@ -7,46 +7,46 @@ import tiny
 
 from metaaux import methods
 from metaaux.methods.maxl import diagnostics
-from metaaux.run import open
+from metaaux.run import opening
 from metaaux.run.logs import rows as rows_lib
 from metaaux.run.logs import step_log
 
 
 @pytest.fixture(scope="module")
 def run():
-  return open.open_run(tiny.config(method="maxl", num_seeds=2))
+  return opening.open_run(tiny.config(method="maxl", num_seeds=2))
 
 
 def row(seed, split="meta", **metrics):
   return {"split": split, "seed": seed, "accuracy": 0.5, **metrics}
 
 
-def log_of(run, alarms, alarmed):
+def log_of(run, alarms):
   (stage,) = methods.make(run.config, run.problem.spec)
   file = rows_lib.RowFile(io.BytesIO())
   stage = stage._replace(alarms=alarms)
-  return step_log.StepLog(file, run, stage, 0, 0, alarmed)
+  return step_log.StepLog(file, run, stage, 0, 0)
 
 
-def test_each_kind_of_alarm_is_told_once_a_run(run, capsys):
+def test_each_kind_of_alarm_is_told_once_a_stage(run, capsys):
   """Whatever numbers its text has, and whatever other kind says the same."""
 
   def alarms(row):
     found = {"usage": f"only {row['used']:.0%} of the classes are in use"}
     return found | ({"gain": "the loss grows"} if row["used"] < 0.2 else {})
 
-  alarmed = set()
-  log = log_of(run, alarms, alarmed)
+  log = log_of(run, alarms)
   log.evaluation(10, [row(0, used=0.24), row(1, used=0.25)])
   log.evaluation(20, [row(0, used=0.22), row(1, used=0.15)])
   log.evaluation(30, [row(0, used=0.11), row(0, "test", used=0.01)])
-  log_of(run, alarms, alarmed).evaluation(40, [row(0, used=0.1)])
+  log_of(run, alarms).evaluation(40, [row(0, used=0.4)])  # of another stage
   told = [
     line for line in capsys.readouterr().err.splitlines() if "warning" in line
   ]
   assert told == [
     "warning: step 10, seed 0: only 24% of the classes are in use",
     "warning: step 20, seed 1: the loss grows",
+    "warning: step 40, seed 0: only 40% of the classes are in use",
   ]
 
 

@@ -14,7 +14,7 @@ from metaaux.errors import UserError
 from metaaux.methods import task_set
 from metaaux.methods.arml import tasks
 from metaaux.methods.arml.tasks import attributes
-from metaaux.run import attribute_scores, open
+from metaaux.run import attribute_scores, opening
 from metaaux.run import batches as batches_lib
 
 NAMES = ("2", "0", "1", "10=2", "3", "4", "5", "6", "8", "9")
@@ -61,7 +61,7 @@ def test_primary_loss_is_the_sigmoid_one(x64):
 def _problem(**changes):
   """The tasks, parameters in float64 and a batch with labels missing."""
   config = _config(**changes)
-  run = open.open_run(config)
+  run = opening.open_run(config)
   found = tasks.make(config, run.problem.spec)
   train_index = jnp.asarray(run.problem.train[0][:8])
   batches = {

@@ -14,14 +14,14 @@ from metaaux.methods.arml import tasks as tasks_lib
 from metaaux.methods.arml.tasks import domains
 from metaaux.methods.unlabelled import consistency
 from metaaux.run import batches as batches_lib
-from metaaux.run import open
+from metaaux.run import opening
 
 
 def setting(method="arml", **changes):
   config = tiny.config(
     **{**tiny.of_domains(), "method": method, "gamma": 0.0, **changes}
   )
-  run = open.open_run(config)
+  run = opening.open_run(config)
   tasks = tasks_lib.make(config, run.problem.spec)
   batches = {
     name: batches_lib.draw(

@@ -14,13 +14,13 @@ from metaaux.methods.arml import tasks as tasks_lib
 from metaaux.methods.arml.tasks import semi_supervised
 from metaaux.models import ModelOptions
 from metaaux.run import batches as batches_lib
-from metaaux.run import open
+from metaaux.run import opening
 
 
 def setting(**changes):
   """Tasks, parameters and a batch of each stream on digits."""
   config = tiny.config(method="arml", gamma=0.0, **changes)
-  run = open.open_run(config)
+  run = opening.open_run(config)
   tasks = tasks_lib.make(config, run.problem.spec)
   index = jnp.arange(12)
   pool = batches_lib.draw(run, run.pool, index, None)
@@ -125,12 +125,12 @@ def test_cosines_and_their_gradient_at_zero(x64):
 @pytest.mark.parametrize("method", ["arml", "vat"])
 def test_pool_of_unlabelled_images(method):
   config = tiny.config(method=method, **{"semi_supervised.pool": "unlabelled"})
-  run = open.open_run(config)
+  run = opening.open_run(config)
   (stage,) = methods.make(config, run.problem.spec)
   assert stage.streams["pool"].split == "unlabelled"
   assert stage.streams["train"].split == "train"
   batches_lib.check_batches(run, (stage,))
-  run = open.open_run(
+  run = opening.open_run(
     tiny.config(method=method, labels_per_class=0, batch_size=8)
   )
   with pytest.raises(UserError, match=r"are labelled|images have one"):
