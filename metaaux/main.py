@@ -85,7 +85,7 @@ def _define(values: Values) -> None:
     ),
   )
   switch("help", "shows this", short_name="h")
-  switch("helpfull", "shows all keys, and the flags that absl brings")
+  switch("helpfull", "shows all keys with their defaults, and absl's own flags")
   switch(
     "distributed",
     "joins the hosts that Slurm (srun), a TPU or Open MPI knows of",
