@@ -19,13 +19,13 @@ from metaaux.run import states as states_lib
 OF_DATA = {"aux", "psi", "task_classes", "within"}
 # Read where their condition does not hold, too, then without effect: a rule's
 # arguments are chosen from a table of all, all options of the official code are
-# handed on, and a shared stage is known by its whole optimiser.
+# handed on, and networks and optimisers are made of whole groups.
 IN_VAIN = {
+  *(n for n in KEYS if n.startswith("model.") or "optimizer." in n),
   *("weighting.values", "weighting.eta", "weighting.eta_mode"),
   *("weighting.projection", "weighting.learning_rate", "weighting.gamma"),
   *("weighting.epoch", "meta_mtl.code_momentum", "meta_mtl.code_clip_norm"),
-  *("meta_mtl.code_weight_decay", "damtl.optimizer.decay_every"),
-  "damtl.optimizer.decay_factor",
+  "meta_mtl.code_weight_decay",
 }
 # Read and then replaced by what makes the method: no masks, no alignment, a
 # random start; without these nothing else of DAMTL has an effect.

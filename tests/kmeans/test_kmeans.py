@@ -224,3 +224,9 @@ def test_rows_that_are_all_the_same():
   got = kmeans(jax.random.key(1), np.full((20, 3), 0.1), 4, restarts=2)
   assert set(got.assignments.tolist()) == {0}
   np.testing.assert_allclose(got.inertia, 0, atol=1e-12)
+
+
+def test_of_equally_near_centroids_the_lowest_has_a_row():
+  x, centroids = col(1, 5, 5, 5), col(5, 1, 1, 5)
+  got = kmeans(ANY, x, 4, init=centroids, num_iters=0)
+  assert got.assignments.tolist() == [1, 0, 0, 0]
