@@ -37,7 +37,7 @@ class Loop(NamedTuple):
 
   Attributes:
     run: config, devices, data and seeds.
-    stage: that is trained.
+    stage: the stage to train.
     offset: updates of the stages before it.
     is_last: whether its evaluations make the result.
     programs: compiled updates, of the stages before, too.
