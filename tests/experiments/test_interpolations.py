@@ -172,7 +172,7 @@ def test_a_report_that_cannot_be_written_is_a_warning(
   def full(path, value):
     raise OSError(28, "No space left on device")
 
-  monkeypatch.setattr(interpolations.metrics, "write_json", full)
+  monkeypatch.setattr(interpolations.files, "write_json", full)
   picture = tmp_path / "acai.png"
   assert (
     interpolations.main([f"--workdir={workdir}", f"--output={picture}"]) == 0

@@ -33,7 +33,7 @@ def test_only_classes_of_the_group_compete():
 
 def test_without_groups_logits_come_back():
   assert groups.restrict(LOGITS, LABELS, ()) is LOGITS
-  assert scoring.accuracies(LABELS > 2, LABELS, (), ()) == {}
+  assert scoring.group_accuracies(LABELS > 2, LABELS, (), ()) == {}
 
 
 def test_the_gradient_is_that_of_a_decoder_of_the_group_alone():

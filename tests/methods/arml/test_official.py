@@ -119,7 +119,7 @@ def official(rule, toy, *, skip, until):
 
 def ours(config, toy, monkeypatch):
   """The same of a run, step by step."""
-  monkeypatch.setattr(arml.settings, "make", lambda *a, **b: toy.tasks())
+  monkeypatch.setattr(arml.tasks_lib, "make", lambda *a, **b: toy.tasks())
   spec = stage_lib.Spec((8, 8, 1), (1,) * 10, 100, has_auxiliary=False)
   (stage,) = arml.make(config, spec)
   state = stage.init(jax.random.key(0), {}, None)

@@ -11,7 +11,6 @@ from terminals import Terminal
 
 from metaaux import train
 from metaaux.run.logs import progress as progress_lib
-from metaaux.run.logs import rows as rows_lib
 from metaaux.run.logs import waiting
 
 
@@ -88,7 +87,7 @@ def test_a_failure_passes_and_a_closed_log_is_no_failure(
 
 def test_plain_lines_have_the_time_that_is_left(monkeypatch, capsys):
   now = iter([100.0, 110.0, 130.0, 150.0])
-  monkeypatch.setattr(rows_lib.time, "monotonic", lambda: next(now))
+  monkeypatch.setattr(progress_lib.time, "monotonic", lambda: next(now))
   progress = progress_lib.Progress("maxl/train", 10, 50)
   progress.show(10, "loss 2.0")  # what came before was compiled
   progress.begin(11)
