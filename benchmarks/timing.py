@@ -11,7 +11,7 @@ import jax
 
 from metaaux import methods
 from metaaux import stage as stage_lib
-from metaaux.run import opening, programs, states
+from metaaux.run import compiled_programs, opening, states
 
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
@@ -50,7 +50,7 @@ def training(config: Any) -> Training:
   (stage,) = methods.make(
     config, run.problem.spec, axis_name=run.plan.axis_name
   )
-  update = programs.compile_update(run, stage, stage.phase(0))
+  update = compiled_programs.compile_update(run, stage, stage.phase(0))
   return Training(run, stage, states.begin(run, stage, None, ""), update)
 
 

@@ -20,8 +20,8 @@ from metaaux.errors import UserError
 from metaaux.run import cli
 
 from . import output as output_lib
-from .opened import clusters as opened_clusters
-from .opened.clusters import Clusters
+from .opened_runs import clusters as opened_clusters
+from .opened_runs.clusters import Clusters
 
 _MAX_CLUSTERS, _PER_CLUSTER, _MAX_POINTS = 20, 10, 5000
 

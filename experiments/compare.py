@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from metaaux.errors import UserError
-from metaaux.run.logs import confidence_intervals
+from metaaux.run import confidence_intervals
 
 from .papers import lookup as published
 from .papers.meta_mtl import Published

@@ -15,9 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metaaux.errors import UserError
-from metaaux.run import cli
+from metaaux.run import cli, confidence_intervals
 from metaaux.run import directory as run_directory
-from metaaux.run.logs import confidence_intervals
 from metaaux.run.logs import rows as rows_lib
 
 from . import output as output_lib

@@ -31,8 +31,8 @@ from metaaux.run import directory as run_directory
 
 from . import clusters
 from . import output as output_lib
-from .opened import autoencoder
-from .opened.autoencoder import Trained
+from .opened_runs import autoencoder
+from .opened_runs.autoencoder import Trained
 
 _COLUMNS, _PAIRS, _BLOCKS = 10, 6, 2
 

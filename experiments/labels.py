@@ -22,7 +22,7 @@ from metaaux.run import cli
 
 from . import clusters
 from . import output as output_lib
-from .opened.generated_labels import Generated, generated
+from .opened_runs.generated_labels import Generated, generated
 
 _COLUMNS, _WIDTH = 2, 4.6
 

@@ -23,8 +23,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from metaaux import messages
-from metaaux.run import cli
-from metaaux.run.logs import confidence_intervals
+from metaaux.run import cli, confidence_intervals
 
 from . import compare, output
 from . import results as results_lib

@@ -20,10 +20,15 @@ from metaaux import config as config_lib
 from metaaux import data, messages
 from metaaux.data import identity
 from metaaux.data.sources import split_names
-from metaaux.parallel import placement
-from metaaux.run import attribute_scores, cli, data_record, scoring
+from metaaux.parallel import image_placement
+from metaaux.run import (
+  attribute_scores,
+  cli,
+  confidence_intervals,
+  data_record,
+  scoring,
+)
 from metaaux.run.checkpoints.reopen import Restored, restore
-from metaaux.run.logs import confidence_intervals
 from metaaux.run.opening import Run
 from metaaux.stage import Stage
 
@@ -233,7 +238,7 @@ def with_interval(
   else:
     source = dataset or run.config.dataset
     host = data.load_test(run.config, source, split, problem)
-    examples, labels = placement.place(host, run.plan), host["primary"]
+    examples, labels = image_placement.place(host, run.plan), host["primary"]
     positions = data.every_position(len(labels), len(run.seeds))
   predict = scoring.make_predictor(restored.stage, run)
   logits = predict(restored.states, examples, positions)

@@ -32,9 +32,8 @@ from metaaux.config import flags as flags_lib
 from metaaux.config import help as config_help
 from metaaux.config.flags import Values
 from metaaux.errors import NonFiniteError, UserError
-from metaaux.run import cli, data_record
+from metaaux.run import cli, confidence_intervals, data_record
 from metaaux.run import directory as run_directory
-from metaaux.run.logs import confidence_intervals
 
 # What --help puts above the flags.
 _FLAGS = "flags"

@@ -14,6 +14,7 @@ from metaaux.errors import Stopped
 from metaaux.parallel import hosts, memory
 from metaaux.run import batches as batches_lib
 from metaaux.run import (
+  compiled_programs,
   data_record,
   opening,
   rehearsal,
@@ -22,10 +23,14 @@ from metaaux.run import (
   unread,
 )
 from metaaux.run import directory as run_directory
-from metaaux.run import programs as programs_lib
 from metaaux.run import states as states_lib
 from metaaux.run.checkpoints import best
-from metaaux.run.logs import correct, event_files, recovered_rows, step_log
+from metaaux.run.logs import (
+  correct_images,
+  event_files,
+  recovered_rows,
+  step_log,
+)
 from metaaux.run.opening import Run
 from metaaux.stage import Stage
 
@@ -49,7 +54,7 @@ class Loop(NamedTuple):
   stage: Stage
   offset: int
   is_last: bool
-  programs: programs_lib.Programs
+  programs: compiled_programs.Programs
   out: run_files.Writer
   should_stop: Callable[[], bool]
 
@@ -120,7 +125,7 @@ def _train_stages(
   should_stop: Callable[[], bool],
 ) -> None:
   """Trains what the newest checkpoint leaves to do."""
-  programs = programs_lib.Programs(run)
+  programs = compiled_programs.Programs(run)
   states, offset = None, 0
   with run_files.open_writer(run, stages, workdir) as out:
     step_log.announce(run, out.done)
@@ -145,13 +150,13 @@ def _conclude(
   )
   seconds = time.time() - started
   result = evaluate.summarise(run, wanted.num_steps, rows, seconds)
-  kept = correct.read(workdir, result)
+  kept = correct_images.read(workdir, result)
   if kept is None:
     messages.warn(
       f"{workdir} lacks evaluations in {run_directory.CORRECT}/, so that the "
       "result has no interval that covers the test images"
     )
-  result["ci95_with_images"] = correct.half_width(kept)
+  result["ci95_with_images"] = correct_images.half_width(kept)
   files.write_json(os.path.join(workdir, run_directory.RESULT), result)
   return result
 
@@ -228,10 +233,10 @@ def _evaluation(loop: Loop) -> Callable[[Seeded, int], Any] | None:
 
   def keep(step: int, correct_SxN: np.ndarray) -> None:
     """Keeps what the result needs; before its rows, so that none lacks it."""
-    wanted = correct.is_kept(run.config, step, stage.num_steps)
+    wanted = correct_images.is_kept(run.config, step, stage.num_steps)
     if loop.is_last and wanted and hosts.is_first():
       at, workdir = loop.offset + step, loop.out.workdir
-      correct.write(workdir, at, correct_SxN, positions, labels)
+      correct_images.write(workdir, at, correct_SxN, positions, labels)
 
   return evaluate.make(stage, run, keep)
 

@@ -10,11 +10,11 @@ import numpy as np
 
 from metaaux import files
 from metaaux.errors import UserError
+from metaaux.run import confidence_intervals
 from metaaux.run import directory as run_directory
-from metaaux.run.logs import confidence_intervals
 
 from .. import clusters
-from ..opened.clusters import Clusters
+from ..opened_runs.clusters import Clusters
 from .parts import (
   Gallery,
   Section,

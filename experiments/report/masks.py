@@ -8,8 +8,9 @@ import numpy as np
 
 from metaaux import parallel
 from metaaux.errors import UserError
+from metaaux.run import confidence_intervals
 from metaaux.run.checkpoints import reopen
-from metaaux.run.logs import confidence_intervals, pictures
+from metaaux.run.logs import pictures
 
 from .. import curves
 from .. import output as output_lib

@@ -11,7 +11,7 @@ from metaaux.run.logs.pictures import COLOURS
 
 from .. import clusters, curves
 from .. import output as output_lib
-from ..opened.generated_labels import Generated
+from ..opened_runs.generated_labels import Generated
 from .parts import (
   WIDTH,
   Figure,

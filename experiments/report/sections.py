@@ -5,8 +5,8 @@ from typing import Any
 
 from metaaux.errors import UserError
 
-from ..opened import clusters as opened_clusters
-from ..opened import generated_labels
+from ..opened_runs import clusters as opened_clusters
+from ..opened_runs import generated_labels
 from . import clusters as report_clusters
 from . import masks as report_masks
 from . import maxl as report_maxl

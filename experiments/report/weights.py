@@ -12,8 +12,9 @@ from metaaux.methods.arml import arml
 from metaaux.methods.arml import rules as weight_rules
 from metaaux.methods.reweighting import gram
 from metaaux.run import batches as batches_lib
+from metaaux.run import confidence_intervals
 from metaaux.run.checkpoints import reopen
-from metaaux.run.logs import confidence_intervals, pictures
+from metaaux.run.logs import pictures
 
 from .. import output as output_lib
 from .parts import (

@@ -8,8 +8,9 @@ from metaaux import config as config_lib
 from metaaux.config import keys as keys_lib
 from metaaux.config.keys import KEYS
 from metaaux.errors import UserError, did_you_mean
+from metaaux.run import confidence_intervals
 from metaaux.run import directory as run_directory
-from metaaux.run.logs import confidence_intervals, correct
+from metaaux.run.logs import correct_images
 
 from . import naming
 from .files import Result as Result
@@ -111,8 +112,10 @@ def half_with_images(result: Result, baseline: Result) -> float | None:
     not tested on the same ones.
   """
   common = [seed for seed in result["seeds"] if seed in baseline["seeds"]]
-  ours, theirs = (correct.read(r["workdir"], r) for r in (result, baseline))
-  return correct.half_width_of_difference(ours, theirs, common)
+  ours, theirs = (
+    correct_images.read(r["workdir"], r) for r in (result, baseline)
+  )
+  return correct_images.half_width_of_difference(ours, theirs, common)
 
 
 def _values(results: Sequence[Result], key: str) -> set[str]:

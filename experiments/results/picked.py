@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from metaaux.errors import UserError
-from metaaux.run.logs import confidence_intervals
+from metaaux.run import confidence_intervals
 
 from . import Result, shown
 from .pooled import rest

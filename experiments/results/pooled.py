@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from metaaux.errors import UserError
-from metaaux.run.logs import confidence_intervals
+from metaaux.run import confidence_intervals
 
 from . import NOT_MEASURED, Result, shown
 

@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from metaaux.errors import UserError
+from metaaux.run import confidence_intervals, lock
 from metaaux.run import directory as run_directory
-from metaaux.run import lock
-from metaaux.run.logs import confidence_intervals
 
 from .. import results
 from . import job as sweep_job

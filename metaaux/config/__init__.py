@@ -14,7 +14,11 @@ from typing import Any
 import ml_collections
 
 from metaaux.config import keys as keys_lib
-from metaaux.config.rules import check_type, check_value, check_weighting_option
+from metaaux.config.checks import (
+  check_type,
+  check_value,
+  check_weighting_option,
+)
 from metaaux.errors import UserError, did_you_mean
 
 # Prefix of the keys that are not ours, see `base`.

@@ -6,7 +6,7 @@ import numpy as np
 
 from metaaux import messages
 from metaaux.data import attributes as attributes_lib
-from metaaux.data import matching
+from metaaux.data import class_matching
 from metaaux.data import problem as problem_lib
 from metaaux.data.problem import Problem
 from metaaux.data.sources import folder as folder_source
@@ -44,8 +44,8 @@ def load_test(
   found = problem_lib.load_source(config, source, split)
   if config.attributes:
     found = attributes_lib.with_primary(found, problem.attributes[0])
-  known = matching.Known(config.dataset, primary, problem.primary_names)
-  matched = matching.match(known, source, found.names)
+  known = class_matching.Known(config.dataset, primary, problem.primary_names)
+  matched = class_matching.match(known, source, found.names)
   if matched.remark:
     messages.say(matched.remark)
   if found.images.shape[1:] != problem.spec.image_shape:

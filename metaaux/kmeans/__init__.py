@@ -14,7 +14,7 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
-from metaaux.kmeans import _batch, _init, _lloyd
+from metaaux.kmeans import _batch, _first_centroids, _lloyd
 from metaaux.kmeans import _rows as base
 from metaaux.kmeans._check import (
   check_arrays,
@@ -28,8 +28,8 @@ from metaaux.kmeans._check import (
 Array = jax.Array
 
 _INITS = {
-  "kmeans++": _init.plus_plus,
-  "random": _init.random_rows,
+  "kmeans++": _first_centroids.plus_plus,
+  "random": _first_centroids.random_rows,
 }
 
 

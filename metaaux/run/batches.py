@@ -18,7 +18,7 @@ import numpy as np
 from metaaux import data, parallel
 from metaaux.data import augment, epoch_order
 from metaaux.errors import UserError
-from metaaux.parallel import placement
+from metaaux.parallel import image_placement
 from metaaux.run.opening import Run
 from metaaux.stage import Array, Batch, Batches, Key, Stage, StreamSpec
 
@@ -154,7 +154,7 @@ def draw(
   run: Run, examples: Mapping[str, Array], index_B: Array, key: Key | None
 ) -> Batch:
   """A batch of normalised images with their labels; a key augments them."""
-  images = placement.images(examples, index_B, run.plan)
+  images = image_placement.images(examples, index_B, run.plan)
   moves = run.config.augment.to_dict()
   noise, mode, shift = (moves.pop(name) for name in ("noise", "mode", "shift"))
   moves["pad"] = augment.padding(moves["pad"], shift, images.shape[1:])

@@ -9,7 +9,7 @@ from metaaux import data, messages, parallel
 from metaaux.data import augment
 from metaaux.data.sources import lazy_images
 from metaaux.errors import UserError
-from metaaux.parallel import hosts, placement
+from metaaux.parallel import hosts, image_placement
 
 
 class Run(NamedTuple):
@@ -49,7 +49,7 @@ def open_run(config: Any) -> Run:
       f"attribute '{name}' is the same in all training images, so that there "
       "is nothing to learn from it"
     )
-  pool = placement.place(problem.pool, plan)
+  pool = image_placement.place(problem.pool, plan)
   # A target domain is tested on images that lie in the pool already.
   same = problem.test is problem.pool
   test = (pool, problem.pool["primary"]) if same else None
@@ -68,7 +68,7 @@ def open_run(config: Any) -> Run:
 def _test_set(
   examples: Mapping[str, np.ndarray], plan: parallel.Plan
 ) -> tuple[Any, np.ndarray]:
-  return placement.place(examples, plan), examples["primary"]
+  return image_placement.place(examples, plan), examples["primary"]
 
 
 def with_extra_tests(run: Run) -> Run:

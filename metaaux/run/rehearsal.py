@@ -13,7 +13,7 @@ import numpy as np
 from metaaux import parallel
 from metaaux.config import user_code
 from metaaux.run import batches as batches_lib
-from metaaux.run import programs
+from metaaux.run import compiled_programs
 from metaaux.run import states as states_lib
 from metaaux.run.opening import Run
 from metaaux.stage import Stage
@@ -56,7 +56,7 @@ def trace(run: Run, stage: Stage, states: Seeded) -> None:
   inputs = batches_lib.inputs_at(run, stage, 0, None).value
   common = run.pool, np.int32(0)
   stage.phase(0)
-  for update in programs.compile_updates(run, stage).values():
+  for update in compiled_programs.compile_updates(run, stage).values():
     jax.eval_shape(update, states, inputs, *common)
 
   def evaluate(state: Any, own: Any, pool: Any, step: Any) -> tuple:

@@ -5,8 +5,8 @@ import pytest
 
 from metaaux import config as config_lib
 from metaaux import methods
+from metaaux.config import checks
 from metaaux.config import keys as config_keys
-from metaaux.config import rules as config_rules
 from metaaux.errors import UserError
 
 DEFAULTS = config_lib.flatten(config_lib.base())
@@ -47,14 +47,14 @@ def test_whole_numbers_fit_into_32_bits(value):
   for key, default in DEFAULTS.items():
     if type(default) is int:
       with pytest.raises(UserError, match=rf"^{key}=\d+ is .* at most \d+$"):
-        config_rules.check_value(key, value)
-  config_rules.check_value("num_steps", 2**31 - 1)
+        checks.check_value(key, value)
+  checks.check_value("num_steps", 2**31 - 1)
 
 
 def test_a_text_without_an_end():
   for key, value in (("cache", "a\0b"), ("attributes", ("a", "b\0"))):
     with pytest.raises(UserError, match=f"{key}=.* has a zero byte in it"):
-      config_rules.check_value(key, value)
+      checks.check_value(key, value)
 
 
 def test_every_number_has_a_range():

@@ -7,7 +7,7 @@ import pytest
 from cluster_runs import write
 
 from experiments import clusters
-from experiments.opened import clusters as opened_clusters
+from experiments.opened_runs import clusters as opened_clusters
 from metaaux.errors import UserError
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from experiments import compare, results
 from metaaux import config as config_lib
-from metaaux.run.logs import confidence_intervals
+from metaaux.run import confidence_intervals
 
 
 def run(method, per_seed, seeds, **meta_split):

@@ -8,7 +8,7 @@ import pytest
 import tiny
 
 from experiments import interpolations
-from experiments.opened import autoencoder
+from experiments.opened_runs import autoencoder
 from metaaux import train
 from metaaux.data import augment
 from metaaux.errors import Stopped, UserError

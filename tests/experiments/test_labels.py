@@ -9,7 +9,7 @@ import tiny
 from PIL import Image
 
 from experiments import labels, notebook
-from experiments.opened import generated_labels
+from experiments.opened_runs import generated_labels
 from metaaux import train
 from metaaux.errors import UserError
 

@@ -8,7 +8,7 @@ import tiny
 from metaaux import train
 from metaaux.errors import UserError
 from metaaux.parallel import memory
-from metaaux.run import programs
+from metaaux.run import compiled_programs
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_allocations_that_fail_in_a_run(tmp_path, monkeypatch, error):
   def update(*_):
     raise error
 
-  monkeypatch.setattr(programs, "compile_update", lambda *_: update)
+  monkeypatch.setattr(compiled_programs, "compile_update", lambda *_: update)
   settings = tiny.config(method="single")
   with pytest.raises(
     UserError, match=r"^out of memory \(.*; lower batch_"

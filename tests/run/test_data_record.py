@@ -83,10 +83,10 @@ def test_classes_are_matched_by_name(trained, tmp_path, capsys):
 
 
 def test_the_same_names_in_another_order():
-  from metaaux.data import matching
+  from metaaux.data import class_matching
 
-  known = matching.Known("npz:a.npz", "3", NAMES)
-  found = matching.match(known, "npz:b.npz", {"3": ("cat", "ant", "bee")})
+  known = class_matching.Known("npz:a.npz", "3", NAMES)
+  found = class_matching.match(known, "npz:b.npz", {"3": ("cat", "ant", "bee")})
   np.testing.assert_array_equal(found.ids, [2, 0, 1])
   assert "another order" in found.remark
 

@@ -96,13 +96,13 @@ PARTS = {
   "statistics": Part(
     (
       "metaaux/run/logs/rows.py",
-      "metaaux/run/logs/confidence_intervals.py",
+      "metaaux/run/confidence_intervals.py",
       "experiments/results/__init__.py",
       "experiments/compare.py",
     ),
     (
       "tests/run/logs/test_rows.py "
-      "tests/run/logs/test_confidence_intervals.py "
+      "tests/run/test_confidence_intervals.py "
       "tests/experiments/results tests/experiments/test_compare.py "
       "tests/run/test_durability.py tests/experiments/test_table.py "
       "tests/experiments/report/test_summary.py",

@@ -6,7 +6,7 @@ import re
 
 from finished_runs import write
 
-from metaaux.run.logs import confidence_intervals
+from metaaux.run import confidence_intervals
 
 OPEN = ("meta", "link", "img", "br", "hr", "input", "wbr")
 

@@ -18,7 +18,7 @@ from metaaux.methods.maxl import maxl
 from metaaux.methods.meta_mtl import meta_mtl
 from metaaux.models import layered
 from metaaux.run import batches as batches_lib
-from metaaux.run import opening, prepare, programs
+from metaaux.run import compiled_programs, opening, prepare
 from metaaux.run import states as states_lib
 
 # Methods that need several tasks.
@@ -177,7 +177,7 @@ def _run_stage(run, stage, previous, num_steps, kept=None):
     # Steps would make float32 of the bytes, each program by its own rounding.
     images = run.pool["image"].astype(jnp.float64) / 255
     run = run._replace(pool={**run.pool, "image": images})
-  updates = programs.compile_updates(run, stage)
+  updates = compiled_programs.compile_updates(run, stage)
   metrics, inputs = [], None
 
   def keep():

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from metaaux.config.keys import (
-  clusters,
+  damtl,
   data,
+  maxl,
+  meta_mtl,
   run,
-  several_tasks,
+  task_weights,
   training,
-  weighted,
 )
 from metaaux.config.keys.key import SET, Group, Key
 from metaaux.config.keys.names import METHODS as METHODS
@@ -24,9 +25,10 @@ GROUPS: tuple[Group, ...] = (
   *data.GROUPS,
   *run.GROUPS,
   *training.GROUPS,
-  *clusters.GROUPS,
-  *weighted.GROUPS,
-  *several_tasks.GROUPS,
+  *maxl.GROUPS,
+  *meta_mtl.GROUPS,
+  *task_weights.GROUPS,
+  *damtl.GROUPS,
 )
 KEYS: Mapping[str, Key] = dict(
   itertools.chain.from_iterable(group.keys.items() for group in GROUPS)

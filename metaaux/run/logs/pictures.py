@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metaaux import files, messages
+from metaaux.run import confidence_intervals
 from metaaux.run import directory as run_directory
-from metaaux.run.logs import confidence_intervals
 from metaaux.run.logs import rows as rows_lib
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.

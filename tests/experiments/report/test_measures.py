@@ -8,7 +8,7 @@ import pytest
 from experiments import report, results
 from experiments.report import measures as report_measures
 from experiments.report import summary as report_summary
-from metaaux.run.logs import confidence_intervals
+from metaaux.run import confidence_intervals
 
 SPACE = "\N{NO-BREAK SPACE}"
 

@@ -9,7 +9,7 @@ from experiments.report import forest as report_forest
 from experiments.report import summary as report_summary
 from experiments.report.summary import p_value
 from metaaux.errors import UserError
-from metaaux.run.logs import confidence_intervals
+from metaaux.run import confidence_intervals
 
 
 def answer(folder, baseline=""):

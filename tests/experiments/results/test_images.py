@@ -10,7 +10,8 @@ import pytest
 from finished_runs import write
 
 from experiments import report, results, table
-from metaaux.run.logs import confidence_intervals, correct
+from metaaux.run import confidence_intervals
+from metaaux.run.logs import correct_images
 
 NUMBER = 60
 
@@ -24,7 +25,7 @@ def run(folder, method, hits_SxN, labels=None):
   result = json.loads(path.read_text())
   labels = np.arange(NUMBER) % 2 if labels is None else labels
   positions = np.tile(np.arange(NUMBER), (len(seeds), 1))
-  correct.write(str(folder / method), 9, hits_SxN, positions, labels)
+  correct_images.write(str(folder / method), 9, hits_SxN, positions, labels)
   result |= {
     "ci95": confidence_intervals.mean_ci(per_seed)[1],
     "ci95_with_images": confidence_intervals.of_shares(hits_SxN),

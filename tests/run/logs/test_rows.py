@@ -12,7 +12,7 @@ from terminals import Terminal
 
 from metaaux import files
 from metaaux.errors import UserError
-from metaaux.run.logs import confidence_intervals
+from metaaux.run import confidence_intervals
 from metaaux.run.logs import progress as progress_lib
 from metaaux.run.logs import rows as rows_lib
 

@@ -4,7 +4,7 @@ import pytest
 import tiny
 
 from metaaux import methods
-from metaaux.run import opening, programs
+from metaaux.run import compiled_programs, opening
 
 
 @pytest.fixture(scope="module")
@@ -29,14 +29,14 @@ def test_stages_of_one_program_are_compiled_once(run):
   for turn in turns:
     assert turn.updates is turns[0].updates
     assert turn.streams is turns[0].streams
-  known = programs.Programs(run)
+  known = compiled_programs.Programs(run)
   assert known.of(turns[0]) is known.of(turns[2])
   assert known.of(last) is not known.of(turns[0])
 
 
 def test_a_stage_that_names_none_is_compiled_by_itself(run):
   *_, last = methods.make(run.config, run.problem.spec)
-  known = programs.Programs(run)
+  known = compiled_programs.Programs(run)
   first = known.of(last)
   second = known.of(last._replace(name="again"))
   assert first.keys() == second.keys() == last.updates.keys()

@@ -6,7 +6,7 @@ import pytest
 import tiny
 
 from metaaux import parallel
-from metaaux.parallel import placement
+from metaaux.parallel import image_placement
 from metaaux.run import opening
 
 
@@ -20,7 +20,7 @@ def test_every_device_gets_what_it_asks_for(form, num_images):
     "image": rng.integers(0, 256, (num_images, 3, 2, 1), np.uint8),
     "primary": rng.integers(0, 5, num_images),
   }
-  placed = placement.place(examples, plan)
+  placed = image_placement.place(examples, plan)
   each = -(-num_images // 4)
   assert placed["image"].shape == (4, each, 3, 2, 1)
   assert placed["primary"].shape == (4, num_images)
@@ -29,7 +29,7 @@ def test_every_device_gets_what_it_asks_for(form, num_images):
 
   def fn(state, index_B, found, step):
     del state, step
-    return (placement.images(found, parallel.shard(index_B, plan), plan),)
+    return (image_placement.images(found, parallel.shard(index_B, plan), plan),)
 
   compiled = parallel.compile_step(fn, plan)
   inputs = parallel.from_host(wanted[None], plan)

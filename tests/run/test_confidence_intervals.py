@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from metaaux.run.logs import confidence_intervals
+from metaaux.run import confidence_intervals
 
 
 def test_seeds_that_agree_have_the_binomial_interval():

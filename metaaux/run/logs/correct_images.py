@@ -14,8 +14,8 @@ import numpy as np
 
 from metaaux import files
 from metaaux.data import fingerprint
+from metaaux.run import confidence_intervals
 from metaaux.run import directory as run_directory
-from metaaux.run.logs import confidence_intervals
 
 # What is no longer whole, or never was.
 _UNREADABLE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile)
