@@ -70,8 +70,6 @@ WRONG_COMMANDS = [
   (("--config=tiny.py", "--config.psi=5,x"), r"psi='5,x' .* whole numbers"),
   (("--config=tiny.py", "--config.model=3"), "key 'model' is a group; set one"),
   (("--config.seed=3",), "seed needs a config whose key it sets; give --conf"),
-  (("--config.seed=3", "--config=tiny.py"), "config.seed=3 .* before .*--conf"),
-  (("--config=tiny.py", "--config.seed=3", "--config=a.py"), "the file first"),
   (("--config=tiny.py", "--flagfile=no.txt"), "--flagfile: .*no.txt"),
   (("--config=tiny.py", "--num_hosts=x"), "--num_hosts=x: invalid literal"),
   (("--config=maxl_digit",), r"does not exist \(did you mean 'maxl_digits'\?"),
@@ -346,6 +344,11 @@ def test_importing_costs_no_jax_and_defines_no_flag():
     text=True,
   )
   assert done.returncode == 0, done.stderr
+
+
+def test_keys_may_stand_before_their_file(capsys, config):
+  status, out, _ = here("--config.seed=7", config, "--help", capsys=capsys)
+  assert status == 0 and "  --config.seed=7 " in out
 
 
 def test_help_shows_the_values_of_the_file(capsys, config):

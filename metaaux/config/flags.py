@@ -87,10 +87,6 @@ class _ConfigParser(flags.ArgumentParser):
     if path.startswith("--"):
       raise _no_value(f"--{CONFIG}")
     for name in [name for name in self._values if name.startswith(_KEYS)]:
-      if self._values[name].present:
-        raise UserError(
-          f"--{name} stands before --{CONFIG}={path}; give the file first"
-        )
       delattr(self._values, name)  # of an earlier --config
     self.config = self._read(path)
     for item in self._argv:
@@ -139,6 +135,7 @@ def open_values(argv: Sequence[str], read: Read) -> tuple[Values, list[str]]:
     expanded = values.read_flags_from_files(list(argv), force_gnu=True)
   except flags.Error as error:
     raise UserError(f"--flagfile: {error}") from None
+  expanded = _file_first(expanded)
   config_flags.DEFINE_config_file(
     CONFIG,
     None,
@@ -151,6 +148,25 @@ def open_values(argv: Sequence[str], read: Read) -> tuple[Values, list[str]]:
   values[CONFIG].default_as_str = None  # for --help, which would say 'None'
   values[CONFIG].parser = _ConfigParser(values=values, argv=expanded, read=read)
   return values, expanded
+
+
+def _file_first(argv: Sequence[str]) -> list[str]:
+  """The same command line with --config before its keys.
+
+  `config_flags` knows the keys of a file once it has read that; users may give
+  them in any order.
+  """
+  first, rest, items = [], [], list(argv)
+  while items and items[0] != "--":
+    item = items.pop(0)
+    if re.match(rf"--?{CONFIG}=", item):
+      first.append(item)
+    elif re.fullmatch(rf"--?{CONFIG}", item):
+      first += [item, *items[:1]]
+      del items[:1]
+    else:
+      rest.append(item)
+  return [*first, *rest, *items]
 
 
 def parse(values: Values, argv: Sequence[str]) -> None:
