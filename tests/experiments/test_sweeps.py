@@ -63,7 +63,7 @@ def test_configs_are_valid_and_no_two_alike(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_file_explains_itself(name):
   text = (FOLDER / f"{name}.py").read_text()
-  assert f"--sweep=experiments/sweeps/{name}.py" in text
+  assert f"metaaux sweep --sweep={name}" in text
   assert "Arguments, after the colon" in text
   with pytest.raises(UserError, match=rf"sweeps/{name}\.py: .*'sedes'"):
     load(name, "sedes=1")

@@ -10,6 +10,7 @@ import pytest
 import tiny
 from PIL import Image
 
+from metaaux import config as config_lib
 from metaaux import evaluate, main, train
 from metaaux.data import identity
 from metaaux.errors import Stopped, UserError
@@ -281,11 +282,10 @@ def test_the_network_is_evaluated_elsewhere_whatever_became_of_its_data(
 def test_the_command_prints_no_figure_of_other_data(trained, tmp_path, capsys):
   data, run = copied(trained, tmp_path)
   file = tmp_path / "config.py"
+  stored = config_lib.to_json(settings(data))
   file.write_text(
-    "import sys\n"
-    f"sys.path.insert(0, {os.path.dirname(tiny.__file__)!r})\n"
-    "import test_data_record\n"
-    f"get_config = lambda: test_data_record.settings({str(data)!r})\n"
+    "from metaaux import config\n"
+    f"get_config = lambda: config.from_json({stored!r})\n"
   )
   flags = [f"--config={file}", f"--workdir={run}"]
   assert main.main(flags) == 0
