@@ -136,6 +136,7 @@ def test_a_folder_of_two_photographs(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_all_methods_of_one_problem(tmp_path):
   # The first two and the last one of the problem; the sweep has tests of its
   # own.

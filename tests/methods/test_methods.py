@@ -22,6 +22,8 @@ LIKE_ANOTHER = (
   *("frozen", "human", "kmeans", "prototypical", "random"),
   *("no_entropy", "vat_entmin"),
 )
+# Each kind of loss with batch norm; `make test-long` has the others.
+BATCH_NORM = ("single", "maxl", "arml", "mean_teacher")
 
 
 def trained(method, changes=()):
@@ -81,7 +83,14 @@ def test_state_is_restored_as_it_was_saved(method, changes, tmp_path):
 @pytest.mark.parametrize(
   ("method", "changes", "batch_norm"),
   [
-    pytest.param(*case.values, batch_norm, id=f"{batch_norm}-{case.id}")
+    pytest.param(
+      *case.values,
+      batch_norm,
+      id=f"{batch_norm}-{case.id}",
+      marks=(
+        pytest.mark.long if batch_norm and case.id not in BATCH_NORM else ()
+      ),
+    )
     for batch_norm in (False, True)
     for case in CASES
     if not (batch_norm and case.id in LIKE_ANOTHER)

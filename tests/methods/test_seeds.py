@@ -66,9 +66,20 @@ def of_seed(tree, s):
   return jax.tree.map(lambda x: x[s : s + 1], tree)
 
 
+# A method of each kind; `make test-long` has the others.
+OF_EACH_KIND = (
+  *("single", "maxl", "meta_mtl", "arml", "damtl"),
+  *("mean_teacher", "co_training"),
+)
 # Variants of a method treat seeds as it does.
 EACH = [
-  *(case for case in CASES if not case.values[1]),
+  *(
+    pytest.param(
+      *case.values, id=case.id, marks=() if case.id in OF_EACH_KIND else LONG
+    )
+    for case in CASES
+    if not case.values[1]
+  ),
   pytest.param("single", RANDOM, id="all_random"),
 ]
 
@@ -88,7 +99,13 @@ def test_a_seed_among_others_is_the_seed_alone(method, changes):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["maxl", "meta_mtl", "arml", "damtl"])
+@pytest.mark.parametrize(
+  "method",
+  [
+    "maxl",
+    *(pytest.param(x, marks=LONG) for x in ("meta_mtl", "arml", "damtl")),
+  ],
+)
 def test_devices_and_seeds_together(method, x64):
   """Of each kind of method: two levels, episodes, Gram matrices, class means.
 

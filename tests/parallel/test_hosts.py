@@ -38,7 +38,16 @@ def wait_for(condition, processes):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["maxl", "meta_mtl", "arml", "damtl"])
+@pytest.mark.parametrize(
+  "method",
+  [
+    "maxl",
+    *(
+      pytest.param(method, marks=pytest.mark.long)
+      for method in ("meta_mtl", "arml", "damtl")
+    ),
+  ],
+)
 def test_two_hosts_equal_one(tmp_path, method):
   with started(tmp_path, write_config(tmp_path, method)) as processes:
     statuses, outs, errors = ends(processes)
@@ -68,7 +77,7 @@ def test_two_hosts_equal_one(tmp_path, method):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dies", [0, 1])
+@pytest.mark.parametrize("dies", [pytest.param(0, marks=pytest.mark.long), 1])
 def test_a_dead_host_ends_the_other_and_the_run_resumes(tmp_path, dies):
   flags = (write_config(tmp_path, "single"), "--config.num_steps=100000")
   with started(tmp_path, *flags) as processes:

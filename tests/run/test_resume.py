@@ -206,7 +206,9 @@ def test_killed_again_and_again(place, reference, tmp_path):
   ("number", "status"),
   [
     (signal.SIGTERM, 143),
-    pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
+    pytest.param(
+      signal.SIGINT, 130, marks=(pytest.mark.slow, pytest.mark.long)
+    ),
   ],
 )
 def test_stopped_by_a_signal(place, reference, tmp_path, number, status):

@@ -150,7 +150,10 @@ BETWEEN = r"rename@/cache/partitions-seed1-\w+\.npz$"
 @pytest.mark.slow
 @pytest.mark.parametrize(
   ("death", "saved"),
-  [("row@25", 20), ("row@50", 40)],
+  [
+    ("row@25", 20),
+    pytest.param("row@50", 40, marks=pytest.mark.long),
+  ],
   ids=["embedding", "training"],
 )
 def test_killed_in_a_stage(place, reference, tmp_path, death, saved):

@@ -113,7 +113,17 @@ RULES = sorted(
 )
 
 
-@pytest.mark.parametrize("name", RULES)
+# A rule that looks at gradients, one at losses, one with parameters.
+SHORT = ("arml", "dwa", "uncertainty")
+
+
+@pytest.mark.parametrize(
+  "name",
+  [
+    pytest.param(name, marks=() if name in SHORT else pytest.mark.long)
+    for name in RULES
+  ],
+)
 def test_weightings_train(name):
   values = (0.5, 1.0, 1.5) if name == "fixed" else ()
   settings = tiny.config(
