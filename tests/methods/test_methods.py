@@ -98,7 +98,9 @@ def test_state_is_restored_as_it_was_saved(method, changes, tmp_path):
 )
 def test_four_devices_train_like_one(method, changes, batch_norm):
   if batch_norm:
-    changes = {**changes, "model.batch_norm": True}
+    # Without equal pixels: the last bit would say which is the largest.
+    noise = {"augment.noise": 0.1}
+    changes = {**noise, **changes, "model.batch_norm": True}
   if batch_norm and method in WITHOUT_BATCH_NORM:
     with pytest.raises(UserError, match=r"batch.norm"):
       tiny.run_steps(tiny.config(method=method, **changes), 0)
@@ -111,8 +113,10 @@ def test_four_devices_train_like_one(method, changes, batch_norm):
   assert run.plan.num_shards == 4
   four = parallel.to_host(states, run.plan)
   chex.assert_trees_all_close(one, four, rtol=1e-5, atol=1e-6)
-  # Every logged number too, the norm of the hypergradient among them.
-  chex.assert_trees_all_close(metrics, logs, rtol=1e-5)
+  # Every logged number too, the norm of the hypergradient among them; batch
+  # norm divides by deviations that are small.
+  rtol = 5e-5 if batch_norm else 1e-5
+  chex.assert_trees_all_close(metrics, logs, rtol=rtol)
 
 
 @pytest.mark.parametrize(
