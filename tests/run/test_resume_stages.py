@@ -11,6 +11,7 @@ import sys
 
 import command
 import pytest
+from dying import DYING
 
 from metaaux import evaluate
 from metaaux.run.checkpoints import format as checkpoint_format
@@ -32,44 +33,6 @@ FLAGS = (
   "--config.augment.pad=1",
   "--config.optimizer.momentum=0.9",
 )
-
-# Starts the command and kills itself before it writes the row of a step, or
-# before it gives a file its name.
-DYING = """
-import os, re, signal, sys
-from metaaux import main
-from metaaux.run.checkpoints import writer
-from metaaux.run.logs import rows as rows_lib
-
-kind, where = sys.argv[1].split("@")
-
-def die():
-  os.kill(os.getpid(), signal.SIGKILL)
-
-def in_a_row(file, rows, append=rows_lib.append_rows):
-  if rows[0]["total_step"] == int(where):
-    file.write(('{"step": ' + where + ', "accu').encode())
-    die()
-  append(file, rows)
-
-def before_renaming(old, new, rename=os.replace, **more):
-  if re.search(where, str(new)):
-    die()
-  rename(old, new, **more)
-
-def save_and_wait(self, step, state, save=writer.Saver.save):
-  save(self, step, state)
-  self.wait()
-
-# So that it is known which checkpoints are complete at a death; test_faults.py
-# has those that come while one is written.
-writer.Saver.save = save_and_wait
-if kind == "row":
-  rows_lib.append_rows = in_a_row
-else:
-  os.rename = os.replace = before_renaming
-sys.exit(main.main(sys.argv[2:]))
-"""
 
 
 class Place:
