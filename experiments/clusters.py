@@ -214,7 +214,7 @@ def draw(
     partition: from 1.
 
   Raises:
-    UserError: see `opened.clusters.load`; there is no such partition;
+    UserError: see `opened_runs.clusters.load`; there is no such partition;
       matplotlib is missing; or the pictures cannot be written.
   """
   clusters = opened_clusters.load(workdir, seed)

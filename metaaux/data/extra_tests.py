@@ -26,7 +26,7 @@ def load_test(
   Args:
     config: as for `build`.
     source: a data source with the same classes or some of them, such as a new
-      test set; see `matching`, whose remark is printed.
+      test set; see `class_matching`, whose remark is printed.
     split: of `source`.
     problem: the result of `build(config)`, if it is at hand; else it is built.
 

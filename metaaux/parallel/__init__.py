@@ -37,7 +37,7 @@ class Plan(NamedTuple):
   vmap_seeds: bool
   num_seeds: int
   sync_batch_norm: bool
-  divide_pool: bool = False  # see `placement`
+  divide_pool: bool = False  # see `image_placement`
 
   @property
   def is_mapped(self) -> bool:
