@@ -42,6 +42,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   arg = config_lib.parse_argument(arg, **arml_recipes.SSL_ARGUMENTS)
   config = config_lib.base()
   config.dataset = "tfds:cifar10"
+  config.pixels.std = (0.2,)
   config.augment.flip = True
   config.augment.noise = 0.15
   arml_recipes.semi_supervised(config, arg, num_classes=10, validation=5_000)

@@ -43,6 +43,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   )
   config = config_lib.base()
   config.dataset = "tfds:cifar100"
+  config.pixels.std = (0.2,)
   config.attributes = ("20", "10", "3")
   arml_recipes.attributes(config, arg)
   config.batch_size = 64

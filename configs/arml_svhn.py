@@ -43,6 +43,8 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   )
   config = config_lib.base()
   config.dataset = "tfds:svhn_cropped"
+  # To [-1, 1], as the paper.
+  config.pixels.std = (0.5,)
   config.consistency.epsilon = 1.0
   config.semi_supervised.flip = False
   arml_recipes.semi_supervised(config, arg, num_classes=10, validation=7_320)

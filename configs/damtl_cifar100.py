@@ -79,6 +79,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   arg = config_lib.parse_argument(arg, **_ARGUMENTS)
   config = config_lib.base()
   config.dataset = "tfds:cifar100"
+  config.pixels.std = (0.2,)
   first, second, look = damtl_recipes.chosen(arg, _TASKS)
   damtl_recipes.common(config, arg)
   config.primary = "100"

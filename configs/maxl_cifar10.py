@@ -35,6 +35,8 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   config = config_lib.base()
   config.method = arg.method
   config.dataset = "tfds:cifar10"
+  # As published for MAXL; not the true statistics of the set.
+  config.pixels.std = (0.2,)
   config.extra_test = ("tfds:cifar10_1/v6",)
   config.psi = (arg.psi,)
   config.num_seeds = arg.seeds

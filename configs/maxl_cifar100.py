@@ -49,6 +49,8 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   config = config_lib.base()
   config.method = arg.method
   config.dataset = "tfds:cifar100"
+  # As published for MAXL; not the true statistics of the set.
+  config.pixels.std = (0.2,)
   config.primary = arg.primary
   config.aux = "" if arg.psi else arg.aux
   config.psi = arg.psi

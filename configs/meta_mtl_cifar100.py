@@ -55,6 +55,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   )
   config = config_lib.base()
   config.dataset = "tfds:cifar100"
+  config.pixels.std = (0.2,)
   config.primary = arg.primary
   config.psi = (1,)
   maxl_recipes.meta_mtl_paper(

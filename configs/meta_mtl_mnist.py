@@ -42,6 +42,8 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   arg = config_lib.parse_argument(arg, **maxl_recipes.META_MTL_ARGUMENTS)
   config = config_lib.base()
   config.dataset = "tfds:mnist"
+  # As the paper, in [0, 1].
+  config.pixels.mean, config.pixels.std = (0.0,), (1.0,)
   config.psi = (1,)
   maxl_recipes.meta_mtl(config, arg, class_size=6000)
   return config

@@ -49,6 +49,8 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   )
   config = config_lib.base()
   config.dataset = "tfds:omniglot"
+  # As the paper, in [0, 1], where ink is 1: Omniglot has white paper.
+  config.pixels.mean, config.pixels.std = (1.0,), (-1.0,)
   if arg.alphabet == "all":
     config.primary, config.within = "label", "alphabet"
   else:

@@ -22,7 +22,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 from metaaux import config as config_lib
@@ -273,6 +273,8 @@ def run(argv: Sequence[str] | None = None) -> None:
     return argv
 
   def started(argv: list[str]) -> int:
+    # absl's own start would show what libraries log for information, too.
+    logging.set_verbosity(logging.WARNING)
     status = cli.status_of(
       lambda: _run(argv[1:], received), received, prints=False
     )

@@ -39,6 +39,9 @@ class Spec(NamedTuple):
     domain_names: of the source domains, whose splits are domain_0, domain_1
       ...; (): the data has no target domain.
     attribute_names: of the binary attributes in `attributes` of a batch; ().
+    pixel_mean: what normalising subtracts from pixels in [0, 1], one value for
+      all channels or one a channel.
+    pixel_std: what it divides them by, likewise.
   """
 
   image_shape: tuple[int, int, int]
@@ -50,6 +53,8 @@ class Spec(NamedTuple):
   origins: tuple[int, ...] = ()
   num_big: int = 0
   attribute_names: tuple[str, ...] = ()
+  pixel_mean: tuple[float, ...] = (0.5,)
+  pixel_std: tuple[float, ...] = (0.25,)
 
   @property
   def num_primary(self) -> int:

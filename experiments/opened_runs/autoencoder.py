@@ -12,6 +12,7 @@ from metaaux import parallel
 from metaaux.data import augment
 from metaaux.errors import UserError
 from metaaux.methods.embeddings import acai
+from metaaux.run import batches
 from metaaux.run import directory as run_directory
 from metaaux.run.checkpoints import reopen
 
@@ -84,7 +85,7 @@ def load(workdir: str, seed: int | None = None) -> Trained:
     seed=seed,
     step=restored.step,
     num_steps=restored.stage.num_steps,
-    networks=acai.make(config, run.problem.spec.image_shape),
+    networks=acai.make(config, run.problem.spec),
     params=jax.tree.map(lambda x: x[number], states.params),
     train=run.problem.train[number],
     test={key: test[key][order] for key in ("image", "primary")},
@@ -115,9 +116,7 @@ def in_blocks(
 
 def normalised(trained: Trained, images: jax.Array) -> jax.Array:
   """Raw images as the networks take them."""
-  return augment.normalise(
-    images, *augment.normalisation(trained.run.config.dataset)
-  )
+  return batches.normalised(trained.run, images)
 
 
 def measure(trained: Trained) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from metaaux import config as config_lib
+from metaaux.config import earlier
 from metaaux.config.keys import METHODS, WEIGHTINGS
 from metaaux.data import levels as levels_lib
 from metaaux.data.sources import digits
@@ -73,7 +74,7 @@ def unfinished(folder: str) -> list[Result]:
     # A file of this name can be of something else.
     if not isinstance(stored, dict) or "method" not in stored:
       continue
-    config = config_lib.flatten(stored)
+    config = config_lib.flatten(earlier.with_pixels(stored))
     first = config.get("seed", 0)
     found.append(
       {
@@ -128,7 +129,7 @@ def _read(path: str, name: str) -> Result:
     raise UserError(f"{path}/{run_directory.RESULT} is not the result of a run")
   file = os.path.join(path, run_directory.CONFIG)
   stored = _read_object(file).get("config", {}) if os.path.exists(file) else {}
-  config = config_lib.flatten(stored)
+  config = config_lib.flatten(earlier.with_pixels(stored))
   if not config and "dataset" in result:
     config = {"dataset": result["dataset"]}
   sources = (data_record.read(path) or {}).get("sources", {})

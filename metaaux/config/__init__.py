@@ -181,6 +181,12 @@ def validate(config: ml_collections.ConfigDict) -> None:
       f"seed={config.seed} and num_seeds={config.num_seeds} go beyond the "
       f"largest seed, {2**31 - 1}; lower one"
     )
+  mean, std = config.pixels.mean, config.pixels.std
+  if 0 in std or bool(mean) != bool(std):
+    raise UserError(
+      f"pixels.mean={mean} and pixels.std={std} do not normalise; give both, "
+      "with deviations other than 0, or () for both to measure them"
+    )
   if config.augment.shift and config.augment.pad:
     raise UserError(
       f"augment.shift={config.augment.shift} and augment.pad="

@@ -1,4 +1,4 @@
-"""Random crops, flips and grey images, and the normalisation of pixels.
+"""Random crops, flips, grey images and noise, and how pixels are normalised.
 
 Crops and flips follow the published code of Liu, Davison & Johns 2019: images
 are padded with black pixels, cropped and flipped, and normalised after that.
@@ -7,7 +7,6 @@ Shi et al. 2020.
 """
 
 import functools
-import types
 from collections.abc import Sequence
 
 import jax
@@ -17,36 +16,11 @@ from metaaux.errors import UserError
 
 Array = jax.Array
 
-# Mean and standard deviation of pixels in [0, 1], for all channels alike.
-NORMALISATION = types.MappingProxyType(
-  {
-    # As published for MAXL; not the true statistics of the sets.
-    "cifar10": (0.5, 0.2),
-    "cifar100": (0.5, 0.2),
-    # To [-1, 1], as Shi et al. 2020.
-    "svhn_cropped": (0.5, 0.5),
-    # As Gui et al. 2020, in [0, 1]. Ink is 1, paper 0 in both; Omniglot comes
-    # the other way round, with white paper all over as inputs of 1.
-    "mnist": (0.0, 1.0),
-    "omniglot": (1.0, -1.0),
-  }
-)
-_DEFAULT_NORMALISATION = (0.5, 0.25)
-
 # Of red, green and blue, as ITU-R BT.601 and Pillow have them.
 _LUMINANCE = (0.299, 0.587, 0.114)
 
 # Of an example's key, beside the two of crop and flip.
 _GREY, _NOISE = 2, 3
-
-
-def normalisation(dataset: str) -> tuple[float, float]:
-  """Mean and standard deviation for a data source string.
-
-  A test set of another source is normalised as the training set.
-  """
-  name = dataset.removeprefix("tfds:").partition(":")[0].partition("/")[0]
-  return NORMALISATION.get(name, _DEFAULT_NORMALISATION)
 
 
 def normalise(

@@ -7,7 +7,14 @@ import numpy as np
 
 from metaaux import stage
 from metaaux.data import attributes as attributes_lib
-from metaaux.data import checks, domains, several_tasks, sources, splits
+from metaaux.data import (
+  checks,
+  domains,
+  normalisation,
+  several_tasks,
+  sources,
+  splits,
+)
 from metaaux.data import levels as levels_lib
 from metaaux.data import plausible as looked
 from metaaux.data.sources import source as source_lib
@@ -121,7 +128,7 @@ def build(config: Any) -> Problem:
 
   Args:
     config: has the attributes dataset, hierarchy, select, shrink, image_side,
-      train_split, test_split, target_domain, primary, aux, within, psi,
+      pixels, train_split, test_split, target_domain, primary, aux, within, psi,
       attributes, labels_per_class, label_fraction, meta_fraction,
       meta_per_class, seed, num_seeds and batch_size; perhaps skip_broken,
       pixel_range and background.
@@ -153,6 +160,7 @@ def build(config: Any) -> Problem:
   primary, aux = levels
   groups = levels_lib.groups(config, pool, primary)
   problem = _assemble(
+    pixels=normalisation.choose(config, pool.images),
     pool=examples(pool, levels, columns, attributes[1:]),
     test=examples(test, levels, columns, attributes[1:]),
     positions={
@@ -179,6 +187,7 @@ def build(config: Any) -> Problem:
 
 def _assemble(
   *,
+  pixels: tuple[tuple[float, ...], tuple[float, ...]],
   pool: dict[str, np.ndarray],
   test: dict[str, np.ndarray],
   positions: Mapping[str, np.ndarray],
@@ -190,6 +199,7 @@ def _assemble(
   """A problem of one level of labels, to which each kind adds its own.
 
   Args:
+    pixels: see `normalisation.choose`.
     pool: see `Problem`.
     test: likewise.
     positions: `Problem.splits`.
@@ -203,6 +213,8 @@ def _assemble(
     psi=(1,) * len(names),
     num_examples=len(pool["image"]),
     has_auxiliary=False,
+    pixel_mean=pixels[0],
+    pixel_std=pixels[1],
   )
   return Problem(
     pool=pool,
@@ -224,7 +236,9 @@ def _build_domains(config: Any) -> Problem:
   everything = examples(source, (primary, ""), None, ())
   rest = splits.unlabelled(found.train, found.validation, len(source.images))
   domain = {f"domain_{k}": rows for k, rows in enumerate(found.sources)}
+  others = np.setdiff1d(np.arange(len(source.images)), found.test)
   problem = _assemble(
+    pixels=normalisation.choose(config, source.images, others),
     pool=everything,
     test=everything,
     positions={
@@ -258,6 +272,7 @@ def _build_several(config: Any) -> Problem:
   tasks = {f"task_{j}": rows for j, rows in enumerate(found.tasks)}
   train = np.concatenate(found.tasks, axis=1)
   problem = _assemble(
+    pixels=normalisation.choose(config, found.pool["image"], found.big),
     pool=found.pool,
     test=found.test,
     positions={

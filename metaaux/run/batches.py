@@ -173,8 +173,8 @@ def draw(
 
 def normalised(run: Run, images: Array) -> Array:
   """Stored images as a network sees them: normalised floats."""
-  mean, std = augment.normalisation(run.config.dataset)
-  return augment.normalise(images, mean, std)
+  spec = run.problem.spec
+  return augment.normalise(images, spec.pixel_mean, spec.pixel_std)
 
 
 def batches_at(

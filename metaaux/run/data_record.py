@@ -61,19 +61,26 @@ def describe(config: Any, problem: Any, known: Record | None) -> Record:
   Raises:
     UserError: the data is not at hand.
   """
-  from metaaux.data import augment, identity
+  from metaaux.data import identity
 
-  mean, std = augment.normalisation(config.dataset)
+  spec = problem.spec
   before = (known or {}).get("sources", {})
   return {
     "sources": identity.of(config, before, lambda: problem),
     "level": problem.levels[0],
     "class_names": list(problem.primary_names),
-    "image_shape": list(problem.spec.image_shape),
-    "normalisation": {"mean": mean, "std": std},
+    "image_shape": list(spec.image_shape),
+    "normalisation": {
+      "mean": _one_or_list(spec.pixel_mean),
+      "std": _one_or_list(spec.pixel_std),
+    },
     "training_images": len(problem.pool["primary"]),
     "test_images": int(problem.tested().shape[1]),
   }
+
+
+def _one_or_list(values: tuple[float, ...]) -> float | list[float]:
+  return values[0] if len(values) == 1 else list(values)
 
 
 def finished(

@@ -10,6 +10,7 @@ from typing import Any
 import metaaux
 from metaaux import config as config_lib
 from metaaux import files
+from metaaux.config import earlier
 from metaaux.errors import UserError
 
 CONFIG, METRICS, RESULT = "config.json", "metrics.jsonl", "result.json"
@@ -168,14 +169,13 @@ def _stored_config(path: str) -> dict[str, Any]:
   stored = read_object(path, _RESTORE).get("config")
   if not isinstance(stored, dict):
     raise UserError(f"{path} is not the config of a run; {_RESTORE}")
-  return stored
+  return earlier.completed(stored)
 
 
 def load_config(workdir: str) -> Any:
   """The validated config of an existing run.
 
-  A key that is younger than the run has its default, which is what runs did
-  before there was the key.
+  A key that is younger than the run has the value of `config.earlier`.
 
   Raises:
     UserError: there is no run, or its config has unknown or wrong keys.
@@ -186,18 +186,6 @@ def load_config(workdir: str) -> Any:
       f"{workdir!r} holds no run ({CONFIG} is missing); give the directory of "
       "one with --workdir=DIR"
     )
-  defaults = config_lib.to_json(config_lib.base())
-  config = config_lib.from_json(_completed(_stored_config(path), defaults))
+  config = config_lib.from_json(_stored_config(path))
   config_lib.validate(config)
   return config
-
-
-def _completed(
-  stored: Mapping[str, Any], defaults: Mapping[str, Any]
-) -> dict[str, Any]:
-  """A stored config and, where it lacks a key, the default of that."""
-  found = {**defaults, **stored}
-  for name, value in defaults.items():
-    if isinstance(value, Mapping) and isinstance(found[name], Mapping):
-      found[name] = _completed(found[name], value)
-  return found

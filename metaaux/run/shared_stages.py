@@ -90,7 +90,7 @@ def _entry(run: Run, stage: Stage, seed: int) -> cache.Entry:
     "stage": dict(stage.reuse),
     "num_steps": stage.num_steps,
     "data": data,
-    "dataset": run.config.dataset,  # that normalises the images
+    "pixels": [run.problem.spec.pixel_mean, run.problem.spec.pixel_std],
     "augment": run.config.augment.to_dict(),
     "seed": int(run.seeds[seed]),
   }

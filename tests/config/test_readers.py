@@ -11,7 +11,7 @@ from metaaux import config as config_lib
 from metaaux import methods
 from metaaux.config import keys as config_keys
 from metaaux.config.keys import KEYS
-from metaaux.run import compiled_programs, opening, rehearsal
+from metaaux.run import opening, rehearsal
 from metaaux.run import states as states_lib
 
 # The data of a run is divided by these for every method, which either trains on
@@ -128,8 +128,7 @@ def test_methods_read_all_that_is_theirs_and_nothing_else(method):
   shapes = None
   for stage in methods.make(recorded, run.problem.spec):
     shapes = states_lib.shapes(run, stage, shapes)
-    updates = compiled_programs.compile_updates(run, stage)
-    rehearsal.trace(run, stage, shapes, updates)
+    rehearsal.trace(run, stage, shapes)
   check(read, config, IN_VAIN | OF_DATA | REPLACED.get(method, set()))
   values = config_lib.flatten(config)
   declared = {

@@ -282,17 +282,3 @@ def test_normalise_keeps_float64(x64):
   result = augment.normalise(images, 0.5, 0.2)
   assert result.dtype == jnp.float64
   np.testing.assert_allclose(result, (1 / 3 - 0.5) / 0.2, rtol=1e-15)
-
-
-@pytest.mark.parametrize(
-  ("dataset", "expected"),
-  [
-    ("tfds:cifar100", (0.5, 0.2)),
-    ("tfds:cifar10:3.0.2", (0.5, 0.2)),
-    ("digits", (0.5, 0.25)),
-    ("tfds:svhn_cropped", (0.5, 0.5)),
-    ("npz:/data/cifar10.npz", (0.5, 0.25)),
-  ],
-)
-def test_normalisation(dataset, expected):
-  assert augment.normalisation(dataset) == expected

@@ -73,9 +73,9 @@ def test_error_is_that_of_the_reconstructions(workdir):
   trained = autoencoder.load(str(workdir), 4)
   restored = reopen.restore(str(workdir), "embed")
   images = restored.run.problem.test["image"]
-  batch = augment.normalise(images, *augment.normalisation("digits"))
+  batch = augment.normalise(images, 0.5, 0.25)
   params = restored.states[1].params
-  networks = acai.make(restored.run.config, (8, 8, 1))
+  networks = acai.make(restored.run.config, restored.run.problem.spec)
   _, _, error = jax.jit(networks.losses)(params, batch, np.zeros(len(images)))
   found = autoencoder.measure(trained)
   assert found["rmse"] == pytest.approx(float(error) ** 0.5, rel=1e-4)

@@ -200,8 +200,10 @@ def test_runs_that_are_older_than_a_key_have_its_default(run):
     0.0,
     3,
   )
-  # They can be looked at, but not gone on with.
-  with pytest.raises(UserError, match=r"augment\.grayscale \('absent' -> 0\.0"):
+  # They go on as they began, and not otherwise.
+  run_directory.prepare(str(run), config)
+  config.augment.grayscale = 0.5
+  with pytest.raises(UserError, match=r"augment\.grayscale \(0\.0 -> 0\.5\)"):
     run_directory.prepare(str(run), config)
 
 

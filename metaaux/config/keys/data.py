@@ -200,6 +200,25 @@ _LABELS = {
   ),
 }
 
+_PIXELS = {
+  "mean": Key(
+    (0.5,),
+    "Gives what is subtracted from pixels between 0 and 1, for all channels or "
+    "for each; () measures it on the training images.",
+    low=-1e6,
+    high=1e6,
+    item=float,
+  ),
+  "std": Key(
+    (0.25,),
+    "Gives what the difference is divided by; () measures it on the training "
+    "images, if pixels.mean is () too.",
+    low=-1e6,
+    high=1e6,
+    item=float,
+  ),
+}
+
 _AUGMENT = {
   "pad": Key(
     0,
@@ -237,5 +256,6 @@ GROUPS: tuple[Group, ...] = (
   METHOD,
   group("Data", "", _SOURCE),
   group("Labels and tasks", "", _LABELS),
+  group("Normalisation of pixels", "pixels.", _PIXELS),
   group("Augmentation of training images", "augment.", _AUGMENT),
 )

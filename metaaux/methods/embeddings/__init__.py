@@ -53,11 +53,12 @@ def stages(
   )
 
 
-def compute(config: Any, pool: PoolView, images: str) -> np.ndarray:
+def compute(config: Any, spec: Spec, pool: PoolView, images: str) -> np.ndarray:
   """The vectors of all images that take part; kept in the cache of the run.
 
   Args:
     config: `embedding` and what the network reads.
+    spec: the problem.
     pool: of one seed; for a trained embedding `previous` is the state of its
       last stage.
     images: as for `stages`.
@@ -70,7 +71,7 @@ def compute(config: Any, pool: PoolView, images: str) -> np.ndarray:
   if options.name == "file":
     return file.read(options.path, count)
   where = pool.train if images == "train" else np.arange(count)
-  made_of, make = _maker(config, pool, where)
+  made_of, make = _maker(config, spec, pool, where)
 
   def everywhere() -> dict[str, np.ndarray]:
     found_MxD = make()
@@ -88,7 +89,7 @@ def compute(config: Any, pool: PoolView, images: str) -> np.ndarray:
 
 
 def _maker(
-  config: Any, pool: PoolView, where: np.ndarray
+  config: Any, spec: Spec, pool: PoolView, where: np.ndarray
 ) -> tuple[dict[str, Any], Any]:
   """What decides the vectors, and a function that computes them."""
   options = config.embedding
@@ -112,7 +113,7 @@ def _maker(
     ]
   }
   if options.name == "acai":
-    return trained, lambda: _acai(config, pool)[where]
+    return trained, lambda: _acai(config, spec, pool)[where]
   return {**trained, "dim": options.dim}, lambda: deepcluster.whitened(
     _features(config, pool)[where], options.dim
   )
@@ -122,8 +123,8 @@ def _pixels(pool: PoolView, where: np.ndarray) -> np.ndarray:
   return pca.pixels(lazy_images.whole(pool.images)[where])
 
 
-def _acai(config: Any, pool: PoolView) -> np.ndarray:
-  networks = acai.make(config, pool.images.shape[1:])
+def _acai(config: Any, spec: Spec, pool: PoolView) -> np.ndarray:
+  networks = acai.make(config, spec)
 
   def encode(state: acai.AcaiState, images: Array) -> Array:
     return networks.encode(state.params, images)

@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 
 from metaaux import parallel
-from metaaux.data import augment
 from metaaux.methods import optim
 from metaaux.methods.optim import OptimizerOptions
 from metaaux.models import autoencoder
@@ -95,20 +94,19 @@ def latent_shape(
   return height, width, channels or min(64, max(1, third))
 
 
-def make(config: Any, image_shape: tuple[int, int, int]) -> Acai:
+def make(config: Any, spec: Spec) -> Acai:
   """The networks for images of one shape.
 
   Sides that 2^S does not divide are padded with black, as the paper's 28x28
-  images are to 32x32. Batches come normalised by the statistics of the data
-  set; here that is undone, since the weights of the losses are meant for
-  pixels in [-1, 1].
+  images are to 32x32. Batches come normalised; here that is undone, since the
+  weights of the losses are meant for pixels in [-1, 1].
 
   Args:
-    config: `dataset`, `model.lowering`, `embedding.width` and
-      `embedding.latent` (see `latent_shape`).
-    image_shape: H, W, C.
+    config: `model.lowering`, `embedding.width` and `embedding.latent` (see
+      `latent_shape`).
+    spec: `image_shape`, and how pixels are normalised.
   """
-  options, shape = config.embedding, image_shape
+  options, shape = config.embedding, spec.image_shape
   latent, scales = latent_shape(shape, options.latent), num_scales(shape)
   sides = tuple(padded(side, scales) for side in shape[:2])
   sizes = {"width": options.width, "num_scales": scales}
@@ -117,7 +115,7 @@ def make(config: Any, image_shape: tuple[int, int, int]) -> Acai:
   sizes["lowering"] = "native" if automatic else config.model.lowering
   encoder = autoencoder.Encoder(channels=latent[2], **sizes)
   decoder = autoencoder.Decoder(channels=shape[2], **sizes)
-  mean, std = augment.normalisation(config.dataset)
+  mean, std = spec.pixel_mean, spec.pixel_std
 
   def init(key: Key) -> dict[str, Tree]:
     images = jax.ShapeDtypeStruct((1, *sides, shape[2]), jnp.float32)
@@ -202,7 +200,7 @@ def make_stage(
     images: that it learns from: "all" or "train", the labelled ones.
     axis_name: devices to average over, None on one device.
   """
-  networks, options = make(config, spec.image_shape), config.embedding
+  networks, options = make(config, spec), config.embedding
   epoch = max(1, spec.num_examples // options.batch_size)
   num_steps = options.num_steps or _EPOCHS * epoch
   optimizer = optim.make(

@@ -34,7 +34,7 @@ def make(config: Any, spec: Spec) -> Encoder:
   """
   name = config.embedding.name
   if name == "acai":
-    networks = acai.make(config, spec.image_shape)
+    networks = acai.make(config, spec)
     return Encoder(
       lambda state: state.params["encoder"],
       lambda tree, images: networks.encode({"encoder": tree}, images),

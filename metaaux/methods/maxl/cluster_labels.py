@@ -118,7 +118,7 @@ def compute(config: Any, spec: Spec, labels: str, pool: PoolView) -> np.ndarray:
   primary_M, columns_M = pool.primary[where], pool.auxiliary[where]
   if labels == "kmeans":
     _check_sizes(primary_M, spec.psi)
-  vectors_MxD = embeddings.compute(config, pool, _IMAGES)[where]
+  vectors_MxD = embeddings.compute(config, spec, pool, _IMAGES)[where]
   if labels == "prototypical":
     soft_MxK = prototypical_labels(vectors_MxD, primary_M, columns_M, spec.psi)
     pool.report(

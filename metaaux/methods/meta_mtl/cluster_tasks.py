@@ -94,7 +94,7 @@ def compute(config: Any, spec: Spec, pool: PoolView) -> np.ndarray:
     )
     labels_TxN[:, where] = found
   else:
-    found = _clusters(config, pool, k, where)
+    found = _clusters(config, spec, pool, k, where)
     labels_TxN[:, where] = found["partitions"]
     if options.labels == "kmeans":
       known = {
@@ -113,11 +113,11 @@ def compute(config: Any, spec: Spec, pool: PoolView) -> np.ndarray:
 
 
 def _clusters(
-  config: Any, pool: PoolView, k: int, where: np.ndarray
+  config: Any, spec: Spec, pool: PoolView, k: int, where: np.ndarray
 ) -> Mapping[str, np.ndarray]:
   """`partitions` [T, m], with `inertia` [T] and `num_iters` [T] of k-means."""
   options = config.partition
-  vectors = embeddings.compute(config, pool, options.images)
+  vectors = embeddings.compute(config, spec, pool, options.images)
   makers = {
     "partition": options.to_dict(),
     "k": k,

@@ -25,6 +25,7 @@ def _config(**changes):
     "within": "",
     "shrink": 1,
     "image_side": 0,
+    "pixels": types.SimpleNamespace(mean=(0.5,), std=(0.25,)),
     "attributes": (),
     "label_fraction": 0.0,
     "psi": (),

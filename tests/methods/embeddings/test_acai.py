@@ -49,7 +49,7 @@ def count(tree):
   ],
 )
 def test_sizes_of_the_table(shape, width, channels, latent, encoder, decoder):
-  networks = acai.make(config(width=width, latent=channels), shape)
+  networks = acai.make(config(width=width, latent=channels), spec(*shape))
   params = jax.eval_shape(networks.init, jax.random.key(0))
   assert acai.latent_shape(shape, channels) == latent
   assert count(params["encoder"]) == count(params["critic"]) == encoder
@@ -110,7 +110,7 @@ def test_pooling_and_upsampling():
 
 
 def tiny():
-  networks = acai.make(config(), (6, 6, 1))
+  networks = acai.make(config(), spec(6, 6, 1))
   params = networks.init(jax.random.key(0))
   pixels = np.random.default_rng(0).random((4, 6, 6, 1), np.float32)
   images = jnp.asarray((pixels - 0.5) / 0.25)  # as batches of digits come

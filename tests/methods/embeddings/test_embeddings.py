@@ -34,7 +34,6 @@ def config(name, **embedding):
     **embedding,
   }
   return types.SimpleNamespace(
-    dataset="digits",
     model=model,
     sync_batch_norm=True,
     embedding=types.SimpleNamespace(**options),
@@ -89,7 +88,7 @@ def test_an_unknown_name_is_named():
 )
 @pytest.mark.parametrize("images", ["all", "train"])
 def test_vectors_of_what_is_not_trained(name, dim, expected, images):
-  found = embeddings.compute(config(name, dim=dim), view(), images)
+  found = embeddings.compute(config(name, dim=dim), SPEC, view(), images)
   assert found.shape == (40, expected) and found.dtype == np.float32
   if images == "train":
     assert not found[:5].any() and not found[30:].any()
@@ -101,8 +100,10 @@ def test_other_images_do_not_matter_for_the_labelled_ones():
   changed = pool.images.copy()
   changed[30:] += 5
   settings = config("pca", dim=3)
-  found = embeddings.compute(settings, pool, "train")
-  again = embeddings.compute(settings, pool._replace(images=changed), "train")
+  found = embeddings.compute(settings, SPEC, pool, "train")
+  again = embeddings.compute(
+    settings, SPEC, pool._replace(images=changed), "train"
+  )
   np.testing.assert_array_equal(found, again)
   expected = pca.pca(pca.pixels(pool.images[5:30]), 3)
   np.testing.assert_array_equal(found[5:30], expected)
@@ -111,8 +112,8 @@ def test_other_images_do_not_matter_for_the_labelled_ones():
 def test_vectors_are_kept_under_what_made_them():
   kept = []
   for changes in ({}, {"dim": 3}, {"whiten": True}, {"neighbours": 4}):
-    embeddings.compute(config("pca", **changes), view(kept=kept), "all")
-  embeddings.compute(config("pca"), view(kept=kept), "train")
+    embeddings.compute(config("pca", **changes), SPEC, view(kept=kept), "all")
+  embeddings.compute(config("pca"), SPEC, view(kept=kept), "train")
   names, makers = zip(*kept, strict=True)
   assert set(names) == {"embedding-pca"}
   assert (
@@ -123,16 +124,18 @@ def test_vectors_are_kept_under_what_made_them():
 
 def test_acai_encodes_with_the_state_before():
   settings, kept = config("acai"), []
-  networks = acai.make(settings, (4, 4, 1))
+  networks = acai.make(settings, SPEC)
   params = networks.init(jax.random.key(1))
   pool = view(acai.AcaiState(params, None), kept)
-  found = embeddings.compute(settings, pool, "all")
+  found = embeddings.compute(settings, SPEC, pool, "all")
   assert found.shape == (40, 2 * 2 * 2)
   np.testing.assert_allclose(
     found, networks.encode(params, pool.images), rtol=1e-5, atol=1e-6
   )
   other = networks.init(jax.random.key(2))
-  embeddings.compute(settings, view(acai.AcaiState(other, None), kept), "all")
+  embeddings.compute(
+    settings, SPEC, view(acai.AcaiState(other, None), kept), "all"
+  )
   assert kept[0][0] == "embedding-acai-seed3"
   assert kept[0][1] != kept[1][1]
 
@@ -143,6 +146,6 @@ def test_deepcluster_whitens_features():
   pool = view()
   params, stats = network.init(jax.random.key(1), pool.images)
   state = deepcluster.ClusterState((params, {}), stats, ({}, {}), None)
-  found = embeddings.compute(settings, view(state), "all")
+  found = embeddings.compute(settings, SPEC, view(state), "all")
   assert found.shape == (40, 4)
   np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-5)
