@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from metaaux.errors import UserError
+
 Array = jax.Array
 Key = jax.Array  # a typed key, from jax.random.key
 State = Any  # a pytree that holds everything a resume needs
@@ -23,7 +25,8 @@ class Spec(NamedTuple):
   """What a method needs to know of the problem, and nothing of its data.
 
   Attributes:
-    image_shape: height, width, channels of one image.
+    input_shape: of one example: height, width, channels of an image, or the
+      one dimension of a vector.
     psi: number of auxiliary classes of each primary class, as in MAXL; its
       length is the number of primary classes, its sum the number of auxiliary
       ones.
@@ -40,11 +43,12 @@ class Spec(NamedTuple):
       ...; (): the data has no target domain.
     attribute_names: of the binary attributes in `attributes` of a batch; ().
     pixel_mean: what normalising subtracts from pixels in [0, 1], one value for
-      all channels or one a channel.
+      all channels or one a channel; from vectors, one for all dimensions or one
+      a dimension.
     pixel_std: what it divides them by, likewise.
   """
 
-  image_shape: tuple[int, int, int]
+  input_shape: tuple[int, ...]
   psi: tuple[int, ...]
   num_examples: int
   has_auxiliary: bool
@@ -55,6 +59,25 @@ class Spec(NamedTuple):
   attribute_names: tuple[str, ...] = ()
   pixel_mean: tuple[float, ...] = (0.5,)
   pixel_std: tuple[float, ...] = (0.25,)
+
+  @property
+  def is_image(self) -> bool:
+    """Whether examples are images; else they are vectors."""
+    return len(self.input_shape) == 3
+
+  @property
+  def image_shape(self) -> tuple[int, int, int]:
+    """Height, width and channels of one image.
+
+    Raises:
+      UserError: examples are vectors.
+    """
+    if not self.is_image:
+      raise UserError(
+        f"the data are vectors of {self.input_shape[0]} numbers, and this "
+        "method, network or setting needs images; choose another"
+      )
+    return self.input_shape
 
   @property
   def num_primary(self) -> int:

@@ -46,6 +46,33 @@ def alike(
     )
 
 
+# What is of images alone, with the value that does nothing.
+_OF_IMAGES = {
+  "shrink": 1,
+  "image_side": 0,
+  "pixel_range": (),
+  "augment.pad": 0,
+  "augment.shift": 0.0,
+  "augment.flip": False,
+  "augment.grayscale": 0.0,
+}
+
+
+def of_vectors(config: Any, images: Any) -> None:
+  """Raises UserError if rows are vectors and a setting is of images alone."""
+  if images.ndim != 2:
+    return
+  for key, nothing in _OF_IMAGES.items():
+    value = config
+    for name in key.split("."):
+      value = getattr(value, name, nothing)
+    if value != nothing:
+      raise UserError(
+        f"{key}={value!r} is of images, and rows of {config.dataset} are "
+        f"vectors of {images.shape[1]} numbers; set it to {nothing!r}"
+      )
+
+
 def primary_attribute(config: Any, pool: source_lib.Source) -> None:
   """Raises UserError unless some images, and not all, have the attribute."""
   count = int((pool.labels[config.primary] == 1).sum())

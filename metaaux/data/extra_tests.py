@@ -48,10 +48,10 @@ def load_test(
   matched = class_matching.match(known, source, found.names)
   if matched.remark:
     messages.say(matched.remark)
-  if found.images.shape[1:] != problem.spec.image_shape:
+  if found.images.shape[1:] != problem.spec.input_shape:
     raise UserError(
       f"{source} has images of shape {found.images.shape[1:]}, "
-      f"{config.dataset} of {problem.spec.image_shape}; convert the images"
+      f"{config.dataset} of {problem.spec.input_shape}; convert the images"
     )
   columns = None
   in_order = problem.auxiliary_names

@@ -1,8 +1,8 @@
-"""The mean and the standard deviation by which pixels are normalised.
+"""The mean and the standard deviation by which inputs are normalised.
 
-The config gives them; what it leaves open is that of the training images. The
-name of a data set decides nothing, so that the same pixels train alike from
-whatever source they come.
+The config gives those of pixels; what it leaves open is that of the training
+images. The name of a data set decides nothing, so that the same pixels train
+alike from whatever source they come. Vectors are standardised, or stay.
 """
 
 from typing import Any
@@ -27,20 +27,23 @@ def choose(
   images: np.ndarray | lazy_images.Images,
   rows: np.ndarray | None = None,
 ) -> tuple[Values, Values]:
-  """Mean and standard deviation of pixels in [0, 1].
+  """Mean and standard deviation of pixels in [0, 1], or of vectors.
 
   Args:
     config: `pixels.mean` and `pixels.std`: one value for all channels or one a
-      channel; () of both: each channel's own, of the images.
-    images: uint8 or float32 [n, H, W, C], the training pool.
+      channel; () of both: each channel's own, of the images. Of vectors
+      `inputs.standardise`.
+    images: uint8 or float32 [n, H, W, C], or float32 [n, d]: the training pool.
     rows: positions of those that may be looked at, whole numbers of any shape
       and order; None: all.
 
   Raises:
     UserError: the values do not fit to the channels.
   """
+  if images.ndim == 2 and not config.inputs.standardise:
+    return (0.0,), (1.0,)
   mean, std = tuple(config.pixels.mean), tuple(config.pixels.std)
-  if not mean:
+  if images.ndim == 2 or not mean:
     return of(images, np.arange(len(images)) if rows is None else rows)
   channels = images.shape[-1]
   for key, values in (("mean", mean), ("std", std)):
@@ -56,12 +59,12 @@ def choose(
 def of(
   images: np.ndarray | lazy_images.Images, rows: np.ndarray
 ) -> tuple[Values, Values]:
-  """Mean and standard deviation of each channel, pixels in [0, 1].
+  """Mean and standard deviation of each channel or dimension.
 
-  A channel that is the same everywhere has a deviation of 1.
+  Pixels are taken as in [0, 1]. Where all are the same, the deviation is 1.
 
   Args:
-    images: uint8 or float32 [n, H, W, C].
+    images: uint8 or float32 [n, H, W, C], or float32 [n, d].
     rows: positions of the images that count, each once however often it is
       listed; at least one.
   """

@@ -39,14 +39,14 @@ def notes(
   if tested is not None:
     other = other[tested]
   counts = [np.bincount(ids, minlength=len(names)) for ids in (own, other)]
-  channels = pool.images.shape[-1]
   labelled = ""
   if train is not None and train.shape[1] < len(own):
     labelled = f", {train.shape[1]} of them labelled"
+  what = "rows" if pool.images.ndim == 2 else "images"
   seen = (
-    f"data: {_COLOURS.get(channels, f'{channels} channels')}, "
-    f"{_values(pool.images)}; each class has {_between(counts[0])} training "
-    f"images{labelled}, and {_between(counts[1])} test images"
+    f"data: {_kind(pool.images)}, {_values(pool.images)}; each class has "
+    f"{_between(counts[0])} training {what}{labelled}, and "
+    f"{_between(counts[1])} test {what}"
   )
   more = dict.fromkeys((*pool.notes, *test.notes))
   odd = [
@@ -72,10 +72,21 @@ def _values(images: np.ndarray | lazy_images.Images) -> str:
   return f"{images.dtype} {some.min():g}..{some.max():g}"
 
 
+def _kind(images: np.ndarray | lazy_images.Images) -> str:
+  if images.ndim == 2:
+    return "vectors"
+  channels = images.shape[-1]
+  return _COLOURS.get(channels, f"{channels} channels")
+
+
 def _too_narrow(images: np.ndarray | lazy_images.Images) -> list[str]:
   some = _some(images)
   if not some.size:
     return []
+  if images.ndim == 2:
+    if some.min() != some.max():
+      return []
+    return ["warning: all rows are the same, so that there is nothing to learn"]
   black, white = pixels.usual(some.dtype)
   low, high = some.min(), some.max()
   if low == high:

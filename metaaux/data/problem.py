@@ -29,9 +29,9 @@ class Problem(NamedTuple):
 
   Attributes:
     pool: `image` uint8 or float32 [n, H, W, C] (with several hosts it may be
-      `lazy_images.Images`), `primary` int32 [n], `auxiliary` int32 [n] (block
-      column of the human sub-class, or -1); with binary attributes beside the
-      primary one also `attributes` int8 [n, K].
+      `lazy_images.Images`), or vectors, float32 [n, d]; `primary` int32 [n],
+      `auxiliary` int32 [n] (block column of the human sub-class, or -1); with
+      binary attributes beside the primary one also `attributes` int8 [n, K].
     test: the same for the test split.
     splits: by name int32 [S, n], positions in the pool, a row a seed:
       train: whose labels the primary task learns from;
@@ -209,7 +209,7 @@ def _assemble(
     **of_spec: fields of `stage.Spec` that are not as in the plainest problem.
   """
   plain = stage.Spec(
-    image_shape=pool["image"].shape[1:],
+    input_shape=pool["image"].shape[1:],
     psi=(1,) * len(names),
     num_examples=len(pool["image"]),
     has_auxiliary=False,
@@ -317,6 +317,7 @@ def load_source(config: Any, source: str, split: str) -> source_lib.Source:
     pixel_range=_pixel_range(config),
     background=getattr(config, "background", 128),
   )
+  checks.of_vectors(config, found.images)
   return source_lib.shrink(found, config.shrink, source)
 
 

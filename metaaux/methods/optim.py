@@ -16,15 +16,17 @@ class OptimizerOptions(NamedTuple):
   """What an optimiser is made of: the keys of a config's section `optimizer`.
 
   Attributes:
-    name: "sgd" or "adam".
+    name: "sgd", "adam" or "adamw".
     learning_rate: at step 0.
     momentum: of sgd.
-    weight_decay: L2, added to the gradient.
+    weight_decay: L2, added to the gradient; of adamw, decoupled.
     l1: times sign(params), added to the gradient.
     clip_norm: of the gradient; 0: no clipping.
     schedule: "constant", "step" or "cosine".
     decay_every: of "step", in steps.
     decay_factor: of "step".
+    warmup_steps: first steps, in which the rate grows linearly to what the
+      schedule says.
   """
 
   name: str
@@ -36,6 +38,7 @@ class OptimizerOptions(NamedTuple):
   schedule: str = "constant"
   decay_every: int = 1000
   decay_factor: float = 0.5
+  warmup_steps: int = 0
 
   @classmethod
   def of(cls, section: Any) -> "OptimizerOptions":
@@ -74,7 +77,8 @@ def schedule(
   """Learning rate as a function of the step.
 
   Args:
-    options: `learning_rate`, `schedule`, `decay_every` and `decay_factor`.
+    options: `learning_rate`, `schedule`, `decay_every`, `decay_factor` and
+      `warmup_steps`.
     num_steps: length of the stage, where "cosine" reaches zero.
 
   Returns:
@@ -83,6 +87,16 @@ def schedule(
   Raises:
     UserError: `schedule` is unknown.
   """
+  rate = _schedule(options, num_steps)
+  if not options.warmup_steps:
+    return rate
+  first = options.warmup_steps
+  return lambda step: rate(step) * jnp.minimum((step + 1) / first, 1.0)
+
+
+def _schedule(
+  options: OptimizerOptions, num_steps: int
+) -> Callable[[jax.Array], jax.Array]:
   base = options.learning_rate
   if options.schedule == "constant":
     return lambda step: jnp.asarray(base, jnp.float32)
@@ -101,16 +115,19 @@ def _direction(options: OptimizerOptions) -> optax.GradientTransformation:
     if not options.momentum:
       return optax.identity()
     return optax.trace(options.momentum)
-  if options.name == "adam":
+  if options.name in ("adam", "adamw"):
     return optax.scale_by_adam()
-  raise UserError(f"optimizer {options.name!r} is unknown; use sgd or adam")
+  raise UserError(
+    f"optimizer {options.name!r} is unknown; use sgd, adam or adamw"
+  )
 
 
 def make(options: OptimizerOptions, num_steps: int) -> Optimizer:
   """Clipping, L1 and L2 decay, then SGD or Adam, then the learning rate.
 
   Decay is added to the gradient (coupled, as the papers' code has it), after
-  clipping and before momentum or Adam.
+  clipping and before momentum or Adam; with adamw after Adam (Loshchilov &
+  Hutter 2019), for all parameters alike.
 
   Args:
     options: of the optimiser.
@@ -124,9 +141,12 @@ def make(options: OptimizerOptions, num_steps: int) -> Optimizer:
     parts.append(optax.clip_by_global_norm(options.clip_norm))
   if options.l1:
     parts.append(_l1_decay(options.l1))
+  decay = []
   if options.weight_decay:
-    parts.append(optax.add_decayed_weights(options.weight_decay))
-  transform = optax.chain(*parts, _direction(options))
+    decay.append(optax.add_decayed_weights(options.weight_decay))
+  direction = [_direction(options)]
+  order = direction + decay if options.name == "adamw" else decay + direction
+  transform = optax.chain(*parts, *order)
   learning_rate = schedule(options, num_steps)
 
   def update(

@@ -14,6 +14,7 @@ from metaaux.errors import UserError
 from metaaux.models import initial_values, layers
 from metaaux.models.convnet import ConvNet
 from metaaux.models.heads import DECODERS, is_head, trunk
+from metaaux.models.mlp import FORMS, MLP
 from metaaux.models.options import ModelOptions
 from metaaux.models.resnet import ResNet
 from metaaux.models.vgg import VGG16
@@ -23,6 +24,7 @@ __all__ = [
   "MODELS",
   "ModelOptions",
   "Network",
+  "check_input",
   "is_head",
   "make",
   "refuse_dropout",
@@ -79,6 +81,28 @@ def _convnet(options: ModelOptions, **common: Any) -> nn.Module:
   )
 
 
+def _mlp(options: ModelOptions, **common: Any) -> nn.Module:
+  if common["block_dropout"]:
+    raise UserError(
+      "model.name='mlp' has no blocks, so that model.block_dropout="
+      f"{common['block_dropout']} would do nothing; set it to 0"
+    )
+  if options.form not in FORMS:
+    raise UserError(
+      f"model.form is {options.form!r}; use one of {', '.join(FORMS)}."
+    )
+  return MLP(
+    heads=common["heads"],
+    widths=tuple(options.widths),
+    form=options.form,
+    layer_norm=options.layer_norm,
+    input_norm=options.input_norm,
+    output_norm=options.output_norm,
+    input_dropout=options.input_dropout,
+    dropout=common["dropout"],
+  )
+
+
 def _residual(options: ModelOptions, common: dict[str, Any]) -> dict[str, Any]:
   """Options of a residual network, which has one linear layer for a head.
 
@@ -114,10 +138,29 @@ def _resnet(depth: int, options: ModelOptions, **common: Any) -> nn.Module:
 MODELS = {
   "vgg16": _vgg16,
   "convnet": _convnet,
+  "mlp": _mlp,
   "wide_resnet": _wide_resnet,
   "resnet18": functools.partial(_resnet, 18),
   "resnet50": functools.partial(_resnet, 50),
 }
+
+
+# Of rows without height and width, too.
+_OF_VECTORS = ("mlp",)
+
+
+def check_input(name: str, input_shape: tuple[int, ...]) -> None:
+  """Raises UserError if a network reads images and the data are vectors.
+
+  Args:
+    name: as in `ModelOptions`; a user's own network is not looked at.
+    input_shape: of one example.
+  """
+  if len(input_shape) == 1 and name in MODELS and name not in _OF_VECTORS:
+    raise UserError(
+      f"model.name={name!r} reads images, and the data are vectors of "
+      f"{input_shape[0]} numbers; set it to {' or '.join(_OF_VECTORS)}"
+    )
 
 
 def make(
@@ -159,12 +202,15 @@ def make(
   )
   # The form of the convolutions has no effect on shapes; this one is the
   # quickest to trace.
-  shapes = functools.partial(module.clone(lowering="native").init, train=False)
+  quick = {"lowering": "native"} if hasattr(module, "lowering") else {}
+  shapes = functools.partial(module.clone(**quick).init, train=False)
 
   @jax.jit
   def init(key: Key, images_BxHxWxC: Array) -> tuple[Params, Stats]:
     wanted = jax.eval_shape(shapes, key, images_BxHxWxC)
-    variables = initial_values.values(key, wanted, kernel_init)
+    variables = initial_values.values(
+      key, wanted, kernel_init, options.head_deviation
+    )
     return variables["params"], variables.get("batch_stats", {})
 
   def apply(
@@ -247,7 +293,7 @@ def _check_decoder(options: ModelOptions) -> None:
     raise UserError(
       f"model.decoder is {options.decoder!r}; use one of {', '.join(DECODERS)}."
     )
-  for name in ("dropout", "block_dropout"):
+  for name in ("dropout", "block_dropout", "input_dropout"):
     rate = getattr(options, name)
     if not 0 <= rate < 1:
       raise UserError(f"model.{name} is {rate}; use a rate in [0, 1).")

@@ -26,6 +26,7 @@ def _normal(key: Key, size: int) -> Array:
   return jax.random.truncated_normal(key, -2, 2, (size,)) / _CUT_DEVIATION
 
 
+_TRUNK = "trunk"
 # Draws of mean 0 and variance 1.
 _DRAWS = {
   "glorot_uniform": _uniform,
@@ -43,7 +44,9 @@ def check(kernel_init: str) -> None:
     )
 
 
-def values(key: Key, shapes: Any, kernel_init: str) -> Any:
+def values(
+  key: Key, shapes: Any, kernel_init: str, head_deviation: float = 0.0
+) -> Any:
   """Variables of a Linen network, drawn by the names of their leaves.
 
   Kernels have variance 2 / (fan in + fan out) (Glorot & Bengio 2010) or, with
@@ -62,6 +65,7 @@ def values(key: Key, shapes: Any, kernel_init: str) -> Any:
     key: a typed key.
     shapes: a tree of dicts of `jax.ShapeDtypeStruct`.
     kernel_init: "glorot_uniform", "glorot_normal", "he_normal" or "he_fan_out".
+    head_deviation: standard deviation of kernels in heads; 0: as the others'.
 
   Returns:
     A tree of arrays of these shapes and dtypes.
@@ -83,6 +87,8 @@ def values(key: Key, shapes: Any, kernel_init: str) -> Any:
       first, used[part] = used[part], used[part] + leaf.size
       values = draws[part][first : used[part]].reshape(leaf.shape)
       deviation = _deviation(leaf.shape, kernel_init)
+      if head_deviation and part != _TRUNK:
+        deviation = head_deviation
       drawn.append((values * deviation).astype(leaf.dtype))
     else:
       constant = float(path[-1].key in ("scale", "var"))
@@ -92,7 +98,7 @@ def values(key: Key, shapes: Any, kernel_init: str) -> Any:
 
 def _part(path: tuple[Any, ...]) -> str:
   """The head that a leaf of {"params": ...} belongs to, or "trunk"."""
-  return path[1].key if is_head(path[1:]) else "trunk"
+  return path[1].key if is_head(path[1:]) else _TRUNK
 
 
 def _fold_name(key: Key, name: str) -> Key:

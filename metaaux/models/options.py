@@ -14,15 +14,23 @@ class ModelOptions(NamedTuple):
     norm_epsilon: likewise.
     stem: of a resnet: "auto", "imagenet" or "small".
     lowering: form of the convolutions, see `layers.convolution`.
-    widths: of a convnet, channels of each convolution.
+    widths: of a convnet, channels of each convolution; of an mlp, units of each
+      hidden layer.
     kernels: of a convnet, sides of the kernels, one for each width.
     padding: of a convnet: "SAME" or "VALID".
     hidden: units of a hidden layer; 0: none.
     batch_norm: whether a convnet has it.
     decoder: form of the heads, one of `heads.DECODERS`.
-    dropout: rate, of the flattened features.
+    dropout: rate, of the flattened features; of an mlp, after each layer.
     block_dropout: rate, after each pooling.
     kernel_init: of `initial_values`.
+    head_deviation: standard deviation of the heads' initial kernels; 0: as
+      `kernel_init` has it.
+    form: of an mlp, one of `mlp.FORMS`.
+    layer_norm: whether an mlp has it.
+    input_norm: length of the rows that an mlp reads; 0: as they come.
+    output_norm: likewise, of the rows that its heads read.
+    input_dropout: rate, of the input of an mlp.
   """
 
   name: str
@@ -41,6 +49,12 @@ class ModelOptions(NamedTuple):
   dropout: float = 0.0
   block_dropout: float = 0.0
   kernel_init: str = "glorot_uniform"
+  head_deviation: float = 0.0
+  form: str = "relu"
+  layer_norm: bool = False
+  input_norm: float = 0.0
+  output_norm: float = 0.0
+  input_dropout: float = 0.0
 
   @classmethod
   def of(cls, section: Any) -> "ModelOptions":

@@ -157,7 +157,8 @@ def draw(
   images = image_placement.images(examples, index_B, run.plan)
   moves = run.config.augment.to_dict()
   noise, mode, shift = (moves.pop(name) for name in ("noise", "mode", "shift"))
-  moves["pad"] = augment.padding(moves["pad"], shift, images.shape[1:])
+  if run.problem.spec.is_image:
+    moves["pad"] = augment.padding(moves["pad"], shift, images.shape[1:])
   if key is not None and any(moves.values()):
     images = augment.augment(images, key, index_B, mode=mode, **moves)
   images = normalised(run, images)

@@ -69,7 +69,7 @@ def describe(config: Any, problem: Any, known: Record | None) -> Record:
     "sources": identity.of(config, before, lambda: problem),
     "level": problem.levels[0],
     "class_names": list(problem.primary_names),
-    "image_shape": list(spec.image_shape),
+    "image_shape": list(spec.input_shape),
     "normalisation": {
       "mean": _one_or_list(spec.pixel_mean),
       "std": _one_or_list(spec.pixel_std),

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metaaux import data, messages, parallel
+from metaaux import data, messages, models, parallel
 from metaaux.data import augment
 from metaaux.data.sources import lazy_images
 from metaaux.errors import UserError
@@ -40,10 +40,11 @@ def open_run(config: Any) -> Run:
   """
   plan = parallel.plan(config)
   problem = data.build(config)
-  augment.check_grayscale(config.augment.grayscale, problem.spec.image_shape)
-  augment.padding(
-    config.augment.pad, config.augment.shift, problem.spec.image_shape
-  )
+  models.check_input(config.model.name, problem.spec.input_shape)
+  if problem.spec.is_image:
+    shape = problem.spec.image_shape
+    augment.check_grayscale(config.augment.grayscale, shape)
+    augment.padding(config.augment.pad, config.augment.shift, shape)
   for name in data.constant_attributes(problem):
     messages.warn(
       f"attribute '{name}' is the same in all training images, so that there "

@@ -1,3 +1,4 @@
+import functools
 import hashlib
 import json
 
@@ -10,16 +11,27 @@ from metaaux.config.keys import KEYS
 from metaaux.hypergrad import ESTIMATORS
 from metaaux.models import MODELS
 
+# Keys that are younger than the first digest.
+LATER = (
+  *("pixels", "inputs", "partition.batch_size"),
+  *("model.head_deviation", "model.form", "model.layer_norm"),
+  *("model.input_norm", "model.output_norm", "model.input_dropout"),
+  *("optimizer.warmup_steps", "generator.optimizer.warmup_steps"),
+  "damtl.optimizer.warmup_steps",
+)
+
 
 def test_defaults_and_their_order_are_those_of_runs_that_are_not_finished():
-  later = {"pixels"}
   found = config_keys.defaults()
-  text = json.dumps({k: v for k, v in found.items() if k not in later})
+  for name in LATER:
+    *groups, key = name.split(".")
+    del functools.reduce(dict.__getitem__, groups, found)[key]
+  text = json.dumps(found)
   assert hashlib.sha256(text.encode()).hexdigest() == (
     "787a82d2f7920e4376c1f90496962064b74069ab5d41aadfd05646693fca65ba"
   )
   assert config_lib.digest(config_lib.base()) == (
-    "79843b920eec2b5dc623f7f50a7505e78bbd28ecb940e361405e9ab1a5489e7d"
+    "fb6df94369c008790cb10e08ba5ff3e62a02fbef1108f82190f906994187a2b1"
   )
 
 

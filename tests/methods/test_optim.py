@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from metaaux import config as config_lib
@@ -101,7 +102,7 @@ def test_schedules(schedule, rates):
 
 
 def test_unknown_names():
-  with pytest.raises(UserError, match="sgd or adam"):
+  with pytest.raises(UserError, match="sgd, adam or adamw"):
     make(name="lion")
   with pytest.raises(UserError, match="cosine"):
     make(schedule="linear")
@@ -119,3 +120,38 @@ def test_a_pair_has_an_optimiser_for_each_half():
     params[1]["w"], PARAMS["w"] - 0.1 * (1 + 1.9) * GRADS["w"], rtol=1e-6
   )
   assert both.learning_rate(0) == 1.0
+
+
+def test_adamw_takes_the_decay_past_adam():
+  """The first step of Adam is the sign; what decays is the parameter itself."""
+  optimizer = make(name="adamw", weight_decay=0.5)
+  params, _ = optimizer.update(
+    GRADS, optimizer.init(PARAMS), PARAMS, jnp.int32(0)
+  )
+  w = np.array([1.0, -2.0, 0.0])
+  expected = w - 0.1 * (np.sign(GRADS["w"]) + 0.5 * w)
+  np.testing.assert_allclose(params["w"], expected, rtol=1e-5)
+
+
+def test_adamw_equals_that_of_optax():
+  optimizer = make(name="adamw", weight_decay=0.02)
+  other = optax.adamw(0.1, weight_decay=0.02)
+  params, state = PARAMS, optimizer.init(PARAMS)
+  known, known_state = PARAMS, other.init(PARAMS)
+  for step in range(5):
+    grads = {"w": GRADS["w"] * (step - 2.5)}
+    params, state = optimizer.update(grads, state, params, jnp.int32(step))
+    moves, known_state = other.update(grads, known_state, known)
+    known = optax.apply_updates(known, moves)
+  np.testing.assert_allclose(params["w"], known["w"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_the_rate_grows_linearly_to_what_the_schedule_says(schedule):
+  options = OptimizerOptions(
+    "sgd", 0.1, schedule=schedule, decay_every=2, warmup_steps=4
+  )
+  warm = optim.schedule(options, 10)
+  plain = optim.schedule(options._replace(warmup_steps=0), 10)
+  for step, share in enumerate([0.25, 0.5, 0.75, 1.0, 1.0, 1.0]):
+    np.testing.assert_allclose(warm(step), share * plain(step), rtol=1e-6)

@@ -219,6 +219,14 @@ _PIXELS = {
   ),
 }
 
+_INPUTS = {
+  "standardise": Key(
+    True,
+    "Brings each number of vectors to mean 0 and deviation 1, as measured on "
+    "the training rows.",
+  ),
+}
+
 _AUGMENT = {
   "pad": Key(
     0,
@@ -257,5 +265,6 @@ GROUPS: tuple[Group, ...] = (
   group("Data", "", _SOURCE),
   group("Labels and tasks", "", _LABELS),
   group("Normalisation of pixels", "pixels.", _PIXELS),
+  group("Vectors", "inputs.", _INPUTS),
   group("Augmentation of training images", "augment.", _AUGMENT),
 )

@@ -91,7 +91,9 @@ def optimizer(
     heading,
     prefix,
     {
-      "name": Key("sgd", "Names the update rule.", choices=("sgd", "adam")),
+      "name": Key(
+        "sgd", "Names the update rule.", choices=("sgd", "adam", "adamw")
+      ),
       "learning_rate": Key(
         learning_rate, "Sets the learning rate of the first step.", low=0.0
       ),
@@ -103,7 +105,10 @@ def optimizer(
         when={f"{prefix}name": ("sgd",)},
       ),
       "weight_decay": Key(
-        0.0, "Scales an L2 penalty, which is added to the gradient.", low=0.0
+        0.0,
+        "Scales an L2 penalty, which is added to the gradient; of adamw, what "
+        "each step takes from the parameters, times the rate.",
+        low=0.0,
       ),
       "l1": Key(
         0.0, "Scales sign(params), which is added to the gradient.", low=0.0
@@ -115,6 +120,9 @@ def optimizer(
         "constant",
         "Says how the rate falls: not, in steps, or as a cosine to zero.",
         choices=("constant", "step", "cosine"),
+      ),
+      "warmup_steps": Key(
+        0, "Counts the first steps, in which the rate grows from 0.", low=0
       ),
       "decay_every": Key(
         1000,

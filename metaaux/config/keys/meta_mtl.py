@@ -104,6 +104,13 @@ _PARTITION = {
     "Counts the classes of a task; 0 takes as many as the primary task has.",
     low=0,
   ),
+  "batch_size": Key(
+    0,
+    "Counts the examples of a batch of the auxiliary tasks; 0 takes "
+    "batch_size.",
+    low=0,
+    methods=("joint",),
+  ),
   "scaling": Key(
     "uniform",
     "Says how each task's copy of the embedding is scaled: by random numbers, "

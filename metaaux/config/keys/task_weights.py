@@ -221,7 +221,9 @@ _CONSISTENCY = {
     low=0.0,
     methods=_OF_VIEWS,
   ),
-  "flip": Key(True, "Mirrors the second view at random.", methods=_OF_VIEWS),
+  "flip": Key(
+    True, "Mirrors the second view of images at random.", methods=_OF_VIEWS
+  ),
   "ema": Key(
     0.95,
     "Bounds the share that the mean teacher keeps at a step.",

@@ -5,11 +5,13 @@ from metaaux.config.keys.key import Group, Key, group, optimizer
 
 _CONVNET = {"model.name": ("convnet",)}
 _WIDE = {"model.name": ("wide_resnet",)}
+_MLP = {"model.name": ("mlp",)}
 
 _MODEL = {
   "name": Key(
     "convnet",
-    "Names the network: convnet, vgg16, wide_resnet, resnet18 or resnet50.",
+    "Names the network: convnet, mlp, vgg16, wide_resnet, resnet18 or "
+    "resnet50.",
     own_code=True,
   ),
   # Not by the name of the network: those of several tasks multiply, too.
@@ -57,10 +59,11 @@ _MODEL = {
   ),
   "widths": Key(
     (32, 64),
-    "Counts the channels of each convolution of a convnet.",
+    "Counts the channels of each convolution of a convnet, the units of each "
+    "hidden layer of an mlp.",
     low=1,
     item=int,
-    when=_CONVNET,
+    when={"model.name": ("convnet", "mlp")},
   ),
   "kernels": Key(
     (3, 3),
@@ -106,6 +109,45 @@ _MODEL = {
     "glorot_uniform",
     "Names the distribution that kernels are drawn from.",
     choices=("glorot_uniform", "glorot_normal", "he_normal", "he_fan_out"),
+  ),
+  "head_deviation": Key(
+    0.0,
+    "Gives the standard deviation of the heads' initial kernels; 0 draws them "
+    "as the others.",
+    low=0.0,
+    high=100.0,
+  ),
+  "form": Key(
+    "relu",
+    "Says what an mlp is: layers with ReLU, without (a linear adapter), or "
+    "what they add to the input (a residual adapter).",
+    choices=("relu", "linear", "residual"),
+    when=_MLP,
+  ),
+  "layer_norm": Key(
+    False, "Normalises each hidden layer of an mlp.", when=_MLP
+  ),
+  "input_norm": Key(
+    0.0,
+    "Scales the rows that an mlp reads to this length; 0 leaves them.",
+    low=0.0,
+    high=1e6,
+    when=_MLP,
+  ),
+  "output_norm": Key(
+    0.0,
+    "Scales the rows that the heads of an mlp read to this length; 0 leaves "
+    "them.",
+    low=0.0,
+    high=1e6,
+    when=_MLP,
+  ),
+  "input_dropout": Key(
+    0.0,
+    "Drops this share of the input of an mlp.",
+    low=0.0,
+    high=0.99,
+    when=_MLP,
   ),
 }
 

@@ -171,7 +171,7 @@ def fit(pixels: np.ndarray, side: int) -> np.ndarray:
 
 def fit_all(pixels: np.ndarray, side: int) -> np.ndarray:
   """`fit` of every image: uint8 or float32 [n, H, W, C]."""
-  if not side or pixels.shape[1:3] == (side, side):
+  if not side or pixels.ndim == 2 or pixels.shape[1:3] == (side, side):
     return pixels
   count, channels = len(pixels), pixels.shape[-1]
   resized = np.empty((count, side, side, channels), pixels.dtype)

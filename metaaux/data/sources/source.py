@@ -14,7 +14,8 @@ class Source(NamedTuple):
 
   Attributes:
     images: uint8 [n, H, W, C], or float32 [n, H, W, C] in [0, 1] where the
-      source holds floats; `lazy_images.Images` on request.
+      source holds floats; `lazy_images.Images` on request. Or vectors, such as
+      the features of a network: float32 [n, d].
     labels: level name -> int32 [n]; a level is one division into classes.
     names: level name -> class names (index = class id); same keys as `labels`.
     pixel_range: (black, white) as they were stored; () where images were stored
@@ -61,10 +62,13 @@ def check(
   Raises:
     UserError: the source is not sound, or has several readings.
   """
-  images = _with_channels(source.images, origin)
-  source = _with_channels_last(source._replace(images=images))
-  if not is_read:
-    source = _in_range(source, origin, pixel_range, others)
+  if source.images.ndim == 2:
+    source = source._replace(images=_vectors(source.images, origin))
+  else:
+    images = _with_channels(source.images, origin)
+    source = _with_channels_last(source._replace(images=images))
+    if not is_read:
+      source = _in_range(source, origin, pixel_range, others)
   images = source.images
   for level, ids in source.labels.items():
     if len(ids) != len(images):
@@ -91,12 +95,37 @@ def check_labels(ids: np.ndarray, num_classes: int, origin: str) -> None:
     )
 
 
+def _vectors(rows: Any, origin: str) -> np.ndarray:
+  """Rows of numbers as float32 [n, d]."""
+  rows = np.asarray(rows)
+  if 0 in rows.shape:
+    raise UserError(
+      f"{origin}: no examples (array of shape {rows.shape}); use a split that "
+      "is not empty, of rows with a number or more"
+    )
+  if rows.dtype.kind not in "buif":
+    raise UserError(
+      f"{origin}: rows are {rows.dtype}; store numbers, [n, d] of floats or "
+      "whole numbers"
+    )
+  with np.errstate(over="ignore"):
+    found = rows.astype(np.float32)
+  wrong = np.argwhere(~np.isfinite(found))
+  if wrong.size:
+    row, column = wrong[0]
+    raise UserError(
+      f"{origin}: row {row} has {rows[row, column]} in column {column}; store "
+      "finite numbers that float32 holds, and fill in what is missing"
+    )
+  return found
+
+
 def _with_channels(images: Any, origin: str) -> Any:
   """Images as [n, H, W, C]."""
   if images.ndim not in (3, 4):
     raise UserError(
       f"{origin}: images have shape {images.shape}; "
-      "store them as [n, H, W] or [n, H, W, C]"
+      "store them as [n, H, W] or [n, H, W, C], vectors as [n, d]"
     )
   if 0 in images.shape:
     raise UserError(
@@ -163,6 +192,11 @@ def shrink(source: Source, factor: int, origin: str) -> Source:
   """
   if factor == 1:
     return source
+  if source.images.ndim != 4:
+    raise UserError(
+      f"shrink={factor} is of images, and rows of {origin} are vectors; leave "
+      "it at 1"
+    )
   count, height, width, channels = source.images.shape
   high, wide = height // factor, width // factor
   if not high * wide:

@@ -17,6 +17,9 @@ from metaaux.stage import Array, Batch, Batches, Key, Spec
 
 Tree = Any
 
+# Without running statistics, and with heads that can be stacked.
+_NETWORKS = ("convnet", "mlp")
+
 
 class Params(NamedTuple):
   """theta_F, theta_D0 and theta_D1 .. theta_DT (leaves lead with T)."""
@@ -63,10 +66,10 @@ def make(
     UserError: the network has batch norm, whose statistics would be of other
       parameters than those that are tested.
   """
-  if config.model.name != "convnet" or config.model.batch_norm:
+  if config.model.name not in _NETWORKS or config.model.batch_norm:
     raise UserError(
       f"method={config.method!r} needs model.name='convnet' without batch norm "
-      f"(Gui et al. 2020 use none), not {config.model.name!r} with "
+      f"(Gui et al. 2020 use none) or 'mlp', not {config.model.name!r} with "
       f"model.batch_norm={config.model.batch_norm}"
     )
   heads = {"primary": spec.num_primary, "auxiliary": num_classes}

@@ -92,7 +92,8 @@ def make(
   """The stages of joint training: train the embedding, then the network.
 
   Args:
-    config: `embedding`, `partition`, `auxiliary_weight` (of each task),
+    config: `embedding`, `partition` (`batch_size` is that of the auxiliary
+      tasks; 0: as the primary one), `auxiliary_weight` (of each task),
       `optimizer`, `model`, `gamma`, `num_steps`.
     spec: the problem.
     axis_name: devices to average over, None on one device.
@@ -111,7 +112,9 @@ def make(
     num_steps=config.num_steps,
     streams={
       "train": StreamSpec(split="train", augment=True),
-      "pool": StreamSpec(split=pool, augment=True),
+      "pool": StreamSpec(
+        split=pool, augment=True, batch_size=config.partition.batch_size
+      ),
     },
     init=partial(init_state, problem),
     updates={"update": partial(update, problem)},

@@ -149,7 +149,9 @@ def perturbed(config: Any, look: Pass) -> Array:
   """
   options = config.consistency
   mirror, noise = (example_keys.fold_keys(look.keys, 10 + i) for i in (1, 2))
-  images = views.mirror(look.view, mirror) if options.flip else look.view
+  images = look.view
+  if options.flip and images.ndim == 4:
+    images = views.mirror(images, mirror)
   return views.add_noise(images, noise, options.noise)
 
 

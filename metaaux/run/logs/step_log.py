@@ -33,11 +33,13 @@ def announce(run: Run, done: int) -> None:
   names = problem.primary_names
   shown = ", ".join(names if len(names) <= _SHOWN else (*names[:_SHOWN], "..."))
   train, test = problem.train.shape[1], problem.tested().shape[1]
-  size = "x".join(map(str, problem.spec.image_shape))
+  what = f"images of {'x'.join(map(str, problem.spec.input_shape))}"
+  if not problem.spec.is_image:
+    what = f"vectors of {problem.spec.input_shape[0]} numbers"
   begun = f"; goes on after {messages.count(done, 'step')}" if done else ""
   messages.say(
     f"{run.config.method} on {run.config.dataset}: {train} training and {test} "
-    f"test images of {size}, {len(names)} classes ({shown}){begun}"
+    f"test {what}, {len(names)} classes ({shown}){begun}"
   )
   for note in problem.notes:
     messages.say(note)
