@@ -10,6 +10,7 @@ from metaaux.errors import UserError
 from metaaux.methods import contract, fine_tune, single_task
 from metaaux.methods.arml import arml
 from metaaux.methods.damtl import damtl, hard_sharing, stitched
+from metaaux.methods.fitted import logistic, neighbours
 from metaaux.methods.maxl import cluster_labels, frozen, given_labels, maxl
 from metaaux.methods.meta_mtl import joint, meta_mtl, pta
 from metaaux.methods.unlabelled import (
@@ -25,6 +26,9 @@ from metaaux.stage import Spec, Stage
 Constructor = Callable[..., tuple[Stage, ...]]
 
 METHODS: Mapping[str, Constructor] = {
+  "logistic": logistic.make,
+  "knn": neighbours.knn,
+  "label_spreading": neighbours.label_spreading,
   "single": single_task.make,
   "fine_tune": fine_tune.make,
   "self_training": self_training.make,

@@ -2,6 +2,9 @@
 
 # In the order of tables: baselines and controls before what is compared.
 METHODS = (
+  "logistic",
+  "knn",
+  "label_spreading",
   "single",
   "fine_tune",
   "self_training",
@@ -54,6 +57,7 @@ WEIGHTINGS = (
 )
 
 # Kinds of methods that read the same keys.
+FITTED = ("logistic", "knn", "label_spreading")
 CONSISTENCY = ("pi_model", "mean_teacher", "vat", "vat_entmin", "pseudo_label")
 BILEVEL = ("no_entropy", "maxl")
 # Those that train on an auxiliary label beside the primary one.
