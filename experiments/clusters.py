@@ -40,11 +40,19 @@ def sample(row_N: np.ndarray, cluster: int, seed: int = 0) -> np.ndarray:
   return np.sort(rng.choice(members, size, replace=False))
 
 
+def are_images(examples: np.ndarray) -> bool:
+  """Whether examples can be shown; vectors [n, d] cannot."""
+  return examples.ndim > 2
+
+
 def displayable(images: np.ndarray) -> np.ndarray:
   """uint8 [..., 3] of uint8 or float images [..., C] with C 1 or 3.
 
-  Float images are stretched to the range of all that are given.
+  Float images are stretched to the range of all that are given. Vectors, which
+  cannot be shown, stay as they are.
   """
+  if not are_images(images):
+    return images
   if images.dtype != np.uint8:
     low, high = float(images.min()), float(images.max())
     scaled = (images - low) / (high - low if high > low else 1.0)
@@ -222,16 +230,20 @@ def draw(
   if not 1 <= partition <= total:
     raise UserError(f"--partition={partition}: the run has 1 to {total}")
   end = f"seed{clusters.seed}-partition{partition}.png"
-  paths = [os.path.join(output, f"clusters-{end}")]
-  output_lib.figure(gallery(clusters, partition - 1), paths[0])
+  paths = []
+  if are_images(clusters.images):
+    paths.append(os.path.join(output, f"clusters-{end}"))
+    output_lib.figure(gallery(clusters, partition - 1), paths[-1])
+  else:
+    messages.say("the data are vectors, of which there is no gallery")
   if clusters.embedding is None:
     messages.warn(
-      f"the embedding of these clusters is not in the cache of {workdir}; only "
-      "the gallery is drawn"
+      f"the embedding of these clusters is not in the cache of {workdir}; no "
+      "map of it is drawn"
     )
   else:
     paths.append(os.path.join(output, f"embedding-{end}"))
-    output_lib.figure(embedding_map(clusters, partition - 1), paths[1])
+    output_lib.figure(embedding_map(clusters, partition - 1), paths[-1])
   return paths
 
 

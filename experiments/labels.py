@@ -111,9 +111,13 @@ def draw(
     if value < 1:
       raise UserError(f"--{name}={value} is out of range; use 1 or more")
   output_lib.check_matplotlib()
-  output_lib.figure(
-    gallery(generated(workdir), num_classes, num_labels), output
-  )
+  found = generated(workdir)
+  if not clusters.are_images(found.images):
+    raise UserError(
+      f"the data of {workdir!r} are vectors, of which there is no gallery; "
+      "metaaux report says how many have each label"
+    )
+  output_lib.figure(gallery(found, num_classes, num_labels), output)
 
 
 def _run(argv: Sequence[str]) -> None:

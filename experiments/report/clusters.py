@@ -134,7 +134,10 @@ def _strip(
   counts = np.bincount(found.primary[member_N])
   commonest = found.primary_names[counts.argmax()]
   share = 100 * counts.max() / counts.sum()
-  about = f"{member_N.sum()} images, {share:.0f} % {commonest}"
+  what = "images" if clusters.are_images(pixels) else "rows"
+  about = f"{member_N.sum()} {what}, {share:.0f} % {commonest}"
+  if not clusters.are_images(pixels):
+    return Strip(f"cluster {cluster}", about, "", "", 0)
   picks = clusters.sample(row_N, cluster)
   uri, width = image_uri(pixels[picks])
   alt = f"{len(picks)} random images of cluster {cluster}: {about}"

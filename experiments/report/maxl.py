@@ -248,6 +248,8 @@ def _strip(
     counts = np.bincount(found.human[member_N], minlength=1)
     commonest = found.human_names[counts.argmax()]
     about += f", {100 * counts.max() / counts.sum():.0f} % {commonest}"
+  if not clusters.are_images(pixels):
+    return Strip(label, about, "", "", 0)
   picks = clusters.sample(chosen_N, column)
   uri, width = image_uri(pixels[picks])
   alt = f"{len(picks)} random images of {name} at {label}: {about}"

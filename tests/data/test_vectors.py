@@ -4,8 +4,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments import clusters, labels, report
 from metaaux import config as config_lib
-from metaaux import data, methods
+from metaaux import data, evaluate, methods, train
 from metaaux.errors import UserError
 from metaaux.run import batches, opening
 
@@ -144,3 +145,52 @@ def test_rows_that_are_all_the_same_are_told(tmp_path):
   notes = data.build(config(path)).notes
   assert notes[0].startswith("data: vectors, float32 1..1; each class has 20 ")
   assert "warning: all rows are the same" in notes[1]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+  """Finished runs of clusters and of learned labels on vectors."""
+  folder = tmp_path_factory.mktemp("runs")
+  path = archive(folder)
+  for method in ("joint", "maxl"):
+    small = {
+      "method": method,
+      "primary": "2",
+      "psi": (1,) if method == "joint" else (2,),
+      "num_steps": 4,
+      "eval_every": 4,
+      "checkpoint_every": 4,
+      "embedding.name": "pixels",
+      "partition.num_classes": 2,
+    }
+    train.train_and_evaluate(config(path, **small), str(folder / method))
+  return folder
+
+
+def test_a_gallery_of_vectors_is_left_out(runs, capsys):
+  pytest.importorskip("matplotlib")
+  assert clusters.main([f"--workdir={runs / 'joint'}"]) == 0
+  out, err = capsys.readouterr()
+  assert "of which there is no gallery" in err
+  (picture,) = out.splitlines()
+  assert picture.endswith("embedding-seed0-partition1.png")
+  assert labels.main([f"--workdir={runs / 'maxl'}"]) == 2
+  assert "are vectors, of which there is no gallery" in capsys.readouterr().err
+
+
+def test_a_report_says_who_is_in_the_clusters(runs):
+  pytest.importorskip("jinja2")
+  path = runs / "report.html"
+  assert report.main([f"--workdir={runs}", f"--output={path}"]) == 0
+  text = path.read_text()
+  assert "rows, " in text and "Clusters that make the auxiliary tasks" in text
+
+
+def test_a_run_is_evaluated_on_other_vectors(runs, tmp_path, capsys):
+  other = archive(tmp_path)
+  flags = [f"--workdir={runs / 'joint'}", f"--dataset=npz:{other}"]
+  assert evaluate.main(flags) == 0
+  assert "(1 seed, 20 examples)" in capsys.readouterr().out
+  wrong = archive(tmp_path, rows(40, dim=5), rows(20, dim=5))
+  assert evaluate.main([flags[0], f"--dataset=npz:{wrong}"]) == 2
+  assert "shape (5,)" in capsys.readouterr().err
