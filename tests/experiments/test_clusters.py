@@ -65,7 +65,7 @@ def test_without_the_embedding_the_gallery_is_left(tmp_path, capsys):
   out = tmp_path / "out"
   assert clusters.main([f"--workdir={tmp_path}", f"--output={out}"]) == 0
   captured = capsys.readouterr()
-  assert captured.out.count("\n") == 1 and "only the gallery" in captured.err
+  assert captured.out.count("\n") == 1 and "no map of it" in captured.err
   assert [path.name for path in out.iterdir()] == [
     "clusters-seed0-partition1.png"
   ]
