@@ -42,7 +42,7 @@ def test_no_gradient_reaches_the_big_task():
       problem, state.params[0], state.masks[0], auxiliary, batches["task_0"], 0
     )[0]
 
-  for leaf in jax.tree.leaves(jax.grad(total)(shifted)):
+  for leaf in jax.tree.leaves(jax.jit(jax.grad(total))(shifted)):
     np.testing.assert_array_equal(leaf, 0)
 
 
@@ -63,7 +63,6 @@ def test_gradient_of_the_whole_objective(changes, x64):
   auxiliary = jax.tree.map(lambda x: 1.1 * x + 0.05, state.auxiliary)
   point = state.params, state.masks, auxiliary
 
-  @jax.jit
   def total(params, mask, auxiliary):
     if not problem.trains_auxiliary:
       auxiliary = jax.lax.stop_gradient(auxiliary)
@@ -76,7 +75,9 @@ def test_gradient_of_the_whole_objective(changes, x64):
   if not problem.trains_auxiliary:
     still = jax.tree.map(jnp.zeros_like, direction[2])
     direction = (*direction[:2], still)
-  grads = jax.grad(total, (0, 1, 2))(*point)
+  # One program for the value and the gradient.
+  compiled = jax.jit(jax.value_and_grad(total, (0, 1, 2)))
+  _, grads = compiled(*point)
   slope = sum(
     jnp.vdot(a, b)
     for a, b in zip(
@@ -85,7 +86,9 @@ def test_gradient_of_the_whole_objective(changes, x64):
   )
   step = 1e-8  # few ReLUs turn within it
   ends = [
-    total(*jax.tree.map(lambda x, d, s=s: x + s * step * d, point, direction))
+    compiled(
+      *jax.tree.map(lambda x, d, s=s: x + s * step * d, point, direction)
+    )[0]
     for s in (1, -1)
   ]
   np.testing.assert_allclose(slope, (ends[0] - ends[1]) / (2 * step), rtol=1e-5)
