@@ -164,7 +164,7 @@ def test_pairs_by_hand(x64):
   target, one, two = rng.normal(size=(3, 2, 3))
   labels = [np.array([0, 1]), np.array([0, 2]), np.array([0, 1])]
   pairs = _pairs()
-  told, confused = domains.pair_losses(
+  told, confused = jax.jit(domains.pair_losses, static_argnums=3)(
     pairs,
     [jnp.asarray(x) for x in (target, one, two)],
     [jnp.asarray(y) for y in labels],
