@@ -288,25 +288,6 @@ def test_the_primary_task_may_guide_the_weights_alone():
   assert optax.tree.norm(grads["head_rotation"]) > 0
 
 
-def test_last_layer_of_networks():
-  shared = {
-    name: {"kernel": jnp.ones(shape)}
-    for name, shape in (
-      ("Conv_2", (3, 3, 4, 4)),
-      ("Conv_10", (3, 3, 4, 8)),
-      ("shortcut", (1, 1, 4, 4)),
-      ("hidden", (8, 8)),
-    )
-  }
-  kernel, put = weight_rules.last_layer(shared)
-  assert kernel.shape == (3, 3, 4, 8)
-  changed = put(0 * kernel)
-  assert (changed["Conv_10"]["kernel"] == 0).all()
-  chex.assert_trees_all_equal(
-    {**changed, "Conv_10": None}, {**shared, "Conv_10": None}
-  )
-
-
 def test_gradnorm_looks_at_the_last_layer_alone(x64):
   problem, state, batches = assembled(**{"weighting.name": "gradnorm"})
   state, batches = tiny.in_float64((state, batches))
