@@ -8,6 +8,7 @@ import sys
 import command
 import numpy as np
 import pytest
+import tiny_tfds
 
 from metaaux import evaluate, main
 
@@ -124,27 +125,13 @@ def test_wrong_commands_in_a_process_that_has_no_jax(answers, flags, message):
   assert written == ["fails.py", "jax.py", "tiny.py"]
 
 
-WRONG_RUNS = [
-  pytest.param(
-    "--config.dataset=tfds:cifar10",
-    "tfds:cifar10 is not prepared in ",
-    marks=pytest.mark.skipif(
-      importlib.util.find_spec("tensorflow") is not None,
-      reason="TensorFlow would download it",
-    ),
-  ),
-  ("--config.parallel=pmap", "cannot be split over 3 devices; .*batch_size=15"),
-]
-
-
-@pytest.mark.parametrize(("flag", "message"), WRONG_RUNS)
-def test_wrong_runs_in_a_process(tmp_path, config, flag, message):
-  env = command.environment(
-    JAX_NUM_CPU_DEVICES="3", TFDS_DATA_DIR=str(tmp_path / "tfds")
-  )
-  done = command.run(config, "--workdir=run", flag, cwd=tmp_path, env=env)
+def test_a_wrong_run_in_a_process(tmp_path, config):
+  flags = config, "--workdir=run", "--config.parallel=pmap"
+  env = command.environment(JAX_NUM_CPU_DEVICES="3")
+  done = command.run(*flags, cwd=tmp_path, env=env)
   assert (done.returncode, done.stdout) == (2, "")
   assert ONE_LINE.fullmatch(done.stderr), done.stderr
+  message = "cannot be split over 3 devices; .*batch_size=15"
   assert re.search(message, done.stderr)
   assert not (tmp_path / "run").exists()
 
@@ -203,6 +190,14 @@ def test_wrong_arrays(tmp_path, config, capsys, changes, message):
     (["--config.dataset=npz:{}"], "no such file"),
     (["--config.dataset=npz:none.npz"], r"npz:none\.npz: no such file"),
     (["--config.dataset=npz:{}/../cut.npz"], r"cut\.npz cannot be read"),
+    pytest.param(
+      ["--config.dataset=tfds:cifar10"],
+      "tfds:cifar10 is not prepared in ",
+      marks=pytest.mark.skipif(
+        importlib.util.find_spec("tensorflow") is not None,
+        reason="TensorFlow would download it",
+      ),
+    ),
     (["--config.train_split=tran"], "digits has no split 'tran'; its splits: "),
     (["--config.hierarchy=no.json"], r"hierarchy 'no\.json' cannot be read"),
     (["--config.primary=3"], "primary='3' is not a level of digits"),
@@ -236,7 +231,8 @@ def test_wrong_arrays(tmp_path, config, capsys, changes, message):
     ),
   ],
 )
-def test_wrong_runs(tmp_path, config, capsys, flags, message):
+def test_wrong_runs(tmp_path, config, capsys, monkeypatch, flags, message):
+  tiny_tfds.use(monkeypatch, tmp_path / "tfds")
   (tmp_path / "empty").mkdir()
   np.savez(tmp_path / "cut.npz", **arrays())
   with open(tmp_path / "cut.npz", "r+b") as file:

@@ -84,11 +84,13 @@ def test_run_directory(tmp_path):
   assert {"jax", "flax", "optax", "metaaux"} <= stored["versions"].keys()
 
 
+# Where the run is evaluated, and where it is not.
 @pytest.mark.parametrize(
   ("method", "stops"),
   [
-    ("maxl", (3, 10, 13)),
+    ("maxl", (10, 13)),
     ("random", (13,)),
+    pytest.param("maxl", (3, 10, 13), marks=pytest.mark.long),
     pytest.param("random", (3, 10, 13), marks=pytest.mark.long),
   ],
 )
