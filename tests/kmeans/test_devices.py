@@ -127,10 +127,10 @@ def test_a_scale_of_nothing():
 
 
 def test_initial_centroids_of_each_scaling():
-  inits = np.stack([X[:5], X[5:10], X[10:15]])
-  many = kmeans(ANY, X, 5, scale=SCALE, init=inits)
+  inits = np.stack([X[:4], X[4:8], X[8:12]])
+  many = kmeans(ANY, X, 4, scale=SCALE, init=inits)
   for t in range(3):
-    one = kmeans(ANY, X, 5, scale=SCALE[t], init=inits[t])
+    one = kmeans(ANY, X, 4, scale=SCALE[t], init=inits[t])
     np.testing.assert_array_equal(many.assignments[t], one.assignments)
 
 

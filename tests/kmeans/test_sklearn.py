@@ -59,7 +59,11 @@ def test_scaled():
 # Mini-batches, which are random: beside the full algorithm.
 
 
-@pytest.mark.parametrize("init", ["kmeans++", "random", "given"])
+# What else is known of given centroids is shown below.
+@pytest.mark.parametrize(
+  "init",
+  ["kmeans++", "random", pytest.param("given", marks=pytest.mark.long)],
+)
 def test_mini_batches_come_near(init):
   x = mixture(n=500, components=4).astype(np.float32)
   want = kmeans(jax.random.key(1), x, 4, restarts=5).inertia
