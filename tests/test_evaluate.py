@@ -258,7 +258,11 @@ def test_sorted_data_is_not_judged_by_its_first_classes(tmp_path):
     labels_per_class=0,
     psi=(2,),
     eval_examples=100,
-    **{"model.batch_norm": True},
+    **{
+      "model.batch_norm": True,
+      "model.widths": (4,),
+      "model.kernels": (3,),
+    },
   )
   states, _, run, stage = tiny.run_steps(settings, 1)
 

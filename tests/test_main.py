@@ -8,6 +8,7 @@ import sys
 import command
 import numpy as np
 import pytest
+import tiny_tfds
 
 from metaaux import evaluate, main
 
@@ -80,46 +81,57 @@ WRONG_COMMANDS = [
 ]
 
 
-@pytest.mark.parametrize(("flags", "message"), WRONG_COMMANDS)
-def test_wrong_commands_in_a_process_that_has_no_jax(tmp_path, flags, message):
-  (tmp_path / "jax.py").write_text("raise RuntimeError('JAX was imported')")
-  (tmp_path / "fails.py").write_text("\n1 / 0\n")
-  command.write_config(tmp_path)
-  before = sorted(os.listdir(tmp_path))
-  done = command.run(*flags, cwd=tmp_path, env=command.environment(tmp_path))
-  assert (done.returncode, done.stdout) == (2, "")
-  assert ONE_LINE.fullmatch(done.stderr), done.stderr
-  assert re.search(message, done.stderr)
-  assert sorted(p for p in os.listdir(tmp_path) if p[0] != "_") == before
+# All of them in one process, as each starts for longer than it runs.
+ANSWERS = """
+import contextlib, io, json, os, sys
+from metaaux import main
+
+answers = []
+for flags in json.loads(sys.argv[1]):
+  out, err = io.StringIO(), io.StringIO()
+  with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    status = main.main(flags)
+  answers.append([status, out.getvalue(), err.getvalue(), os.listdir()])
+print(json.dumps(answers))
+"""
 
 
-WRONG_RUNS = [
-  ("--config.dataset=npz:none.npz", r"npz:none\.npz: no such file"),
-  ("--config.dataset=npz:cut.npz", r"npz:cut\.npz cannot be read"),
-  pytest.param(
-    "--config.dataset=tfds:cifar10",
-    "tfds:cifar10 is not prepared in ",
-    marks=pytest.mark.skipif(
-      importlib.util.find_spec("tensorflow") is not None,
-      reason="TensorFlow would download it",
-    ),
-  ),
-  ("--config.model.widths=4,4", r"widths=\(4, 4\) and model\.kernels=\(3,\) "),
-  ("--config.parallel=pmap", "cannot be split over 3 devices; .*batch_size=15"),
-]
-
-
-@pytest.mark.parametrize(("flag", "message"), WRONG_RUNS)
-def test_wrong_runs_in_a_process(tmp_path, config, flag, message):
-  np.savez(tmp_path / "cut.npz", **arrays())
-  with open(tmp_path / "cut.npz", "r+b") as file:
-    file.truncate(1000)
-  env = command.environment(
-    JAX_NUM_CPU_DEVICES="3", TFDS_DATA_DIR=str(tmp_path / "tfds")
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory):
+  """Flags -> status, stdout and stderr, and which files are there now."""
+  folder = tmp_path_factory.mktemp("wrong")
+  (folder / "jax.py").write_text("raise RuntimeError('JAX was imported')")
+  (folder / "fails.py").write_text("\n1 / 0\n")
+  command.write_config(folder)
+  commands = [flags for flags, _ in WRONG_COMMANDS]
+  done = subprocess.run(
+    [sys.executable, "-c", ANSWERS, json.dumps(commands)],
+    cwd=folder,
+    env=command.environment(folder),
+    capture_output=True,
+    text=True,
   )
-  done = command.run(config, "--workdir=run", flag, cwd=tmp_path, env=env)
+  assert done.returncode == 0, done.stderr
+  return dict(zip(commands, json.loads(done.stdout), strict=True))
+
+
+@pytest.mark.parametrize(("flags", "message"), WRONG_COMMANDS)
+def test_wrong_commands_in_a_process_that_has_no_jax(answers, flags, message):
+  status, out, err, files = answers[flags]
+  assert (status, out) == (2, "")
+  assert ONE_LINE.fullmatch(err), err
+  assert re.search(message, err)
+  written = sorted(name for name in files if name[0] != "_")
+  assert written == ["fails.py", "jax.py", "tiny.py"]
+
+
+def test_a_wrong_run_in_a_process(tmp_path, config):
+  flags = config, "--workdir=run", "--config.parallel=pmap"
+  env = command.environment(JAX_NUM_CPU_DEVICES="3")
+  done = command.run(*flags, cwd=tmp_path, env=env)
   assert (done.returncode, done.stdout) == (2, "")
   assert ONE_LINE.fullmatch(done.stderr), done.stderr
+  message = "cannot be split over 3 devices; .*batch_size=15"
   assert re.search(message, done.stderr)
   assert not (tmp_path / "run").exists()
 
@@ -176,6 +188,16 @@ def test_wrong_arrays(tmp_path, config, capsys, changes, message):
       "has 0 class folders; it needs two or more",
     ),
     (["--config.dataset=npz:{}"], "no such file"),
+    (["--config.dataset=npz:none.npz"], r"npz:none\.npz: no such file"),
+    (["--config.dataset=npz:{}/../cut.npz"], r"cut\.npz cannot be read"),
+    pytest.param(
+      ["--config.dataset=tfds:cifar10"],
+      "tfds:cifar10 is not prepared in ",
+      marks=pytest.mark.skipif(
+        importlib.util.find_spec("tensorflow") is not None,
+        reason="TensorFlow would download it",
+      ),
+    ),
     (["--config.train_split=tran"], "digits has no split 'tran'; its splits: "),
     (["--config.hierarchy=no.json"], r"hierarchy 'no\.json' cannot be read"),
     (["--config.primary=3"], "primary='3' is not a level of digits"),
@@ -189,6 +211,10 @@ def test_wrong_arrays(tmp_path, config, capsys, changes, message):
     (
       ["--config.model.name=resnt"],
       "no model 'resnt'; known: convnet, resnet18, resnet50",
+    ),
+    (
+      ["--config.model.widths=4,4"],
+      r"widths=\(4, 4\) and model\.kernels=\(3,\) ",
     ),
     (["--config.model.name=vgg16"], "images of at least 32x32, these are 8x8"),
     (
@@ -205,8 +231,12 @@ def test_wrong_arrays(tmp_path, config, capsys, changes, message):
     ),
   ],
 )
-def test_wrong_runs(tmp_path, config, capsys, flags, message):
+def test_wrong_runs(tmp_path, config, capsys, monkeypatch, flags, message):
+  tiny_tfds.use(monkeypatch, tmp_path / "tfds")
   (tmp_path / "empty").mkdir()
+  np.savez(tmp_path / "cut.npz", **arrays())
+  with open(tmp_path / "cut.npz", "r+b") as file:
+    file.truncate(1000)
   flags = [flag.format(tmp_path / "empty") for flag in flags]
   if any("psi" in flag for flag in flags):
     flags.append("--config.primary=2")
@@ -280,20 +310,21 @@ def test_the_default_workdir_follows_the_config(
   assert main.default_workdir("a/b.c.py", "0123456789") == "runs/b.c-01234567"
 
 
-def test_non_finite_training_keeps_the_last_good_checkpoint(tmp_path, config):
+def test_non_finite_training_keeps_the_last_good_checkpoint(
+  tmp_path, config, capsys
+):
   workdir = tmp_path / "run"
   flags = [
     config,
     f"--workdir={workdir}",
-    f"--compilation_cache={tmp_path}/cache",
     "--config.optimizer.learning_rate=1e30",
     "--config.checkpoint_every=1",
   ]
-  done = command.run(*flags)
-  assert (done.returncode, done.stdout) == (3, "")
+  status, out, err = here(*flags, capsys=capsys)
+  assert (status, out) == (3, "")
   message = r"error: \w+ is (nan|inf) at step 2 of stage train \(seed 0; last "
-  assert re.match(message, done.stderr.splitlines()[-1]), done.stderr
-  assert "Traceback" not in done.stderr
+  assert re.match(message, err.splitlines()[-1]), err
+  assert "Traceback" not in err
   assert not (workdir / "result.json").exists()
   assert evaluate.restore(str(workdir)).step == 1
 

@@ -17,7 +17,7 @@ def run(script, *arguments, **more):
   """Runs bash, which starts Python as "$0" with "$@"."""
   return subprocess.run(
     ["bash", "-o", "pipefail", "-c", script, sys.executable, *arguments],
-    env=command.environment(PYTHONIOENCODING="ascii"),
+    env=command.environment(PYTHONIOENCODING="ascii", **command.QUICK),
     **more,
   )
 

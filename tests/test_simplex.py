@@ -9,6 +9,9 @@ import pytest
 
 from metaaux import simplex
 
+project = jax.jit(simplex.project)
+shift_clamp = jax.jit(simplex.shift_clamp)
+
 # Each row: a point, its projection onto {x >= 0, sum x = K}.
 KNOWN = [
   ([3.0, -0.4], [2.0, 0.0]),
@@ -71,14 +74,14 @@ def random_points(num=40, size=6):
 def test_nearest_point_by_enumeration(x64):
   for total in (1.0, 6.0):
     for v in random_points():
-      got = simplex.project(jnp.array(v), total=total)
+      got = project(v, total)
       np.testing.assert_allclose(got, by_enumeration(v, total), atol=1e-12)
 
 
 def test_optimality_conditions(x64):
   for size in (2, 5, 39, 400):
     points = random_points(num=8, size=size)
-    projected = np.asarray(simplex.project(points, total=size))
+    projected = np.asarray(project(points, float(size)))
     for v, x in zip(points, projected, strict=True):
       np.testing.assert_allclose(x.sum(), size, rtol=1e-13)
       assert x.min() >= 0
@@ -90,33 +93,35 @@ def test_optimality_conditions(x64):
 def test_invariances(x64):
   rng = np.random.default_rng(1)
   for v in random_points():
-    x = simplex.project(jnp.array(v), total=6.0)
-    np.testing.assert_allclose(simplex.project(x, total=6.0), x, atol=1e-14)
-    shifted = simplex.project(jnp.array(v + 3.7), total=6.0)
+    x = project(v, 6.0)
+    np.testing.assert_allclose(project(x, 6.0), x, atol=1e-14)
+    shifted = project(v + 3.7, 6.0)
     np.testing.assert_allclose(shifted, x, atol=1e-12)
     order = rng.permutation(len(v))
-    permuted = simplex.project(jnp.array(v[order]), total=6.0)
+    permuted = project(v[order], 6.0)
     np.testing.assert_array_equal(permuted, x[order])
-    scaled = simplex.project(jnp.array(2.5 * v), total=2.5 * 6.0)
+    scaled = project(2.5 * v, 2.5 * 6.0)
     np.testing.assert_allclose(scaled, 2.5 * x, atol=1e-12)
 
 
 @pytest.mark.parametrize("function", [simplex.project, simplex.shift_clamp])
 def test_leading_axes_jit_and_vmap(function):
   points = jnp.asarray(random_points(), jnp.float32).reshape(5, 8, 6)
-  want = np.stack([[function(v, 6.0) for v in row] for row in points])
+  one = jax.jit(function)
+  want = np.stack([[one(v, 6.0) for v in row] for row in points])
   np.testing.assert_allclose(function(points, 6.0), want, atol=1e-5)
   got = jax.jit(jax.vmap(lambda v: function(v, 6.0)))(points)
   np.testing.assert_allclose(got, want, atol=1e-5)
   # A traced total, one a row.
   got = jax.jit(jax.vmap(function))(points[:, 0], jnp.arange(1.0, 6.0))
-  want = [function(points[i, 0], i + 1.0) for i in range(5)]
+  want = [one(points[i, 0], i + 1.0) for i in range(5)]
   np.testing.assert_allclose(got, want, atol=1e-5)
 
 
 def test_derivative_is_a_projection_on_the_support(x64):
   v = jnp.array([3.0, 1.0, 2.5, -4.0, -3.9])
-  jacobian, slope = jax.jacobian(simplex.project, argnums=(0, 1))(v, 5.0)
+  derivative = jax.jit(jax.jacobian(simplex.project, argnums=(0, 1)))
+  jacobian, slope = derivative(v, 5.0)
   active = np.array([1.0, 1.0, 1.0, 0.0, 0.0])
   want = np.diag(active) - np.outer(active, active) / 3
   np.testing.assert_allclose(jacobian, want, atol=1e-14)
@@ -132,13 +137,16 @@ def test_derivative_equals_differences(x64):
       return jnp.sum(weight * function(v, 6.0) ** 2)
 
     steps = 1e-6 * np.eye(6)
-    want = [(value(point + d) - value(point - d)) / 2e-6 for d in steps]
-    np.testing.assert_allclose(jax.grad(value)(point), want, atol=1e-7)
+    at = jax.jit(value)
+    want = [(at(point + d) - at(point - d)) / 2e-6 for d in steps]
+    slope = jax.jit(jax.grad(value))(point)
+    np.testing.assert_allclose(slope, want, atol=1e-7)
 
 
 def test_derivative_is_finite_at_ties_and_corners():
+  derivative = jax.jit(jax.jacobian(simplex.project))
   for v in ([1.0, 1.0, 1.0], [2.0, 1.0, 0.0], [0.0, 0.0, 0.0]):
-    jacobian = jax.jacobian(simplex.project)(jnp.array(v), 3.0)
+    jacobian = derivative(jnp.array(v), 3.0)
     assert np.all(np.isfinite(jacobian))
     np.testing.assert_allclose(jacobian.sum(0), 0, atol=1e-6)
 
@@ -163,8 +171,8 @@ def test_shift_clamp_equals_the_projection_while_nothing_is_negative(x64):
   for v in random_points():
     shifted = v + (6 - v.sum()) / 6
     same = np.allclose(
-      simplex.shift_clamp(jnp.array(v), 6.0),
-      simplex.project(jnp.array(v), 6.0),
+      shift_clamp(v, 6.0),
+      project(v, 6.0),
       atol=1e-12,
     )
     assert same == (shifted.min() >= 0)

@@ -1,5 +1,6 @@
 """Whole runs through the one loop: golden figures, resuming, data on disk."""
 
+import itertools
 import json
 import pathlib
 
@@ -16,6 +17,8 @@ from metaaux.run.checkpoints import format as checkpoint_format
 from metaaux.run.logs import rows as rows_lib
 
 GOLDEN = pathlib.Path(__file__).parent / "golden" / "maxl_digits.json"
+# Where a run is begun again and again.
+SMALL = {"model.widths": (4,), "model.kernels": (3,)}
 
 
 def final_state(workdir):
@@ -81,11 +84,20 @@ def test_run_directory(tmp_path):
   assert {"jax", "flax", "optax", "metaaux"} <= stored["versions"].keys()
 
 
-@pytest.mark.parametrize("method", ["maxl", "random"])
-def test_stopping_and_resuming_changes_nothing(tmp_path, method):
-  settings = tiny.config(method=method, num_seeds=2)
+# Where the run is evaluated, and where it is not.
+@pytest.mark.parametrize(
+  ("method", "stops"),
+  [
+    ("maxl", (10, 13)),
+    ("random", (13,)),
+    pytest.param("maxl", (3, 10, 13), marks=pytest.mark.long),
+    pytest.param("random", (3, 10, 13), marks=pytest.mark.long),
+  ],
+)
+def test_stopping_and_resuming_changes_nothing(tmp_path, method, stops):
+  settings = tiny.config(method=method, num_seeds=2, **SMALL)
   straight = train.train_and_evaluate(settings, str(tmp_path / "straight"))
-  for stop_at in (3, 10, 13):
+  for stop_at in stops:
     calls = iter(range(1, 100))
     start = checkpointed_step(tmp_path / "stopped")
     with pytest.raises(Stopped):
@@ -109,18 +121,36 @@ def checkpointed_step(workdir):
     return manager.latest_step() or 0
 
 
-@pytest.mark.parametrize("mode", ["none", "pmap", "sharding"])
-def test_resume_on_another_number_of_devices(tmp_path, mode):
+# All three kinds one after another, or two of them.
+@pytest.mark.parametrize(
+  "modes",
+  [
+    ("none", "pmap", "sharding", "none"),
+    pytest.param(("none", "pmap"), marks=pytest.mark.long),
+    pytest.param(("pmap", "sharding"), marks=pytest.mark.long),
+    pytest.param(("sharding", "none"), marks=pytest.mark.long),
+  ],
+)
+def test_resume_on_another_number_of_devices(tmp_path, modes):
   """A checkpoint has no device axis: stop on one kind, go on with the other."""
-  other = {"none": "pmap", "pmap": "sharding", "sharding": "none"}[mode]
-  settings = tiny.config(parallel=mode)
-  with pytest.raises(Stopped):
-    train.train_and_evaluate(settings, str(tmp_path), should_stop=lambda: True)
-  stored = json.loads((tmp_path / "config.json").read_text())
-  stored["config"]["parallel"] = other
-  (tmp_path / "config.json").write_text(json.dumps(stored))
-  result = train.train_and_evaluate(tiny.config(parallel=other), str(tmp_path))
-  straight = train.train_and_evaluate(settings, str(tmp_path / "straight"))
+  for mode, other in itertools.pairwise(modes):
+    with pytest.raises(Stopped):
+      train.train_and_evaluate(
+        tiny.config(parallel=mode, **SMALL),
+        str(tmp_path),
+        should_stop=lambda: True,
+      )
+    stored = json.loads((tmp_path / "config.json").read_text())
+    stored["config"]["parallel"] = other
+    (tmp_path / "config.json").write_text(json.dumps(stored))
+  assert checkpointed_step(tmp_path) == len(modes) - 1
+  result, straight = (
+    train.train_and_evaluate(tiny.config(parallel=mode, **SMALL), str(folder))
+    for mode, folder in (
+      (modes[-1], tmp_path),
+      (modes[0], tmp_path / "straight"),
+    )
+  )
   np.testing.assert_allclose(result["mean"], straight["mean"], atol=0.01)
 
 
@@ -140,24 +170,27 @@ def test_non_finite_training_stops_and_says_where(tmp_path):
 
 
 def test_finished_run_is_not_run_again(tmp_path):
-  settings = tiny.config(num_steps=4)
+  settings = tiny.config(method="single", num_steps=4)
   first = train.train_and_evaluate(settings, str(tmp_path))
   stamp = (tmp_path / "metrics.jsonl").stat().st_mtime_ns
   assert train.train_and_evaluate(settings, str(tmp_path)) == first
   assert (tmp_path / "metrics.jsonl").stat().st_mtime_ns == stamp
   with pytest.raises(UserError, match="num_steps"):
-    train.train_and_evaluate(tiny.config(num_steps=5), str(tmp_path))
+    train.train_and_evaluate(
+      tiny.config(method="single", num_steps=5), str(tmp_path)
+    )
   again = train.train_and_evaluate(
-    tiny.config(num_steps=5), str(tmp_path), overwrite=True
+    tiny.config(method="single", num_steps=5), str(tmp_path), overwrite=True
   )
   assert again["steps"] == 5
   assert json.loads((tmp_path / "result.json").read_text()) == again
 
 
+# The network of the papers is quick to compile where one network is trained.
 @pytest.mark.parametrize(
   ("name", "arg", "dataset", "model"),
   [
-    ("maxl_cifar100", "runlocal", "cifar100", "vgg16"),
+    ("maxl_cifar10", "runlocal,psi=3,method=uniform", "cifar10", "vgg16"),
     pytest.param(
       "maxl_cifar100",
       "runlocal,variant=code,primary=3,aux=20",
@@ -166,11 +199,18 @@ def test_finished_run_is_not_run_again(tmp_path):
       marks=pytest.mark.slow,
     ),
     pytest.param(
+      "maxl_cifar100",
+      "runlocal",
+      "cifar100",
+      "vgg16",
+      marks=(pytest.mark.slow, pytest.mark.long),
+    ),
+    pytest.param(
       "maxl_cifar10",
       "runlocal,psi=3",
       "cifar10",
       "convnet",
-      marks=pytest.mark.slow,
+      marks=(pytest.mark.slow, pytest.mark.long),
     ),
   ],
 )

@@ -60,7 +60,7 @@ def test_uniform_weights_descend_the_plain_sum(benches):
     )
     return found.primary + found.auxiliary[0] + found.auxiliary[1]
 
-  grads = jax.grad(total)(state.params)
+  grads = jax.jit(jax.grad(total))(state.params)
   wanted = jax.tree.map(
     lambda x, g: x - config.learning_rate * (g + config.weight_decay * x),
     state.params,

@@ -12,6 +12,9 @@ from metaaux.run import batches, opening
 
 SHAPE = (64, 6, 5, 3)
 INDEX = jnp.arange(SHAPE[0], dtype=jnp.int32)
+augmented = jax.jit(
+  augment.augment, static_argnames=("pad", "flip", "grayscale", "mode")
+)
 
 
 def _images(dtype=np.uint8):
@@ -45,9 +48,7 @@ def _placement(image, result, pad, flip):
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_each_result_is_a_crop_of_the_padded_image(pad, flip, dtype):
   images = _images(dtype)
-  results = augment.augment(
-    images, jax.random.key(0), INDEX, pad=pad, flip=flip
-  )
+  results = augmented(images, jax.random.key(0), INDEX, pad=pad, flip=flip)
   assert results.shape == images.shape
   assert results.dtype == images.dtype
   places = [
@@ -63,7 +64,7 @@ def test_reflected_borders():
   images = _images()
   key = jax.random.key(0)
   zeros, results = (
-    augment.augment(images, key, INDEX, pad=2, flip=False, mode=mode)
+    augmented(images, key, INDEX, pad=2, flip=False, mode=mode)
     for mode in ("zero", "reflect")
   )
   for image, zero, result in zip(
@@ -107,14 +108,14 @@ def test_a_run_adds_noise_to_normalised_training_images(tmp_path):
 def test_nothing_to_do():
   images = _images()
   key = jax.random.key(0)
-  results = augment.augment(images, key, INDEX, pad=0, flip=False)
+  results = augmented(images, key, INDEX, pad=0, flip=False)
   np.testing.assert_array_equal(results, images)
 
 
 def test_placements_are_uniform():
   image = np.arange(1, 31, dtype=np.uint8).reshape(6, 5, 1)
   num = 4500
-  results = augment.augment(
+  results = augmented(
     jnp.asarray(np.broadcast_to(image, (num, *image.shape))),
     jax.random.key(1),
     jnp.arange(num),
@@ -133,7 +134,7 @@ def test_independent_of_the_batch():
   """An example gets the same in any batch, at any place and on any device."""
   images, key = _images(), jax.random.key(3)
   apply = jax.jit(
-    lambda images, index: augment.augment(images, key, index, pad=2, flip=True)
+    lambda images, index: augmented(images, key, index, pad=2, flip=True)
   )
   whole = np.asarray(apply(images, INDEX))
   order = np.random.default_rng(0).permutation(SHAPE[0])[:16]
@@ -145,7 +146,7 @@ def test_one_device_and_four_draw_alike():
   images, key = _images(), jax.random.key(3)
 
   def apply(images, index):
-    return augment.augment(images, key, index, pad=2, flip=True)
+    return augmented(images, key, index, pad=2, flip=True)
 
   split = jax.pmap(apply)(
     images.reshape(4, -1, *SHAPE[1:]), INDEX.reshape(4, -1)
@@ -158,7 +159,7 @@ def test_one_device_and_four_draw_alike():
 def test_steps_differ():
   images = _images()
   one, two = (
-    augment.augment(images, jax.random.key(k), INDEX, pad=2, flip=True)
+    augmented(images, jax.random.key(k), INDEX, pad=2, flip=True)
     for k in (0, 1)
   )
   assert not np.array_equal(one, two)
@@ -167,7 +168,7 @@ def test_steps_differ():
 def _grey(images, probability, seed=0, index=None, **others):
   others = {"pad": 0, "flip": False, **others}
   index = jnp.arange(len(images)) if index is None else index
-  return augment.augment(
+  return augmented(
     images, jax.random.key(seed), index, grayscale=probability, **others
   )
 

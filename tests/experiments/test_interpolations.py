@@ -22,6 +22,8 @@ SETTINGS = {
   "embedding.width": 4,
   "embedding.num_steps": 8,
   "embedding.batch_size": 16,
+  "model.widths": (4,),
+  "model.kernels": (3,),
 }
 
 

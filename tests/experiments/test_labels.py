@@ -17,7 +17,13 @@ from metaaux.errors import UserError
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
   folder = tmp_path_factory.mktemp("maxl")
-  config = tiny.config(method="maxl", num_steps=2, eval_every=2, batch_size=8)
+  config = tiny.config(
+    method="maxl",
+    num_steps=2,
+    eval_every=2,
+    batch_size=8,
+    **{"model.widths": (4,), "model.kernels": (3,)},
+  )
   train.train_and_evaluate(config, str(folder))
   return folder
 

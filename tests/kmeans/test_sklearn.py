@@ -21,7 +21,7 @@ def reference(x, init, **options):
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(
   "options",
-  [dict(tol=0, max_iter=4), dict(tol=0, max_iter=300), dict(tol=1e-2)],
+  [dict(tol=0.0, max_iter=4), dict(tol=0.0, max_iter=300), dict(tol=1e-2)],
 )
 def test_same_partition_and_inertia(options, seed):
   x = mixture(n=500, d=6, seed=seed).astype(np.float32)
@@ -40,7 +40,7 @@ def test_same_where_a_cluster_is_empty():
   init = x[:7].copy()
   init[3] += 1000
   want = reference(x, init, tol=0, max_iter=300)
-  got = kmeans(ANY, x, 7, init=init, num_iters=300, tol=0)
+  got = kmeans(ANY, x, 7, init=init, num_iters=300, tol=0.0)
   np.testing.assert_array_equal(got.assignments, want.labels_)
   np.testing.assert_allclose(got.inertia, want.inertia_, rtol=1e-5)
   assert len(set(want.labels_)) == 7
@@ -59,7 +59,11 @@ def test_scaled():
 # Mini-batches, which are random: beside the full algorithm.
 
 
-@pytest.mark.parametrize("init", ["kmeans++", "random", "given"])
+# What else is known of given centroids is shown below.
+@pytest.mark.parametrize(
+  "init",
+  ["kmeans++", "random", pytest.param("given", marks=pytest.mark.long)],
+)
 def test_mini_batches_come_near(init):
   x = mixture(n=500, components=4).astype(np.float32)
   want = kmeans(jax.random.key(1), x, 4, restarts=5).inertia

@@ -9,6 +9,8 @@ from metaaux import partitions
 from metaaux.losses import distances
 from metaaux.losses._cmmd import cmmd
 
+prototypical = jax.jit(partitions.prototypical, static_argnums=3)
+
 
 def in_double(x, y):
   x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
@@ -73,21 +75,21 @@ def test_prototypes_far_from_the_origin(offset):
   rng = np.random.default_rng(2)
   x = (rng.normal(size=(40, 2)) + offset).astype(np.float32)
   labels = np.arange(40) % 3
-  got = partitions.prototypical(x, labels, np.arange(40), 3)
+  got = prototypical(x, labels, np.arange(40), 3)
   np.testing.assert_allclose(got, soft_labels(x, labels, 3), atol=3e-3)
 
 
 def test_prototypes_far_from_each_other():
   x = far_apart(0.0)
   labels = np.arange(24) // 2
-  got = partitions.prototypical(x, labels, np.arange(24), 12)
+  got = prototypical(x, labels, np.arange(24), 12)
   np.testing.assert_allclose(got, soft_labels(x, labels, 12), atol=1e-2)
 
 
 def test_an_image_without_a_label_is_of_no_class():
   x = jnp.array([[0.0], [1.0], [50.0], [4.0], [90.0]])
   labels, given = jnp.array([0, 0, -1, 1, 2]), jnp.arange(5)
-  got = partitions.prototypical(x, labels, given, 2)
+  got = prototypical(x, labels, given, 2)
   want = soft_labels(np.array([[0.0], [1], [50], [4], [90]]), labels, 2)
   np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-30)
 
@@ -97,7 +99,7 @@ def test_half_precision_is_widened(dtype):
   """300^2 is too large for float16."""
   x = jnp.asarray(np.arange(12.0).reshape(6, 2) * 30, dtype)
   labels = np.arange(6) % 2
-  got = partitions.prototypical(x, labels, np.arange(6), 2)
+  got = prototypical(x, labels, np.arange(6), 2)
   assert got.dtype == jnp.float32
   want = soft_labels(x.astype(jnp.float32), labels, 2)
   np.testing.assert_allclose(got, want, atol=1e-6)
@@ -108,8 +110,12 @@ def test_rbf_far_from_the_origin(bandwidth):
   rng = np.random.default_rng(3)
   a, b = (rng.normal(size=(2, 12, 3)) + 1e4).astype(np.float32)
   labels = np.arange(12) % 2
-  got = cmmd(a, labels, b, labels, 2, "rbf", bandwidth=bandwidth)
+
+  @jax.jit
+  def distance(a, b):
+    return cmmd(a, labels, b, labels, 2, "rbf", bandwidth=bandwidth)
+
+  got = distance(a, b)
   with jax.enable_x64(True):
-    wide = [x.astype(np.float64) for x in (a, b)]
-    want = cmmd(wide[0], labels, wide[1], labels, 2, "rbf", bandwidth=bandwidth)
+    want = distance(a.astype(np.float64), b.astype(np.float64))
   np.testing.assert_allclose(got, want, rtol=1e-4)

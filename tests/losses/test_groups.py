@@ -1,14 +1,17 @@
 """Classes that compete within a group: logits, losses, accuracies, runs."""
 
 import json
+import os
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 from command import run, write_config
 
-from metaaux import losses
+from metaaux import evaluate, losses, train
+from metaaux.errors import UserError
 from metaaux.losses import groups
 from metaaux.run import scoring
 
@@ -50,8 +53,8 @@ def test_the_gradient_is_that_of_a_decoder_of_the_group_alone():
     )
     return (first + second).sum()
 
-  found = jax.grad(loss)(jnp.asarray(LOGITS))
-  wanted = jax.grad(alone)(jnp.asarray(LOGITS))
+  found = jax.jit(jax.grad(loss))(LOGITS)
+  wanted = jax.jit(jax.grad(alone))(LOGITS)
   np.testing.assert_allclose(found, wanted, atol=1e-6)
   assert np.all(np.isfinite(found))
 
@@ -67,20 +70,21 @@ def test_accuracy_of_groups():
 
 
 # The digit, where it is known whether it is odd.
-FLAGS = (
-  "--config.primary=10",
-  "--config.within=2",
-  "--config.psi=(1,)",
-  "--config.labels_per_class=4",
-  "--config.eval_examples=1",
-)
+CHANGES = {
+  "method": "single",
+  "primary": "10",
+  "within": "2",
+  "psi": (1,),
+  "labels_per_class": 4,
+  "eval_examples": 1,
+  "num_steps": 6,
+  "eval_every": 3,
+}
 
 
 def test_a_run_reports_its_groups(tmp_path):
   workdir = tmp_path / "run"
-  config = write_config(tmp_path)
-  done = run(f"--config={config}", f"--workdir={workdir}", *FLAGS)
-  assert done.returncode == 0, done.stderr
+  train.train_and_evaluate(tiny.config(**CHANGES), str(workdir))
   result = json.loads((workdir / "result.json").read_text())
   assert len(result["groups"]) == 2
   lines = (workdir / "metrics.jsonl").read_text().splitlines()
@@ -89,22 +93,37 @@ def test_a_run_reports_its_groups(tmp_path):
   shares = [values[0] for values in result["groups"].values()]
   mean = np.mean([row["group_accuracy"] for row in test])
   assert mean == pytest.approx(np.mean(shares))
-  again = run(f"--workdir={workdir}", module="metaaux.evaluate")
-  assert again.returncode == 0, again.stderr
+  assert evaluate.main([f"--workdir={workdir}"]) == 0
 
 
-@pytest.mark.parametrize(
-  ("flags", "says"),
-  [
-    (("--config.method=uniform",), "within='2' makes several tasks"),
-    (("--config.within=5",), "within='5' is not a level of digits"),
-    (("--config.within=10",), "within='10' is not a level of digits"),
-  ],
-)
-def test_what_does_not_fit_is_refused(tmp_path, flags, says):
-  workdir = tmp_path / "run"
-  config = write_config(tmp_path)
-  done = run(f"--config={config}", f"--workdir={workdir}", *FLAGS, *flags)
+REFUSED = [
+  ("method", "uniform", "within='2' makes several tasks"),
+  ("within", "5", "within='5' is not a level of digits"),
+  ("within", "10", "within='10' is not a level of digits"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "says"), REFUSED)
+def test_what_does_not_fit_is_refused(tmp_path, key, value, says):
+  config = tiny.config(**CHANGES)
+  config[key] = value
+  with pytest.raises(UserError, match=says) as found:
+    train.train_and_evaluate(config, str(tmp_path / "run"))
+  assert "\n" not in str(found.value)
+  assert not os.path.exists(tmp_path / "run" / "result.json")
+
+
+# Whatever is refused, a command ends in the same way.
+@pytest.mark.long
+@pytest.mark.parametrize(("key", "value", "says"), REFUSED)
+def test_of_what_does_not_fit_the_command_says_so(tmp_path, key, value, says):
+  flags = [f"--config.{name}={x}" for name, x in CHANGES.items()]
+  done = run(
+    f"--config={write_config(tmp_path)}",
+    f"--workdir={tmp_path / 'run'}",
+    *flags,
+    f"--config.{key}={value}",
+  )
   assert done.returncode == 2
   assert says in done.stderr
   assert done.stderr.count("\n") == 1

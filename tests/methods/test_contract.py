@@ -280,8 +280,11 @@ def test_a_key_of_ones_own_that_nobody_reads(method, module, tmp_path, capsys):
   assert len(told) == 1 and "own.gama, " in told[0]
   assert "own.warmth.degres:" in told[0]
   assert ("own.warmth.degrees" in told[0]) == (method == "single")
-  # What is read is silent.
+
+
+def test_a_key_of_ones_own_that_is_read_is_silent(module, tmp_path, capsys):
+  module.make = temperature
   config = own(method="mine:make")
   config.own = {"warmth": {"degrees": 2.0}}
-  train.train_and_evaluate(config, str(tmp_path / "quiet"))
+  train.train_and_evaluate(config, str(tmp_path / "run"))
   assert "nobody" not in capsys.readouterr().err

@@ -37,9 +37,11 @@ def test_settings_and_rules_by_their_import_path(module, tmp_path):
   module.rule = lambda config: reweighting.WEIGHTINGS["dwa"](
     updates_per_epoch=config.weighting.epoch
   )
-  changes = {"setting": "mine:setting", "weighting.name": "mine:rule"}
+  # Weights move at each step: one program to compile.
+  often = {"weighting.every": 1}
+  changes = {"setting": "mine:setting", "weighting.name": "mine:rule", **often}
   theirs, _, *_ = tiny.run_steps(arml(**changes), 3)
-  ours, _, *_ = tiny.run_steps(arml(**{"weighting.name": "dwa"}), 3)
+  ours, _, *_ = tiny.run_steps(arml(**{"weighting.name": "dwa"}, **often), 3)
   for a, b in zip(jax.tree.leaves(theirs), jax.tree.leaves(ours), strict=True):
     assert (a == b).all()
   result = train.train_and_evaluate(arml(**changes), str(tmp_path / "run"))

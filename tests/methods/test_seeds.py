@@ -11,8 +11,11 @@ from metaaux.run.checkpoints import format as checkpoint_format
 from metaaux.run.logs import rows as rows_lib
 
 LONG = (pytest.mark.slow, pytest.mark.long)
-# Two tasks compile sooner than three.
-FEW_TASKS = {"semi_supervised.tasks": ("rotation", "useless")}
+# Two tasks compile sooner than three, and so does one kind of step.
+FEW_TASKS = {
+  "semi_supervised.tasks": ("rotation", "useless"),
+  "weighting.every": 1,
+}
 # All that draws random numbers beside the order of the images.
 RANDOM = {
   "model.dropout": 0.5,
@@ -66,11 +69,9 @@ def of_seed(tree, s):
   return jax.tree.map(lambda x: x[s : s + 1], tree)
 
 
-# A method of each kind; `make test-long` has the others.
-OF_EACH_KIND = (
-  *("single", "maxl", "meta_mtl", "arml", "damtl"),
-  *("mean_teacher", "co_training"),
-)
+# A method of each kind; `make test-long` has the others. Two levels, as of
+# "maxl", and a whole run are below; "single" is there with all that is random.
+OF_EACH_KIND = ("meta_mtl", "arml", "damtl", "mean_teacher", "self_training")
 # Variants of a method treat seeds as it does.
 EACH = [
   *(
@@ -98,15 +99,22 @@ def test_a_seed_among_others_is_the_seed_alone(method, changes):
   jax.tree.map(np.testing.assert_array_equal, of_seed(loop, 1), alone)
 
 
+# With the other form the devices are in `test_methods`, one seed at a time.
 @pytest.mark.slow
 @pytest.mark.parametrize(
-  "method",
+  ("method", "modes"),
   [
-    "maxl",
-    *(pytest.param(x, marks=LONG) for x in ("meta_mtl", "arml", "damtl")),
+    pytest.param("maxl", [("sharding", "divide")], id="maxl"),
+    pytest.param("maxl", [("pmap", "auto")], id="maxl_pmap", marks=LONG),
+    *(
+      pytest.param(
+        x, [("pmap", "auto"), ("sharding", "divide")], id=x, marks=LONG
+      )
+      for x in ("meta_mtl", "arml", "damtl")
+    ),
   ],
 )
-def test_devices_and_seeds_together(method, x64):
+def test_devices_and_seeds_together(method, modes, x64):
   """Of each kind of method: two levels, episodes, Gram matrices, class means.
 
   In float64, where rounding is far below 1e-10; steps are long enough for a
@@ -114,7 +122,7 @@ def test_devices_and_seeds_together(method, x64):
   """
   changes = {"num_seeds": 2, "generator.optimizer.learning_rate": 1.0}
   one = after_steps(method, seeds="loop", **changes)
-  for mode, pool in (("pmap", "auto"), ("sharding", "divide")):
+  for mode, pool in modes:
     found = after_steps(
       method, seeds="vmap", parallel=mode, pool=pool, **changes
     )
@@ -159,7 +167,7 @@ def numbers(rows):
   [
     pytest.param("maxl", {}, id="maxl"),
     pytest.param("prototypical", CLUSTERS, id="prototypical"),
-    pytest.param("damtl", {}, id="damtl", marks=pytest.mark.slow),
+    pytest.param("damtl", {}, id="damtl", marks=LONG),
     pytest.param("meta_mtl", CLUSTERS, id="meta_mtl", marks=LONG),
     pytest.param("fine_tune", DEEPCLUSTER, id="deepcluster", marks=LONG),
   ],

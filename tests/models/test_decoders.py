@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
+from networks import start
 
 from metaaux import models
 
@@ -88,18 +89,18 @@ def test_one_head_of_either_decoder_is_the_same_network():
   """The hidden layer only moves from the head to the trunk."""
   images = _images(3, 28)
   own, shared = (_make({"a": 3}, decoder=d) for d in ("hidden", "linear"))
-  params, _ = own.init(jax.random.key(0), images)
+  params, _ = start(own, images)
   head = params["head_a"]
   moved = {
     **models.trunk(params),
     "hidden": head["Dense_0"],
     "head_a": {"Dense_0": head["Dense_1"]},
   }
-  np.testing.assert_allclose(
-    shared.apply(moved, {}, images, train=False)[0]["a"],
-    own.apply(params, {}, images, train=False)[0]["a"],
-    rtol=1e-6,
+  found, wanted = (
+    jax.jit(lambda p, n=network: n.apply(p, {}, images, train=False))(at)
+    for network, at in ((shared, moved), (own, params))
   )
+  np.testing.assert_allclose(found[0]["a"], wanted[0]["a"], rtol=1e-6)
 
 
 @pytest.mark.parametrize("padding", ["VALID", "SAME"])
@@ -109,7 +110,7 @@ def test_odd_maps_lose_their_last_row_and_column(padding, side):
   network = _make(
     {"a": 3}, widths=(5,), kernels=(3,), padding=padding, hidden=0
   )
-  params, _ = network.init(jax.random.key(0), images)
+  params, _ = start(network, images)
   layer = params["Conv_0"]
   maps = jax.lax.conv_general_dilated(
     images,

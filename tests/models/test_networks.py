@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from networks import start
 
 from metaaux import config as config_lib
 from metaaux import models
@@ -140,7 +141,7 @@ def test_heads_are_told_from_the_trunk():
 def test_logits_by_head(changes, side, channels):
   network = models.make(_config(**changes), {"primary": 3, "auxiliary": 7})
   images = _images(2, side, channels)
-  params, stats = network.init(jax.random.key(1), images)
+  params, stats = start(network, images)
   logits, _ = _jitted(network)(params, stats, images, train=True)
   assert jax.tree.map(jnp.shape, logits) == {
     "primary": (2, 3),
@@ -152,9 +153,10 @@ def test_logits_by_head(changes, side, channels):
 def test_float64_stays(x64):
   network = models.make(_config(width=1 / 32), {"primary": 3})
   images = _images(2).astype(jnp.float64)
-  variables = network.init(jax.random.key(1), images)
-  params, stats = jax.tree.map(lambda x: x.astype(jnp.float64), variables)
-  logits, updated = _jitted(network)(params, stats, images, train=True)
+  params, stats = start(network, images, np.float64)
+  logits, updated = jax.eval_shape(
+    lambda *x: network.apply(*x, train=True), params, stats, images
+  )
   assert logits["primary"].dtype == jnp.float64
   assert all(x.dtype == jnp.float64 for x in jax.tree.leaves(updated))
 
@@ -164,7 +166,8 @@ def test_batch_norm_in_training_and_evaluation():
   config = _config(name="convnet", widths=(4,), kernels=(3,))
   network = models.make(config, {"primary": 3})
   images = _images(5, 6, 2)
-  params, stats = network.init(jax.random.key(1), images)
+  params, stats = jax.jit(network.init)(jax.random.key(1), images)
+  apply = _jitted(network)
   (before,) = stats.values()
   np.testing.assert_array_equal(before["mean"], np.zeros(4))
   np.testing.assert_array_equal(before["var"], np.ones(4))
@@ -176,7 +179,7 @@ def test_batch_norm_in_training_and_evaluation():
     "VALID",
     dimension_numbers=("NHWC", "HWIO", "NHWC"),
   )
-  training, updated = network.apply(params, stats, images, train=True)
+  training, updated = apply(params, stats, images, train=True)
   (after,) = updated.values()
   np.testing.assert_allclose(
     after["mean"], 0.1 * maps.mean((0, 1, 2)), rtol=1e-5, atol=1e-7
@@ -185,7 +188,7 @@ def test_batch_norm_in_training_and_evaluation():
     after["var"], 0.9 + 0.1 * maps.var((0, 1, 2)), rtol=1e-5
   )
 
-  evaluation, untouched = network.apply(params, stats, images, train=False)
+  evaluation, untouched = apply(params, stats, images, train=False)
   assert jax.tree.all(jax.tree.map(jnp.array_equal, untouched, stats))
   assert jnp.abs(evaluation["primary"] - training["primary"]).max() > 1e-3
   # Evaluation by the batch's own statistics is what training did.
@@ -193,7 +196,7 @@ def test_batch_norm_in_training_and_evaluation():
     name: {"mean": maps.mean((0, 1, 2)), "var": maps.var((0, 1, 2))}
     for name in stats
   }
-  same, _ = network.apply(params, exact, images, train=False)
+  same, _ = apply(params, exact, images, train=False)
   np.testing.assert_allclose(
     same["primary"], training["primary"], rtol=1e-4, atol=1e-5
   )
@@ -202,12 +205,13 @@ def test_batch_norm_in_training_and_evaluation():
 def test_network_without_batch_norm_has_no_statistics():
   network = models.make(_config(name="convnet", batch_norm=False), {"p": 2})
   images = _images(2, 28, 1)
-  params, stats = network.init(jax.random.key(1), images)
+  params, stats = start(network, images)
   assert stats == {}
-  trained, updated = network.apply(params, stats, images, train=True)
+  apply = _jitted(network)
+  trained, updated = apply(params, stats, images, train=True)
   assert updated == {}
   np.testing.assert_array_equal(
-    trained["p"], network.apply(params, stats, images, train=False)[0]["p"]
+    trained["p"], apply(params, stats, images, train=False)[0]["p"]
   )
 
 
@@ -217,16 +221,25 @@ def test_network_without_batch_norm_has_no_statistics():
 def test_initial_values(kernel_init, bound):
   config = _config(width=0.25)
   network = models.make(config, {"p": 2}, kernel_init=kernel_init)
-  params, _ = network.init(jax.random.key(1), _images(1))
-  kernel = params["Conv_9"]["kernel"]
+
+  @jax.jit
+  def init(key):
+    params, _ = network.init(key, _images(1))
+    # Other kernels would have to be compiled.
+    return params["Conv_9"]["kernel"], [
+      (leaf, float(path[-1].key == "scale"))
+      for path, leaf in jax.tree_util.tree_leaves_with_path(params)
+      if path[-1].key in ("bias", "scale")
+    ]
+
+  kernel, others = init(jax.random.key(1))
   deviation = (2 / (9 * (128 + 128))) ** 0.5
   np.testing.assert_allclose(kernel.std(), deviation, rtol=0.01)
   # A uniform draw ends at sqrt(3) deviations; the truncated normal one at 2
   # of its parent, 2.27 of its own.
   assert 0.98 * bound < jnp.abs(kernel).max() / deviation < 1.001 * bound
-  for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-    if path[-1].key in ("bias", "scale"):
-      assert jnp.all(leaf == float(path[-1].key == "scale"))
+  for leaf, constant in others:
+    assert np.all(np.asarray(leaf) == constant)
 
 
 def _loss(network, params, stats, images, labels):
@@ -245,7 +258,7 @@ def test_four_devices_equal_one(name):
   config = _config(name=name, width=1 / 16, lowering=lowering)
   alone = models.make(config, {"primary": 3})
   synced = models.make(config, {"primary": 3}, axis_name="devices")
-  params, stats = alone.init(jax.random.key(1), images)
+  params, stats = start(alone, images)
 
   def value_and_gradient(network, images, labels):
     return jax.value_and_grad(

@@ -5,7 +5,14 @@ import time
 
 import numpy as np
 import pytest
-from two_hosts import by_slurm, ends, settings_of, started, write_config
+from two_hosts import (
+  IMPATIENT,
+  by_slurm,
+  ends,
+  settings_of,
+  started,
+  write_config,
+)
 
 from metaaux import train
 from metaaux.errors import HostError
@@ -39,17 +46,19 @@ def wait_for(condition, processes):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-  "method",
+  ("method", "joining"),
   [
-    "maxl",
+    ("maxl", by_slurm),
     *(
-      pytest.param(method, marks=pytest.mark.long)
+      pytest.param(method, None, marks=pytest.mark.long)
       for method in ("meta_mtl", "arml", "damtl")
     ),
   ],
 )
-def test_two_hosts_equal_one(tmp_path, method):
-  with started(tmp_path, write_config(tmp_path, method)) as processes:
+def test_two_hosts_equal_one(tmp_path, method, joining):
+  """With the variables that srun sets, or with flags."""
+  flag = write_config(tmp_path, method)
+  with started(tmp_path, flag, joining=joining) as processes:
     statuses, outs, errors = ends(processes)
   assert statuses == [0, 0], errors
   # One of them speaks, but for what the hosts say of themselves.
@@ -75,12 +84,19 @@ def test_two_hosts_equal_one(tmp_path, method):
       gap = np.linalg.norm((found[1][path] - value).ravel())
       assert gap <= 1e-5 * max(1e-3, np.linalg.norm(value.ravel())), path
 
+  # What is wrong, all hosts say.
+  with started(tmp_path, flag, "--config.seed=5", joining=joining) as processes:
+    statuses, _, errors = ends(processes)
+  assert statuses == [2, 2]
+  for text in errors:
+    assert "holds a run with another config: seed (0 -> 5)" in text
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dies", [pytest.param(0, marks=pytest.mark.long), 1])
 def test_a_dead_host_ends_the_other_and_the_run_resumes(tmp_path, dies):
   flags = (write_config(tmp_path, "single"), "--config.num_steps=100000")
-  with started(tmp_path, *flags) as processes:
+  with started(tmp_path, *flags, program=("-c", IMPATIENT)) as processes:
     wait_for(lambda: len(steps_saved(tmp_path)) > 1, processes)
     processes[dies].kill()
     begun = time.monotonic()
@@ -105,21 +121,6 @@ def test_a_dead_host_ends_the_other_and_the_run_resumes(tmp_path, dies):
   steps = [row["step"] for row in rows if row["split"] == "batch"]
   assert steps == sorted(steps) and steps[0] == 2
   assert len(set(steps)) == len(steps) / 2 == steps[-1] / 2
-
-
-@pytest.mark.slow
-def test_slurm_says_who_is_there(tmp_path):
-  """With the variables that srun sets; what is wrong, all hosts say."""
-  flag = write_config(tmp_path, "single")
-  with started(tmp_path, flag, joining=by_slurm) as processes:
-    assert ends(processes)[0] == [0, 0]
-  with started(
-    tmp_path, flag, "--config.seed=5", joining=by_slurm
-  ) as processes:
-    statuses, _, errors = ends(processes)
-  assert statuses == [2, 2]
-  for text in errors:
-    assert "holds a run with another config: seed (0 -> 5)" in text
 
 
 @pytest.mark.slow

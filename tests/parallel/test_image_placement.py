@@ -39,10 +39,21 @@ def test_every_device_gets_what_it_asks_for(form, num_images):
   np.testing.assert_array_equal(found, examples["image"][wanted])
 
 
-@pytest.mark.parametrize("form", ["pmap", "sharding"])
-@pytest.mark.parametrize("seeds", ["loop", "vmap"])
+# Two cases have each way of going through devices and through seeds once.
+@pytest.mark.parametrize(
+  ("form", "seeds"),
+  [
+    ("pmap", "vmap"),
+    ("sharding", "loop"),
+    pytest.param("pmap", "loop", marks=pytest.mark.long),
+    pytest.param("sharding", "vmap", marks=pytest.mark.long),
+  ],
+)
 def test_training_is_the_same(form, seeds):
-  changes = dict(parallel=form, seeds=seeds, num_seeds=2, method="maxl")
+  changes = {
+    **dict(parallel=form, seeds=seeds, num_seeds=2, method="maxl"),
+    **{"model.widths": (4,), "model.kernels": (3,)},
+  }
   whole, divided = (
     tiny.run_steps(tiny.config(pool=kind, **changes), 3)
     for kind in ("auto", "divide")

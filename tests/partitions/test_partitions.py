@@ -9,6 +9,8 @@ from sklearn.metrics import adjusted_rand_score
 from metaaux import partitions
 from metaaux.errors import UserError
 
+prototypical = jax.jit(partitions.prototypical, static_argnums=3)
+
 
 def key():
   return jax.random.key(0)
@@ -107,14 +109,12 @@ def test_human_repeats_the_labels():
 def test_prototypes_are_means_of_what_is_labelled():
   points = jnp.array([[0.0, 0.0], [2.0, 0.0], [5.0, 0.0], [1.0, 1.0]])
   labels = jnp.array([0, 0, 1, 1])
-  found = partitions.prototypical(points, labels, jnp.array([0, 1, 2]), 3)
+  found = prototypical(points, labels, jnp.array([0, 1, 2]), 3)
   distances = np.array([[1.0, 25.0], [1.0, 9.0], [16.0, 0.0], [1.0, 17.0]])
   expected = np.exp(-distances)
   expected /= expected.sum(axis=1, keepdims=True)
   np.testing.assert_allclose(found[:, :2], expected, rtol=1e-5)
   assert (np.asarray(found[:, 2]) == 0).all()  # no example, no prototype
   allowed = jnp.array([[False, True, True]] * 4)
-  masked = partitions.prototypical(
-    points, labels, jnp.array([0, 1, 2]), 3, allowed
-  )
+  masked = prototypical(points, labels, jnp.array([0, 1, 2]), 3, allowed)
   assert masked.tolist() == [[0, 1, 0]] * 4

@@ -40,6 +40,8 @@ def settings(root, **changes):
       "batch_size": 8,
       "num_steps": 40,
       "optimizer.learning_rate": 0.1,
+      "model.widths": (4,),
+      "model.kernels": (3,),
       **changes,
     }
   )

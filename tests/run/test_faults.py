@@ -71,14 +71,16 @@ def stopped(settings, tmp_path_factory):
   return folder
 
 
+# A part that is not what it was, and one that is not there; how each part is
+# found to be damaged is in checkpoints/test_damage.py.
 @pytest.mark.parametrize(
   ("damage", "part"),
   [
-    ("truncated", "data"),
-    ("empty", "root"),
     ("flipped", "data"),
     ("missing", "manifest"),
-    ("garbage", "_METADATA"),
+    pytest.param("truncated", "data", marks=pytest.mark.long),
+    pytest.param("empty", "root", marks=pytest.mark.long),
+    pytest.param("garbage", "_METADATA", marks=pytest.mark.long),
   ],
 )
 def test_damage_of_the_newest_checkpoint(
@@ -239,6 +241,7 @@ def test_a_full_disk(tmp_path):
     env=command.environment(
       command.ROOT / "tests" / "support",
       JAX_COMPILATION_CACHE_DIR=str(tmp_path / "cache"),
+      **command.QUICK,
     ),
   )
   assert done.returncode == 0, done.stderr
@@ -257,13 +260,15 @@ def test_a_full_disk(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.long)])
-def test_killed_at_random_moments(tmp_path, kills):
+@pytest.mark.parametrize(
+  ("kills", "steps"), [(2, 300), pytest.param(20, 600, marks=pytest.mark.long)]
+)
+def test_killed_at_random_moments(tmp_path, kills, steps):
   """At random moments, half of which are in the middle of a save."""
   flags = (
     f"--config={command.write_config(tmp_path)}:method=single",
     f"--compilation_cache={tmp_path}/cache",
-    "--config.num_steps=600",
+    f"--config.num_steps={steps}",
     "--config.log_every=4",
     "--config.eval_every=100",
     "--config.checkpoint_every=4",

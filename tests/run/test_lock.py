@@ -4,8 +4,9 @@ import subprocess
 import sys
 
 import pytest
-from command import environment, run, write_config
+from command import environment, write_config
 
+from metaaux import main
 from metaaux.errors import UserError
 from metaaux.run import lock
 
@@ -47,13 +48,13 @@ def test_a_second_process_is_kept_out_until_the_first_dies(tmp_path, holder):
     pass
 
 
-def test_the_command_says_so_and_writes_nothing(tmp_path, holder):
+def test_the_command_says_so_and_writes_nothing(tmp_path, holder, capsys):
   workdir = tmp_path / "run"
-  config = write_config(tmp_path)
-  done = run(f"--config={config}", f"--workdir={workdir}", "--overwrite")
-  assert done.returncode == 2
-  assert "in use by another process" in done.stderr
-  assert done.stderr.count("\n") == 1
+  flags = [f"--config={write_config(tmp_path)}", f"--workdir={workdir}"]
+  assert main.main([*flags, "--overwrite", "--compilation_cache="]) == 2
+  err = capsys.readouterr().err
+  assert "in use by another process" in err
+  assert err.count("\n") == 1
   assert [path.name for path in workdir.iterdir()] == [".lock"]
 
 

@@ -8,14 +8,12 @@ import json
 import os
 import pathlib
 import signal
-import subprocess
-import sys
 import time
 
 import command
 import numpy as np
 import pytest
-from dying import DYING
+from dying import Place
 
 from metaaux import evaluate
 from metaaux.run.checkpoints import format as checkpoint_format
@@ -36,37 +34,10 @@ FLAGS = (
 )
 
 
-class Place:
-  """A config and a cache of compiled programs, which make starts quick."""
-
-  def __init__(self, folder):
-    self.folder = folder
-    self.flags = (
-      f"--config={command.write_config(folder)}:method=maxl,seeds=2",
-      f"--compilation_cache={folder}/cache",
-      *FLAGS,
-    )
-
-  def start(self, workdir, *program):
-    program = program or ("-m", "metaaux.main")
-    with open(self.folder / "stderr", "w") as file:
-      return subprocess.Popen(
-        [sys.executable, *program, f"--workdir={workdir}", *self.flags],
-        stdout=subprocess.DEVNULL,
-        stderr=file,
-        env=command.environment(),
-      )
-
-  def finish(self, workdir):
-    assert self.start(workdir).wait() == 0, self.stderr()
-
-  def stderr(self):
-    return (self.folder / "stderr").read_text()
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-  return Place(tmp_path_factory.mktemp("place"))
+  folder = tmp_path_factory.mktemp("place")
+  return Place(folder, "method=maxl,seeds=2", FLAGS)
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +83,9 @@ def wait_for(process, path, seconds=120):
     assert time.monotonic() < end, "never came so far"
 
 
+# Also in test_faults.py, at moments that are random; here the state is larger.
+@pytest.mark.slow
+@pytest.mark.long
 def test_killed_from_outside(place, reference, tmp_path):
   process = place.start(tmp_path)
   wait_for(process, tmp_path / "checkpoints" / "100")
@@ -126,20 +100,27 @@ def test_killed_from_outside(place, reference, tmp_path):
   ).read_text()
 
 
+DEATHS = (
+  ("row@60", []),  # before the first checkpoint
+  ("rename@/metrics.jsonl$", []),  # while the rows are taken back
+  ("row@160", [100]),
+  ("rename@/checkpoints/200$", [100]),  # while a checkpoint is written
+  ("row@260", [100, 200]),  # between two checkpoints
+  ("unlink@2", None),  # while an old checkpoint is removed
+  ("rename@/result.json$", [300, 400]),  # nothing left but the result
+)
+
+
+# One in a row, one in a checkpoint and the last; or all of them.
 @pytest.mark.slow
-def test_killed_again_and_again(place, reference, tmp_path):
-  deaths = [
-    ("row@60", []),  # before the first checkpoint
-    ("rename@/metrics.jsonl$", []),  # while the rows are taken back
-    ("row@160", [100]),
-    ("rename@/checkpoints/200$", [100]),  # while a checkpoint is written
-    ("row@260", [100, 200]),  # between two checkpoints
-    ("unlink@2", None),  # while an old checkpoint is removed
-    ("rename@/result.json$", [300, 400]),  # nothing left but the result
-  ]
+@pytest.mark.parametrize(
+  "deaths",
+  [DEATHS[::3], pytest.param(DEATHS, marks=pytest.mark.long)],
+  ids=["three", "all"],
+)
+def test_killed_again_and_again(place, reference, tmp_path, deaths):
   for death, complete in deaths:
-    process = place.start(tmp_path, "-c", DYING, death)
-    assert process.wait() == -signal.SIGKILL, (death, place.stderr())
+    place.die(tmp_path, death)
     text = (
       (tmp_path / "metrics.jsonl").read_text() if death[:3] == "row" else ""
     )

@@ -5,13 +5,10 @@ stage: an embedding that was trained, clusters that were kept, their labels.
 """
 
 import json
-import signal
-import subprocess
-import sys
 
 import command
 import pytest
-from dying import DYING
+from dying import Place
 
 from metaaux import evaluate
 from metaaux.run.checkpoints import format as checkpoint_format
@@ -35,43 +32,10 @@ FLAGS = (
 )
 
 
-class Place:
-  """A config and a cache of compiled programs, which make starts quick."""
-
-  def __init__(self, folder):
-    self.folder = folder
-    self.flags = (
-      f"--config={command.write_config(folder)}:method=meta_mtl,seeds=2",
-      f"--compilation_cache={folder}/cache",
-      *FLAGS,
-    )
-
-  def run(self, workdir, *program):
-    return subprocess.run(
-      [
-        sys.executable,
-        *(program or ("-m", "metaaux.main")),
-        f"--workdir={workdir}",
-        *self.flags,
-      ],
-      capture_output=True,
-      text=True,
-      env=command.environment(**command.QUICK),
-    )
-
-  def die(self, workdir, death):
-    process = self.run(workdir, "-c", DYING, death)
-    assert process.returncode == -signal.SIGKILL, (death, process.stderr)
-    assert not (workdir / "result.json").exists()
-
-  def finish(self, workdir):
-    process = self.run(workdir)
-    assert process.returncode == 0, process.stderr
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-  return Place(tmp_path_factory.mktemp("place"))
+  folder = tmp_path_factory.mktemp("place")
+  return Place(folder, "method=meta_mtl,seeds=2", FLAGS, **command.QUICK)
 
 
 @pytest.fixture(scope="module")
@@ -111,30 +75,26 @@ BETWEEN = r"rename@/cache/partitions-seed1-\w+\.npz$"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-  ("death", "saved"),
-  [
-    ("row@25", 20),
-    pytest.param("row@50", 40, marks=pytest.mark.long),
-  ],
-  ids=["embedding", "training"],
-)
-def test_killed_in_a_stage(place, reference, tmp_path, death, saved):
-  place.die(tmp_path, death)
-  assert newest(tmp_path)[0] == saved
-  place.finish(tmp_path)
-  assert stage_names(tmp_path) == ["embed", "train"]
-  assert_same_end(tmp_path, reference)
-
-
-@pytest.mark.slow
-def test_killed_between_the_stages(place, reference, tmp_path):
+def test_killed_in_the_embedding_and_after_it(place, reference, tmp_path):
+  place.die(tmp_path, "row@25")
+  assert newest(tmp_path)[0] == 20
   place.die(tmp_path, BETWEEN)
   assert newest(tmp_path)[0] == 30
   # What is kept already is lost too.
   (kept,) = (tmp_path / "cache").glob("partitions-seed0-*.npz")
   kept.write_bytes(kept.read_bytes()[:100])
   place.finish(tmp_path)
+  assert stage_names(tmp_path) == ["embed", "train"]
+  assert_same_end(tmp_path, reference)
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_killed_in_the_training(place, reference, tmp_path):
+  place.die(tmp_path, "row@50")
+  assert newest(tmp_path)[0] == 40
+  place.finish(tmp_path)
+  assert stage_names(tmp_path) == ["embed", "train"]
   assert_same_end(tmp_path, reference)
 
 

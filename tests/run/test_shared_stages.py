@@ -11,7 +11,13 @@ from metaaux.errors import Stopped
 from metaaux.run.logs import rows as rows_lib
 
 # Of DAMTL's two stages the first trains the big task.
-STEPS = {"num_steps": 6, "damtl.auxiliary_steps": 5, "eval_every": 3}
+STEPS = {
+  "num_steps": 6,
+  "damtl.auxiliary_steps": 5,
+  "eval_every": 3,
+  "model.widths": (4,),
+  "model.kernels": (3,),
+}
 
 
 def result_of(folder, cache, *, method="transfer", stop=None, **changes):

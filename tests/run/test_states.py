@@ -13,6 +13,7 @@ from metaaux.errors import Stopped, UserError
 from metaaux.run.checkpoints import format as checkpoint_format
 
 MAKE = methods.make
+SMALL = {"model.widths": (4,), "model.kernels": (3,)}
 
 
 def two_stages(config, spec, *, axis_name=None):
@@ -40,6 +41,7 @@ def settings(monkeypatch):
     log_every=3,
     num_seeds=2,
     seeds="vmap",
+    **SMALL,
   )
 
 
@@ -63,7 +65,7 @@ ACAI = {
 
 def test_a_trained_embedding_is_kept(tmp_path):
   settings = tiny.config(
-    method="fine_tune", keep_checkpoints=1, checkpoint_every=3, **ACAI
+    method="fine_tune", keep_checkpoints=1, checkpoint_every=3, **ACAI, **SMALL
   )
   stop_after(settings, tmp_path, 4)
   early = evaluate.restore(str(tmp_path), "embed")

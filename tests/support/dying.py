@@ -1,4 +1,10 @@
-"""A command that kills itself at a moment that a test names."""
+"""Runs in processes, and a command that kills itself where a test says."""
+
+import signal
+import subprocess
+import sys
+
+import command
 
 # Starts the command and kills itself where the first argument says.
 DYING = """
@@ -46,3 +52,37 @@ else:
   os.unlink = while_unlinking
 sys.exit(main.main(sys.argv[2:]))
 """
+
+
+class Place:
+  """A config and a cache of compiled programs, which make starts quick."""
+
+  def __init__(self, folder, argument, flags, **environment):
+    self.folder = folder
+    self.flags = (
+      f"--config={command.write_config(folder)}:{argument}",
+      f"--compilation_cache={folder}/cache",
+      *flags,
+    )
+    self.environment = command.environment(**environment)
+
+  def start(self, workdir, *program):
+    program = program or ("-m", "metaaux.main")
+    with open(self.folder / "stderr", "w") as file:
+      return subprocess.Popen(
+        [sys.executable, *program, f"--workdir={workdir}", *self.flags],
+        stdout=subprocess.DEVNULL,
+        stderr=file,
+        env=self.environment,
+      )
+
+  def die(self, workdir, death):
+    process = self.start(workdir, "-c", DYING, death)
+    assert process.wait() == -signal.SIGKILL, (death, self.stderr())
+    assert not (workdir / "result.json").exists()
+
+  def finish(self, workdir):
+    assert self.start(workdir).wait() == 0, self.stderr()
+
+  def stderr(self):
+    return (self.folder / "stderr").read_text()

@@ -144,33 +144,43 @@ def run_steps(settings, num_steps):
   Earlier stages take as many steps; the results are those of the last one.
   All of it is in float64 where a test is.
   """
-  states, metrics, run, stage, _ = _run_stages(settings, num_steps, False)
+  states, metrics, run, stage, _ = _run_stages(settings, num_steps)
   return states, metrics, run, stage
 
 
-def host_states(settings, num_steps):
+def host_states(settings, num_steps, keep=None, before=None):
   """Host states after 0, 1, ... steps of the last stage, and the rest.
+
+  Args:
+    settings: the config.
+    num_steps: of the last stage.
+    keep: after how many steps states are no longer kept; None: never.
+    before: steps of each earlier stage; None: as many as of the last.
 
   Returns:
     A list of states, and metrics, run and stage of `run_steps`.
   """
-  _, metrics, run, stage, hosts = _run_stages(settings, num_steps, True)
+  keep = num_steps if keep is None else keep
+  _, metrics, run, stage, hosts = _run_stages(settings, num_steps, keep, before)
   return hosts, metrics, run, stage
 
 
-def _run_stages(settings, num_steps, keep):
+def _run_stages(settings, num_steps, keep=-1, before=None):
   run = opening.open_run(settings)
   stages = methods.make(
     settings, run.problem.spec, axis_name=run.plan.axis_name
   )
   states = None
   for stage in stages:
-    kept = [] if keep and stage is stages[-1] else None
-    states, metrics = _run_stage(run, stage, states, num_steps, kept)
+    last = stage is stages[-1]
+    steps = num_steps if last or before is None else before
+    states, metrics, kept = _run_stage(
+      run, stage, states, steps, keep if last else -1
+    )
   return states, metrics, run, stage, kept
 
 
-def _run_stage(run, stage, previous, num_steps, kept=None):
+def _run_stage(run, stage, previous, num_steps, keep=-1):
   states = states_lib.begin(run, stage, previous, "")
   if jax.config.jax_enable_x64:
     states = in_float64(states)
@@ -179,20 +189,16 @@ def _run_stage(run, stage, previous, num_steps, kept=None):
     run = run._replace(pool={**run.pool, "image": images})
   updates = compiled_programs.compile_updates(run, stage)
   metrics, inputs = [], None
-
-  def keep():
-    if kept is not None:
-      kept.append(parallel.to_host(states, run.plan))
-
-  keep()
+  kept = [parallel.to_host(states, run.plan)] if keep >= 0 else []
   for step in range(num_steps):
     inputs = batches_lib.inputs_at(run, stage, step, inputs)
     states, values = updates[stage.phase(step)](
       states, inputs.value, run.pool, np.int32(step)
     )
     metrics.append(parallel.to_host(values, run.plan))
-    keep()
-  return states, metrics
+    if step < keep:
+      kept.append(parallel.to_host(states, run.plan))
+  return states, metrics, kept
 
 
 def maxl_problem(settings, *, float64=True):

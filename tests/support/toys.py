@@ -98,9 +98,24 @@ def network(params, batch, axis_name=None, **options):
 def dense_gradients(tasks):
   """g_m [P] and G [P, K], by one Jacobian."""
   flat, unravel = ravel_pytree(tasks.params)
-  primary = jax.grad(lambda x: tasks.primary_loss(unravel(x)))(flat)
-  rows = jax.jacrev(lambda x: tasks.auxiliary_losses(unravel(x)))(flat)
-  return np.asarray(primary), np.asarray(rows).T
+
+  @jax.jit
+  def rows(flat):
+    return (
+      jax.grad(lambda x: tasks.primary_loss(unravel(x)))(flat),
+      jax.jacrev(lambda x: tasks.auxiliary_losses(unravel(x)))(flat),
+    )
+
+  primary, auxiliary = rows(flat)
+  return np.asarray(primary), np.asarray(auxiliary).T
+
+
+@functools.cache
+def network_gradients(num_tasks=3):
+  """As `dense_gradients`, of `network` as it starts, in float64."""
+  with jax.enable_x64(True):
+    params = network_params(num_tasks=num_tasks)
+    return dense_gradients(network(params, network_batch(num_tasks=num_tasks)))
 
 
 def run(weighting, tasks, num_updates, state=None, seed=0):
@@ -109,12 +124,12 @@ def run(weighting, tasks, num_updates, state=None, seed=0):
     losses = jax.eval_shape(lambda: tasks.auxiliary_losses(tasks.params))
     state = weighting.init(len(losses))
   keys = jax.random.split(jax.random.key(seed), num_updates)
-  loop = jax.jit(lambda *x: jax.lax.scan(_step(weighting, tasks), *x))
+  loop = jax.jit(lambda *x: jax.lax.scan(step_of(weighting, tasks), *x))
   state, (weights, metrics) = loop(state, keys)
   return np.asarray(weights), state, metrics
 
 
-def _step(weighting, tasks):
+def step_of(weighting, tasks):
   def step(state, key):
     weight_K, state, metrics = weighting.update(state, tasks, key)
     return state, (weight_K, metrics)
@@ -130,9 +145,15 @@ def on_linear(weighting, num_updates):
     tasks = linear(primary_P, columns_PxK)
     state = weighting.init(columns_PxK.shape[1])
     keys = jax.random.split(jax.random.key(0), num_updates)
-    return jax.lax.scan(_step(weighting, tasks), state, keys)[1]
+    return jax.lax.scan(step_of(weighting, tasks), state, keys)[1]
 
   return jax.jit(loop)
+
+
+def update_on(weighting, primary_P, columns_PxK):
+  """As `update` of `linear`, and compiled as seldom as `on_linear`."""
+  weights, metrics = on_linear(weighting, 1)(primary_P, columns_PxK)
+  return np.asarray(weights[0]), {k: float(x[0]) for k, x in metrics.items()}
 
 
 def update(weighting, tasks, state=None, seed=0):

@@ -20,8 +20,12 @@ def get_config(arg=""):
                      eval_every=4, checkpoint_every=2, parallel="auto",
                      **SETTINGS)
 """
-# A stage before the last one, and clusters that are computed between them.
+# The smallest networks for those that make test trains.
+SMALL = {"model.widths": (4,), "model.kernels": (3,)}
 SETTINGS = {
+  "single": SMALL,
+  "maxl": SMALL,
+  # A stage before the last one, and clusters that are computed between them.
   "meta_mtl": {
     "partition.labels": "kmeans",
     "embedding.name": "acai",
@@ -61,8 +65,21 @@ def data_of_host(split):
   return data.Source(images, {"2": labels}, {"2": ("even", "odd")})
 
 
+# The command, to which a host that is silent for some seconds is dead.
+IMPATIENT = """
+import sys
+from metaaux import main
+from metaaux.parallel import hosts
+
+hosts.PATIENCE_SECS = 10
+sys.exit(main.main(sys.argv[1:]))
+"""
+
+
 @contextlib.contextmanager
-def started(folder, *flags, joining=None, count=2):
+def started(
+  folder, *flags, joining=None, count=2, program=("-m", "metaaux.main")
+):
   """The command on `count` hosts; killed at the end if they still run."""
   with socket.socket() as free:
     free.bind(("localhost", 0))
@@ -82,8 +99,7 @@ def started(folder, *flags, joining=None, count=2):
       subprocess.Popen(
         [
           sys.executable,
-          "-m",
-          "metaaux.main",
+          *program,
           f"--workdir={folder / 'run'}",
           f"--compilation_cache={folder / 'cache'}",
           *flags_of_host,

@@ -35,7 +35,8 @@ def images(tmp_path_factory):
 def short(**changes):
   """A config of a few steps."""
   few = {"num_steps": 4, "eval_every": 2, "log_every": 2, "batch_size": 8}
-  return tiny.config(**{**few, **changes})
+  small = {"model.widths": (4,), "model.kernels": (3,)}
+  return tiny.config(**{**few, **small, **changes})
 
 
 def trained(folder, name, **changes):
@@ -99,15 +100,8 @@ def test_weights_and_the_similarity_of_gradients(tmp_path):
     "num_steps": 1,
     "weighting.name": "uniform",
     "semi_supervised.tasks": tasks,
-    "model.widths": (4,),
-    "model.kernels": (3,),
   }
-  trained(
-    tmp_path,
-    "run",
-    method="arml",
-    **few,
-  )
+  trained(tmp_path, "run", method="arml", **few)
   page = pages.check(report.render(str(tmp_path / "run")))
   (alt,) = {alt for alt in page.drawings if "between the gradients" in alt}
   of = dict(part.rsplit(" ", 1) for part in alt[:-1].split(": ")[1].split("; "))
@@ -119,7 +113,8 @@ def test_weights_and_the_similarity_of_gradients(tmp_path):
 
 def test_masks_of_each_layer(tmp_path):
   alone = {"damtl.start": "random", "damtl.align": "none"}
-  trained(tmp_path, "run", method="damtl", num_steps=1, **alone)
+  two = {"model.widths": (4, 8), "model.kernels": (3, 3)}
+  trained(tmp_path, "run", method="damtl", num_steps=1, **alone, **two)
   page = pages.check(report.render(str(tmp_path)))
   assert any("Distribution of the mask" in alt for alt in page.drawings)
   # Kernels of 3x3 from 1 to 4 and from 4 to 8 channels, of two tasks.

@@ -107,7 +107,13 @@ def test_a_run_that_another_process_holds_is_not_touched(tmp_path):
   assert not (tmp_path / "sweep.log").exists()
 
 
-def test_what_another_sweep_runs_is_waited_for(tmp_path):
+@pytest.fixture
+def looks_often(monkeypatch):
+  """At directories that change in no time."""
+  monkeypatch.setattr(sweep_drive, "_POLL_SECS", 0.02)
+
+
+def test_what_another_sweep_runs_is_waited_for(tmp_path, looks_often):
   """The drive alone, with a launcher that writes what runs would leave."""
   started, states = [], []
   release = threading.Event()
@@ -154,7 +160,9 @@ def test_what_another_sweep_runs_is_waited_for(tmp_path):
 
 
 @pytest.mark.parametrize("ends_between", [False, True])
-def test_a_signal_cancels_and_ends_the_drive(tmp_path, ends_between):
+def test_a_signal_cancels_and_ends_the_drive(
+  tmp_path, looks_often, ends_between
+):
   """Also where a job ends just after its directory was looked at."""
   received, cancelled, held = {}, [], {}
   jobs = {n: Job((), str(tmp_path / n), "", 1) for n in ("one", "two")}

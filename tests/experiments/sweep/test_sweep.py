@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from command import ROOT, environment, run, write_config
+from command import QUICK, ROOT, environment, run, write_config
 
 from experiments.sweep import state as sweep_state
 from metaaux.run import lock
@@ -35,7 +35,7 @@ FAILS = "other/primary=no_such_level"
 def env(tmp_path_factory):
   cache = str(tmp_path_factory.mktemp("compiled"))
   return environment(
-    JAX_COMPILATION_CACHE_DIR=cache, RAY_USAGE_STATS_ENABLED="0"
+    JAX_COMPILATION_CACHE_DIR=cache, RAY_USAGE_STATS_ENABLED="0", **QUICK
   )
 
 

@@ -1,7 +1,8 @@
-"""ARML's parts that a run shows late: noise, and images that are held out."""
+"""ARML's parts that a run shows late: noise, images held out, a last layer."""
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -89,3 +90,22 @@ def test_a_rule_that_learns_from_held_out_images_looks_at_those(x64):
   found, wanted = losses(state, batches)
   np.testing.assert_allclose(found, wanted, rtol=1e-12)
   assert abs(wanted[0] - wanted[1]) > 1e-3
+
+
+def test_last_layer_of_networks():
+  shared = {
+    name: {"kernel": jnp.ones(shape)}
+    for name, shape in (
+      ("Conv_2", (3, 3, 4, 4)),
+      ("Conv_10", (3, 3, 4, 8)),
+      ("shortcut", (1, 1, 4, 4)),
+      ("hidden", (8, 8)),
+    )
+  }
+  kernel, put = weight_rules.last_layer(shared)
+  assert kernel.shape == (3, 3, 4, 8)
+  changed = put(0 * kernel)
+  assert (changed["Conv_10"]["kernel"] == 0).all()
+  chex.assert_trees_all_equal(
+    {**changed, "Conv_10": None}, {**shared, "Conv_10": None}
+  )

@@ -79,6 +79,6 @@ def test_constant_inputs_stop_the_gradient_of_convolutions(constant):
       task = alignment.without_gradient(task)
     return compared(task, other, "crossfed")
 
-  grads = jax.grad(loss)(network(0))
+  grads = jax.jit(jax.grad(loss))(network(0))
   assert (np.abs(grads["dense_0"]["kernel"]) > 0).any()
   assert (np.abs(grads["conv_0"]["kernel"]) > 0).any() != constant

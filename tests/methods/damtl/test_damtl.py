@@ -17,8 +17,12 @@ from metaaux.run import opening
 KEY = jax.random.key(0)
 
 
-def after(problem, state, batches, steps=3):
-  update = jax.jit(functools.partial(damtl.update, problem))
+def updates(problem):
+  """A program for all runs of a problem."""
+  return jax.jit(functools.partial(damtl.update, problem))
+
+
+def after(update, state, batches, steps=3):
   for step in range(steps):
     state, metrics = update(state, batches, KEY, jnp.int32(step))
   return state, metrics
@@ -35,26 +39,36 @@ def test_everything_but_the_logits_starts_from_the_big_task():
         np.testing.assert_array_equal(*kernels)
 
 
+WITHOUT_PENALTIES = {
+  "damtl.sparsity": 0.0,
+  "damtl.align": "none",
+  "damtl.mask_spread": 0.0,
+}
+
+
+@functools.cache
+def fine_tuned():
+  """A start without masks, and what comes of it."""
+  problem, start, batches = tiny.damtl_problem(
+    **WITHOUT_PENALTIES, **{"damtl.mask": "none"}
+  )
+  return start, after(updates(problem), start, batches)[0]
+
+
 @pytest.mark.parametrize("mask", ["weight", "filter"])
 def test_masks_of_one_without_penalties_are_fine_tuning(mask):
   """K11, with masks that cannot move."""
-  changes = {
-    "damtl.sparsity": 0.0,
-    "damtl.align": "none",
-    "damtl.mask_spread": 0.0,
-  }
   problem, state, batches = tiny.damtl_problem(
-    **changes, **{"damtl.mask": mask}
+    **WITHOUT_PENALTIES, **{"damtl.mask": mask}
   )
   problem = problem._replace(
     mask_optimizer=problem.mask_optimizer._replace(
       update=lambda grads, state, params, step: (params, state)
     )
   )
-  plain, start, _ = tiny.damtl_problem(**changes, **{"damtl.mask": "none"})
+  start, two = fine_tuned()
   chex.assert_trees_all_equal(state.params, start.params)
-  one, _ = after(problem, state, batches)
-  two, _ = after(plain, start, batches)
+  one, _ = after(updates(problem), state, batches)
   chex.assert_trees_all_close(one.params, two.params, rtol=1e-6, atol=1e-8)
   assert all((m == 1).all() for m in jax.tree.leaves(one.masks))
 
@@ -62,11 +76,12 @@ def test_masks_of_one_without_penalties_are_fine_tuning(mask):
 def test_a_task_among_others_equals_the_task_alone():
   """K13: nothing is shared but the frozen big task."""
   problem, state, batches = tiny.damtl_problem()
-  both, _ = after(problem, state, batches)
+  update = updates(problem)
+  both, _ = after(update, state, batches)
   # The other task sees other images: the first must not notice.
   other = {**batches, "task_1": {**batches["task_1"]}}
   other["task_1"]["image"] = other["task_1"]["image"][::-1]
-  again, _ = after(problem, state, other)
+  again, _ = after(update, state, other)
   chex.assert_trees_all_equal(both.params[0], again.params[0])
   chex.assert_trees_all_equal(both.masks[0], again.masks[0])
   assert (
@@ -77,13 +92,14 @@ def test_a_task_among_others_equals_the_task_alone():
 def test_shared_source_ties_kernels_and_tasks():
   """Negative control of K13: now the other task is noticed."""
   problem, state, batches = tiny.damtl_problem(**{"damtl.source": "shared"})
-  both, _ = after(problem, state, batches)
+  update = updates(problem)
+  both, _ = after(update, state, batches)
   for name in ("conv_0", "conv_1"):
     kernels = [params[name]["kernel"] for params in both.params]
     np.testing.assert_array_equal(*kernels)
     assert (both.params[0][name]["bias"] != both.params[1][name]["bias"]).any()
   turned = {**batches["task_1"], "image": batches["task_1"]["image"][::-1]}
-  again, _ = after(problem, state, {**batches, "task_1": turned})
+  again, _ = after(update, state, {**batches, "task_1": turned})
   assert (
     both.params[0]["conv_0"]["kernel"] != again.params[0]["conv_0"]["kernel"]
   ).any()
@@ -103,7 +119,7 @@ def test_the_auxiliary_network_goes_on_learning_if_wanted(weight):
   problem, state, batches = tiny.damtl_problem(
     **{"damtl.auxiliary_weight": weight}
   )
-  new, metrics = after(problem, state, batches)
+  new, metrics = after(updates(problem), state, batches)
   changed = jax.tree.map(
     lambda a, b: bool((a != b).any()), new.auxiliary, state.auxiliary
   )
@@ -114,11 +130,12 @@ def test_the_auxiliary_network_goes_on_learning_if_wanted(weight):
 def test_distances_of_classes():
   """0 for networks that are the auxiliary one; one for each class of a task."""
   problem, state, batches = tiny.damtl_problem(**{"damtl.mask": "none"})
-  found = damtl.probe(problem, state, batches, jnp.int32(0))
-  assert list(found) == [f"distance_{k}" for k in range(13)]
+  probe = jax.jit(functools.partial(damtl.probe, problem))
+  found = probe(state, batches, jnp.int32(0))
+  assert found.keys() == {f"distance_{k}" for k in range(13)}
   assert max(map(float, found.values())) < 1e-9
-  moved, _ = after(problem, state, batches)
-  found = damtl.probe(problem, moved, batches, jnp.int32(0))
+  moved, _ = after(updates(problem), state, batches)
+  found = probe(moved, batches, jnp.int32(0))
   assert min(map(float, found.values())) > 0
 
 
@@ -127,7 +144,7 @@ def test_frozen_source_keeps_its_kernels():
   problem, state, batches = tiny.damtl_problem(
     **{"damtl.source": "frozen", "optimizer.weight_decay": 0.01}
   )
-  new, _ = after(problem, state, batches)
+  new, _ = after(updates(problem), state, batches)
   for params, before in zip(new.params, state.params, strict=True):
     for name in ("conv_0", "conv_1"):
       np.testing.assert_array_equal(

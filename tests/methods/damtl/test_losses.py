@@ -1,5 +1,7 @@
 """The objective of DAMTL on digits: gradients, and where it is 0."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -42,7 +44,7 @@ def test_no_gradient_reaches_the_big_task():
       problem, state.params[0], state.masks[0], auxiliary, batches["task_0"], 0
     )[0]
 
-  for leaf in jax.tree.leaves(jax.grad(total)(shifted)):
+  for leaf in jax.tree.leaves(jax.jit(jax.grad(total))(shifted)):
     np.testing.assert_array_equal(leaf, 0)
 
 
@@ -63,7 +65,6 @@ def test_gradient_of_the_whole_objective(changes, x64):
   auxiliary = jax.tree.map(lambda x: 1.1 * x + 0.05, state.auxiliary)
   point = state.params, state.masks, auxiliary
 
-  @jax.jit
   def total(params, mask, auxiliary):
     if not problem.trains_auxiliary:
       auxiliary = jax.lax.stop_gradient(auxiliary)
@@ -76,7 +77,9 @@ def test_gradient_of_the_whole_objective(changes, x64):
   if not problem.trains_auxiliary:
     still = jax.tree.map(jnp.zeros_like, direction[2])
     direction = (*direction[:2], still)
-  grads = jax.grad(total, (0, 1, 2))(*point)
+  # One program for the value and the gradient.
+  compiled = jax.jit(jax.value_and_grad(total, (0, 1, 2)))
+  _, grads = compiled(*point)
   slope = sum(
     jnp.vdot(a, b)
     for a, b in zip(
@@ -85,7 +88,9 @@ def test_gradient_of_the_whole_objective(changes, x64):
   )
   step = 1e-8  # few ReLUs turn within it
   ends = [
-    total(*jax.tree.map(lambda x, d, s=s: x + s * step * d, point, direction))
+    compiled(
+      *jax.tree.map(lambda x, d, s=s: x + s * step * d, point, direction)
+    )[0]
     for s in (1, -1)
   ]
   np.testing.assert_allclose(slope, (ends[0] - ends[1]) / (2 * step), rtol=1e-5)
@@ -99,10 +104,12 @@ def test_cross_entropy_is_a_sum_or_a_mean():
     )
     size = problem.config.batch_size
     batch = jax.tree.map(lambda x, n=size: x[:n], batches["task_0"])
-    total, _ = damtl_losses.task_loss(
-      problem, state.params[0], {}, state.auxiliary, batch, 0
-    )
-    found.append(float(total))
+
+    @jax.jit
+    def total(params, auxiliary, batch, problem=problem):
+      return damtl_losses.task_loss(problem, params, {}, auxiliary, batch, 0)[0]
+
+    found.append(float(total(state.params[0], state.auxiliary, batch)))
   # The alignment is 0 where layers agree.
   assert found[0] == pytest.approx(size * found[1], rel=1e-5)
 
@@ -121,7 +128,9 @@ def test_a_filter_of_zeros_emits_its_bias(x64):
     "conv_1": {**params["conv_1"], "bias": params["conv_1"]["bias"] + 0.5},
   }
   tree = masks.effective(params, mask)
-  features = layered.features(problem.net, tree, batches["task_0"]["image"])
+  features = jax.jit(functools.partial(layered.features, problem.net))(
+    tree, batches["task_0"]["image"]
+  )
   np.testing.assert_allclose(features, 0.5, rtol=1e-12)
 
   def total(params, mask):
@@ -151,9 +160,11 @@ def test_random_classes_are_of_the_image_alone():
   def discrepancy(kind):
     with problem.config.unlocked():
       problem.config.damtl.align_classes = kind
-    _, terms = damtl_losses.task_loss(
-      problem, state.params[0], state.masks[0], shifted, batch, 0
+    terms = jax.jit(
+      lambda batch: damtl_losses.task_loss(
+        problem, state.params[0], state.masks[0], shifted, batch, 0
+      )[1]
     )
-    return float(terms["discrepancy"])
+    return float(terms(batch)["discrepancy"])
 
   assert discrepancy("random") != pytest.approx(discrepancy("own"), rel=1e-3)

@@ -1,5 +1,7 @@
 """Cross-stitch and NDDR networks, and hard sharing, on digits."""
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -18,6 +20,12 @@ KEY = jax.random.key(0)
 
 def assembled(method, **changes):
   """Stages, a state over untrained towers, a batch of each task."""
+  return _assembled(method, tuple(changes.items()), jax.config.jax_enable_x64)
+
+
+@functools.cache
+def _assembled(method, changes, _):
+  changes = dict(changes)
   config = tiny.config(method=method, **{"damtl.start": "random", **changes})
   run = opening.open_run(config)
   stages = methods.make(config, run.problem.spec)
@@ -81,11 +89,17 @@ def test_units_of_identity_are_independent_towers(method, x64):
       for tower, x in zip(towers, images, strict=True)
     ]
 
-  chex.assert_trees_all_close(mixed(towers), alone(towers), rtol=1e-10)
-  of = [
-    jax.grad(lambda t, f=f: sum((x**2).sum() for x in f(t)))(towers)
-    for f in (mixed, alone)
-  ]
+  @jax.jit
+  def both(towers):
+    """Logits of the two, and the gradients of a sum of their squares."""
+    of = [
+      jax.grad(lambda t, f=f: sum((x**2).sum() for x in f(t)))(towers)
+      for f in (mixed, alone)
+    ]
+    return (mixed(towers), alone(towers)), of
+
+  logits, of = both(towers)
+  chex.assert_trees_all_close(*logits, rtol=1e-10)
   chex.assert_trees_all_close(*of, rtol=1e-9, atol=1e-12)
 
 
@@ -102,7 +116,7 @@ def test_features_pass_between_towers(method):
     )
     return (logits[0] ** 2).sum()
 
-  grads = jax.grad(loss)(state.params)
+  grads = jax.jit(jax.grad(loss))(state.params)
   assert (np.abs(grads[1]["conv_0"]["kernel"]) > 0).any()
   for leaf in jax.tree.leaves(grads[1]["dense_0"]):
     np.testing.assert_array_equal(leaf, 0)
@@ -113,13 +127,18 @@ def test_running_statistics_are_of_the_task_and_reach_the_batch():
   stages, state, batches = assembled("nddr")
   problem = problem_of(stages[-1])
   images = jnp.stack([batches[name]["image"] for name in sorted(batches)])
-  stats = state.stats
-  for _ in range(120):
-    logits, stats = stitched.forward(
+
+  @jax.jit
+  def forward(stats):
+    return stitched.forward(
       problem, state.params, state.units, stats, images, train=True
     )
+
+  stats = state.stats
+  for _ in range(120):
+    logits, stats = forward(stats)
   state = state._replace(stats=stats)
-  found = stages[-1].predict(state, images[1])[:, 6:]
+  found = jax.jit(stages[-1].predict)(state, images[1])[:, 6:]
   np.testing.assert_allclose(found, logits[1], rtol=1e-4, atol=1e-5)
 
 
@@ -136,7 +155,8 @@ def test_stages_and_starts():
 def test_hard_sharing_has_one_trunk():
   (stage,), state, batches = assembled("hard_sharing")
   problem = problem_of(stage)
-  new, _ = jax.jit(stage.updates["update"])(state, batches, KEY, jnp.int32(0))
+  update = jax.jit(stage.updates["update"])
+  new, _ = update(state, batches, KEY, jnp.int32(0))
   trees = [hard_sharing.of_task(problem, new.params, j) for j in range(2)]
   assert trees[0]["conv_0"] is trees[1]["conv_0"]
   logits = [tree["dense_2"]["kernel"].shape[1] for tree in trees]
@@ -144,7 +164,7 @@ def test_hard_sharing_has_one_trunk():
   # Both tasks move the trunk, each its own logits.
   turned = {**batches["task_1"], "image": batches["task_1"]["image"][::-1]}
   other = {**batches, "task_1": turned}
-  again, _ = jax.jit(stage.updates["update"])(state, other, KEY, jnp.int32(0))
+  again, _ = update(state, other, KEY, jnp.int32(0))
   assert (
     new.params["trunk"]["conv_0"]["kernel"]
     != again.params["trunk"]["conv_0"]["kernel"]

@@ -156,14 +156,17 @@ def test_one_cluster_and_a_cluster_for_each_image():
 
 
 def test_a_class_has_clusters_of_its_own():
-  """What other classes hold does not change the clusters of a class."""
+  """What other classes hold does not change the clusters of a class.
+
+  As many rows, clusters and restarts as above, for which all is compiled.
+  """
   rng = np.random.default_rng(0)
-  vectors = rng.normal(size=(60, 3)).astype(np.float32)
-  primary = np.arange(60) % 2
-  other = np.where(primary[:, None] == 0, rng.normal(size=(60, 3)), vectors)
+  vectors = rng.normal(size=(100, 2)).astype(np.float32)
+  primary = np.repeat([0, 1], [40, 60])
+  other = np.where(primary[:, None] == 0, rng.normal(size=(100, 2)), vectors)
   one, two = (
     cluster_labels.kmeans_labels(
-      jax.random.key(0), x.astype(np.float32), primary, (2, 4)
+      jax.random.key(0), x.astype(np.float32), primary, PSI, 5
     )
     for x in (vectors, other)
   )
@@ -179,7 +182,7 @@ def test_prototypes_need_human_labels():
 
 def test_clusters_need_no_human_labels():
   settings = tiny.config(method="kmeans", psi=(3, 4))
-  states, _, run, _ = tiny.run_steps(settings, 1)
+  states, _, run, _ = tiny.run_steps(settings, 0)
   labels = np.asarray(states[0].labels)[run.problem.train[0]]
   assert not run.problem.spec.has_auxiliary
   np.testing.assert_array_equal(np.unique(labels), np.arange(7))

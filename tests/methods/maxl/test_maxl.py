@@ -1,5 +1,6 @@
 """MAXL: its updates, its hypergradient by every road, its variants."""
 
+import functools
 from functools import partial
 
 import chex
@@ -12,8 +13,11 @@ import tiny
 from metaaux import config as config_lib
 from metaaux.errors import UserError
 from metaaux.methods.maxl import label_gradient, maxl
+from metaaux.run import opening
 
 STEP = jnp.int32(0)
+# Of all problems in float64, so that they share what is compiled.
+BASE = {"auxiliary_weight": 0.7}
 
 
 def relative_error(a, b):
@@ -21,12 +25,36 @@ def relative_error(a, b):
   return float(jnp.linalg.norm(a - b) / jnp.linalg.norm(b))
 
 
-def hypergradient(problem, *args):
-  return jax.jit(partial(maxl.hypergradient, problem))(*args)
+@functools.cache
+def spec():
+  return opening.open_run(tiny.config()).problem.spec
 
 
-def meta_step(problem, *args):
-  return jax.jit(partial(maxl.meta_step, problem))(*args)
+@functools.cache
+def start(batch_norm=False, float64=False):
+  """A state and a batch, which only the networks decide on."""
+  settings = tiny.config(**{"model.batch_norm": batch_norm})
+  with jax.enable_x64(float64):
+    return tiny.maxl_problem(settings, float64=float64)[1:]
+
+
+@functools.cache
+def problem_of(**changes):
+  return maxl.assemble(tiny.config(**changes), spec())
+
+
+@functools.cache
+def compiled(function, **changes):
+  """Of a problem; compiled once for all tests."""
+  return jax.jit(partial(function, problem_of(**changes)))
+
+
+hypergradient = partial(compiled, maxl.hypergradient)
+
+
+def generate(state, batch):
+  """The labels; options of the problem have no say in them."""
+  return compiled(maxl.generate)(state, state.meta_params, batch)
 
 
 def through_labels(problem, state, batch):
@@ -45,60 +73,69 @@ def through_labels(problem, state, batch):
   return jax.jit(closed_form)(state.params, state.meta_params)
 
 
-@pytest.mark.parametrize("batch_norm", [False, True])
-@pytest.mark.parametrize("entropy_weight", [0.0, 0.2])
+# Each option is on and off once; the other two combine what these have.
+@pytest.mark.parametrize(
+  ("entropy_weight", "batch_norm"),
+  [
+    (0.0, False),
+    (0.2, True),
+    pytest.param(0.0, True, marks=pytest.mark.long),
+    pytest.param(0.2, False, marks=pytest.mark.long),
+  ],
+)
 def test_hypergradient_equals_closed_form(x64, batch_norm, entropy_weight):
-  settings = tiny.config(
-    **{
-      "model.batch_norm": batch_norm,
-      "maxl.entropy_weight": entropy_weight,
-      "auxiliary_weight": 0.7,
-    }
-  )
-  problem, state, batch = tiny.maxl_problem(settings)
-  value, grads = hypergradient(problem, state, batch, batch, STEP)
-  expected, closed = through_labels(problem, state, batch)
+  changes = {
+    **BASE,
+    "model.batch_norm": batch_norm,
+    "maxl.entropy_weight": entropy_weight,
+  }
+  state, batch = start(batch_norm, float64=True)
+  value, grads = hypergradient(**changes)(state, batch, batch, STEP)
+  expected, closed = through_labels(problem_of(**changes), state, batch)
   np.testing.assert_allclose(value, expected, rtol=1e-12)
   assert relative_error(grads, closed) < 1e-9
 
 
 def test_hypergradient_equals_central_differences(x64):
-  settings = tiny.config(**{"model.batch_norm": True})
-  problem, state, batch = tiny.maxl_problem(settings)
-  _, grads = hypergradient(problem, state, batch, batch, STEP)
+  changes = {**BASE, "model.batch_norm": True, "maxl.entropy_weight": 0.2}
+  state, batch = start(batch_norm=True, float64=True)
+  at = hypergradient(**changes)
+  _, grads = at(state, batch, batch, STEP)
   flat, unflatten = jax.flatten_util.ravel_pytree(state.meta_params)
   direction = jax.random.normal(jax.random.key(3), flat.shape, flat.dtype)
 
   def value_at(shift):
     moved = state._replace(meta_params=unflatten(flat + shift * direction))
-    return hypergradient(problem, moved, batch, batch, STEP)[0]
+    return at(moved, batch, batch, STEP)[0]
 
   numeric = (value_at(1e-5) - value_at(-1e-5)) / 2e-5
   exact = jax.flatten_util.ravel_pytree(grads)[0] @ direction
   np.testing.assert_allclose(numeric, exact, rtol=1e-6)
 
 
-@pytest.mark.parametrize("centred", [False, True])
+# The parts are told apart alike, whatever makes the whole.
+@pytest.mark.parametrize(
+  "centred", [False, pytest.param(True, marks=pytest.mark.long)]
+)
 def test_norms_of_the_two_parts_of_the_hypergradient(x64, centred):
   """Each part is the whole hypergradient of a config that has it alone."""
-  changes = {
-    "model.batch_norm": True,
-    "maxl.centre_hypergradient": centred,
-    "maxl.inner_batch": "train",
-  }
-  problem, state, batch = tiny.maxl_problem(tiny.config(**changes))
+  changes = {**BASE, "model.batch_norm": True, "maxl.entropy_weight": 0.2}
+  if centred:
+    changes["maxl.centre_hypergradient"] = True
+  state, batch = start(batch_norm=True, float64=True)
   other = jax.tree.map(lambda x: x[::-1], batch)
   other["image"] = 1 - other["image"]
   batches = {"train": other, "meta": batch}
-  found = jax.jit(partial(maxl.probe, problem))(state, batches, STEP)
+  probe = compiled(maxl.probe, **changes, **{"maxl.inner_batch": "train"})
+  found = probe(state, batches, STEP)
   still = {"inner.learning_rate": 1e-30}  # no virtual step: entropy is left
   for name, more in (
     ("hypergradient_norm", {}),
     ("hypergradient_primary_norm", {"maxl.entropy_weight": 0.0}),
     ("hypergradient_entropy_norm", still),
   ):
-    alone = tiny.maxl_problem(tiny.config(**changes, **more))[0]
-    _, grads = hypergradient(alone, state, other, batch, STEP)
+    alone = hypergradient(**{**changes, **more})
+    _, grads = alone(state, other, batch, STEP)
     flat = jax.flatten_util.ravel_pytree(grads)[0]
     np.testing.assert_allclose(
       found[name], jnp.linalg.norm(flat), rtol=1e-9, err_msg=name
@@ -117,27 +154,26 @@ def test_norms_of_the_two_parts_of_the_hypergradient(x64, centred):
   ],
 )
 def test_other_estimators_agree(x64, estimator, num_steps, tolerance):
-  exact = tiny.config(**{"maxl.entropy_weight": 0.0})
-  other = tiny.config(
-    **{
-      "maxl.entropy_weight": 0.0,
-      "inner.estimator": estimator,
-      "inner.num_steps": num_steps,
-    }
-  )
-  grads = []
-  for settings in (exact, other):
-    problem, state, batch = tiny.maxl_problem(settings)
-    grads.append(hypergradient(problem, state, batch, batch, STEP)[1])
+  exact = {**BASE, "model.batch_norm": False, "maxl.entropy_weight": 0.0}
+  other = {
+    **exact,
+    "inner.estimator": estimator,
+    "inner.num_steps": num_steps,
+  }
+  state, batch = start(float64=True)
+  grads = [
+    hypergradient(**changes)(state, batch, batch, STEP)[1]
+    for changes in (exact, other)
+  ]
   assert relative_error(grads[1], grads[0]) < tolerance
 
 
 def test_zero_inner_rate_gives_zero_hypergradient():
-  settings = tiny.config(
+  at = hypergradient(
     **{"optimizer.learning_rate": 0.0, "maxl.entropy_weight": 0.0}
   )
-  problem, state, batch = tiny.maxl_problem(settings, float64=False)
-  _, grads = hypergradient(problem, state, batch, batch, STEP)
+  state, batch = start()
+  _, grads = at(state, batch, batch, STEP)
   assert all(not leaf.any() for leaf in jax.tree.leaves(grads))
 
 
@@ -145,9 +181,11 @@ def test_one_auxiliary_class_leaves_nothing_to_learn():
   problem, state, batch = tiny.maxl_problem(
     tiny.config(psi=(1, 1)), float64=False
   )
-  labels = maxl.generate(problem, state, state.meta_params, batch)
+  labels_of = jax.jit(partial(maxl.generate, problem))
+  labels = labels_of(state, state.meta_params, batch)
   np.testing.assert_array_equal(labels, jax.nn.one_hot(batch["primary"], 2))
-  _, grads = hypergradient(problem, state, batch, batch, STEP)
+  at = jax.jit(partial(maxl.hypergradient, problem))
+  _, grads = at(state, batch, batch, STEP)
   for leaf in jax.tree.leaves(grads):
     np.testing.assert_allclose(leaf, 0, atol=1e-9)
 
@@ -158,16 +196,16 @@ def test_one_auxiliary_class_leaves_nothing_to_learn():
 def test_virtual_rate_follows_the_schedule(own, rates):
   schedule = {"schedule": "step", "decay_every": 2, "learning_rate": 0.1}
   changes = {f"optimizer.{key}": value for key, value in schedule.items()}
-  settings = tiny.config(**changes, **{"inner.learning_rate": own})
-  problem, *_ = tiny.maxl_problem(settings, float64=False)
+  problem = problem_of(**changes, **{"inner.learning_rate": own})
   found = [maxl.inner_rate(problem, jnp.int32(step)) for step in range(3)]
   np.testing.assert_allclose(found, rates, rtol=1e-6)
 
 
 def test_generator_normalises_by_the_batch():
-  settings = tiny.config(**{"model.batch_norm": True})
-  problem, state, batch = tiny.maxl_problem(settings, float64=False)
+  problem = problem_of(**{"model.batch_norm": True})
+  state, batch = start(batch_norm=True)
 
+  @jax.jit
   def labels(state, batch):
     return maxl.generate(problem, state, state.meta_params, batch)
 
@@ -182,15 +220,16 @@ def test_generator_normalises_by_the_batch():
 
 @pytest.mark.parametrize("updates_statistics", [False, True])
 def test_meta_step_leaves_the_evaluator_alone(updates_statistics):
-  settings = tiny.config(
+  meta_step = compiled(
+    maxl.meta_step,
     **{
       "model.batch_norm": True,
       "maxl.meta_updates_statistics": updates_statistics,
-    }
+    },
   )
-  problem, state, batch = tiny.maxl_problem(settings, float64=False)
+  state, batch = start(batch_norm=True)
   batches = {"train": batch, "meta": batch}
-  new, _ = meta_step(problem, state, batches, jax.random.key(1), STEP)
+  new, _ = meta_step(state, batches, jax.random.key(1), STEP)
   chex.assert_trees_all_equal(new.params, state.params)
   chex.assert_trees_all_equal(new.optimizer, state.optimizer)
   moved = relative_error(new.stats, state.stats) > 0
@@ -199,27 +238,26 @@ def test_meta_step_leaves_the_evaluator_alone(updates_statistics):
 
 
 def test_train_step_leaves_the_generator_alone():
-  problem, state, batch = tiny.maxl_problem(tiny.config(), float64=False)
+  state, batch = start()
   batches = {"train": batch, "meta": batch}
-  new, metrics = maxl.train_step(
-    problem, state, batches, jax.random.key(1), STEP
-  )
+  train_step = compiled(maxl.train_step)
+  new, metrics = train_step(state, batches, jax.random.key(1), STEP)
   chex.assert_trees_all_equal(new.meta_params, state.meta_params)
   total = metrics["primary_loss"] + metrics["auxiliary_loss"]
   np.testing.assert_allclose(metrics["loss"], total, rtol=1e-6)
 
 
-def test_inner_batch_train_uses_both_batches():
-  settings = tiny.config(
-    **{"maxl.inner_batch": "train", "maxl.entropy_weight": 0.0}
-  )
-  problem, state, batch = tiny.maxl_problem(settings, float64=False)
+def test_inner_batch_train_uses_both_batches(x64):
+  changes = {**BASE, "model.batch_norm": False, "maxl.entropy_weight": 0.0}
+  state, batch = start(float64=True)
   other = jax.tree.map(lambda x: x[::-1], batch)
   other["image"] = 1 - other["image"]
   batches = {"train": other, "meta": batch}
-  new, _ = meta_step(problem, state, batches, jax.random.key(1), STEP)
-  _, grads = hypergradient(problem, state, other, batch, STEP)
-  rate = settings.generator.optimizer.learning_rate
+  on_both = {**changes, "maxl.inner_batch": "train"}
+  meta_step = compiled(maxl.meta_step, **on_both)
+  new, _ = meta_step(state, batches, jax.random.key(1), STEP)
+  _, grads = hypergradient(**changes)(state, other, batch, STEP)
+  rate = problem_of(**on_both).config.generator.optimizer.learning_rate
   expected = jax.tree.map(lambda p, g: p - rate * g, state.meta_params, grads)
   chex.assert_trees_all_close(new.meta_params, expected, rtol=1e-5)
 
@@ -255,34 +293,38 @@ def test_centring_removes_what_a_class_shares():
   slope = jax.random.normal(jax.random.key(0), (12, 5))
   primary = jnp.array([0, 1] * 6)
   psi = (2, 3)
-  centred = label_gradient.centre(slope, primary, psi)
+  centre = jax.jit(label_gradient.centre, static_argnums=2)
+  centred = centre(slope, primary, psi)
   shifted = slope + jnp.where(primary == 0, 3.0, -7.0)[:, None]
-  np.testing.assert_allclose(
-    label_gradient.centre(shifted, primary, psi), centred, atol=1e-5
-  )
+  np.testing.assert_allclose(centre(shifted, primary, psi), centred, atol=1e-5)
   inside = np.concatenate([centred[::2, :2].ravel(), centred[1::2, 2:].ravel()])
   np.testing.assert_allclose(np.mean(inside**2), 1, rtol=1e-5)
   for c in range(2):
     np.testing.assert_allclose(centred[c::2].mean(0), 0, atol=1e-6)
-  zero = label_gradient.centre(jnp.zeros((4, 5)), jnp.zeros(4, int), psi)
+  zero = centre(jnp.zeros((12, 5)), jnp.zeros(12, int), psi)
   np.testing.assert_array_equal(zero, 0)
 
 
-def test_centred_hypergradient_differs_and_trains():
+def test_centred_hypergradient_trains():
   settings = tiny.config(**{"maxl.centre_hypergradient": True})
   _, metrics, _, _ = tiny.run_steps(settings, 3)
   assert all(np.isfinite(list(row.values())).all() for row in metrics)
-  problem, state, batch = tiny.maxl_problem(settings, float64=False)
-  _, centred = hypergradient(problem, state, batch, batch, STEP)
-  plain = tiny.maxl_problem(tiny.config(), float64=False)[0]
-  _, exact = hypergradient(plain, state, batch, batch, STEP)
-  assert relative_error(centred, exact) > 0.1
+
+
+def test_centred_hypergradient_differs(x64):
+  changes = {**BASE, "model.batch_norm": True, "maxl.entropy_weight": 0.2}
+  centred = {**changes, "maxl.centre_hypergradient": True}
+  state, batch = start(batch_norm=True, float64=True)
+  found, exact = (
+    hypergradient(**each)(state, batch, batch, STEP)[1]
+    for each in (centred, changes)
+  )
+  assert relative_error(found, exact) > 0.1
 
 
 def test_running_mean_decides_the_slope_of_the_entropy(x64):
-  settings = tiny.config(**{"maxl.entropy_mean": "running"})
-  problem, state, batch = tiny.maxl_problem(settings)
-  labels = maxl.generate(problem, state, state.meta_params, batch)
+  problem = problem_of(**{"maxl.entropy_mean": "running"})
+  labels = generate(*start(float64=True))
   running = jnp.array([0.1, 0.0, 0.2, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1])
   slope = jax.grad(lambda y: maxl.entropy_loss(problem, y, running))(labels)
   log = np.log(np.where(running > 0, running, 1))
@@ -291,20 +333,20 @@ def test_running_mean_decides_the_slope_of_the_entropy(x64):
   # With the batch's own mean the value is the plain negative entropy.
   mean = labels.mean(0)
   value = maxl.entropy_loss(problem, labels, mean)
-  plain = tiny.maxl_problem(tiny.config())[0]
+  plain = problem_of()
   np.testing.assert_allclose(
     value, maxl.entropy_loss(plain, labels, mean), rtol=1e-12
   )
 
 
 def test_running_mean_label_follows_slowly():
-  settings = tiny.config(**{"maxl.entropy_mean": "running"})
-  problem, state, batch = tiny.maxl_problem(settings, float64=False)
+  state, batch = start()
   before = jnp.arange(10.0) / 45
   state = state._replace(mean_label_K=before)
-  labels = maxl.generate(problem, state, state.meta_params, batch)
+  labels = generate(state, batch)
   batches = {"train": batch, "meta": batch}
-  new, _ = meta_step(problem, state, batches, jax.random.key(1), STEP)
+  meta_step = compiled(maxl.meta_step, **{"maxl.entropy_mean": "running"})
+  new, _ = meta_step(state, batches, jax.random.key(1), STEP)
   moved = (new.mean_label_K - before) / (labels.mean(0) - before)
   np.testing.assert_allclose(moved, 0.02, rtol=1e-3)
 

@@ -277,7 +277,10 @@ def test_human_labels_must_be_there():
     cluster_tasks.network(config("human"), spec, None)
 
 
-@pytest.mark.parametrize("seeds", ["loop", "vmap"])
+# The partitions are made one after another, however the seeds are trained.
+@pytest.mark.parametrize(
+  "seeds", ["loop", pytest.param("vmap", marks=pytest.mark.long)]
+)
 def test_devices_do_not_change_the_partitions(seeds):
   found = []
   for mode in ("none", "pmap"):

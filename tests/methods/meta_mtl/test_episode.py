@@ -163,6 +163,7 @@ def test_second_order_equals_nested_grad_and_differences(x64, num_steps):
   params, task_loss, main_loss = _smooth_problem()
   alpha = 0.3
 
+  @jax.jit
   def after(shared):
     for _ in range(num_steps):
       gradient = jax.grad(task_loss)(shared, params)
@@ -170,8 +171,9 @@ def test_second_order_equals_nested_grad_and_differences(x64, num_steps):
     return main_loss(shared, params.main)[0]
 
   rule = Rule("paper_second_order", alpha, 0.1, num_steps)
-  found = episode(task_loss, main_loss, params, rule).outer
-  want = jax.grad(after)(params.shared)
+  by_episode = jax.jit(lambda p: episode(task_loss, main_loss, p, rule).outer)
+  found = by_episode(params)
+  want = jax.jit(jax.grad(after))(params.shared)
   for name in want:
     np.testing.assert_allclose(found[name], want[name], rtol=1e-10, atol=1e-14)
   direction = jax.tree.map(jnp.cos, params.shared)
@@ -192,11 +194,13 @@ def test_second_minus_first_order_is_the_hessian_term(x64):
   params, task_loss, main_loss = _smooth_problem()
   alpha = 0.3
   first, second = (
-    episode(task_loss, main_loss, params, Rule(variant, alpha, 0.1))
+    jax.jit(
+      lambda p, v=variant: episode(task_loss, main_loss, p, Rule(v, alpha, 0.1))
+    )(params)
     for variant in ("first_order", "paper_second_order")
   )
   flat, unravel = jax.flatten_util.ravel_pytree(params.shared)
-  hessian = jax.hessian(lambda f: task_loss(unravel(f), params))(flat)
+  hessian = jax.jit(jax.hessian(lambda f: task_loss(unravel(f), params)))(flat)
   gradient, _ = jax.flatten_util.ravel_pytree(first.outer)
   added, _ = jax.flatten_util.ravel_pytree(
     jax.tree.map(jnp.subtract, second.outer, first.outer)

@@ -1,5 +1,7 @@
 """Meta-MTL's official code on a real network, against a simulation of it."""
 
+import functools
+
 import jax
 import jax.flatten_util
 import jax.numpy as jnp
@@ -40,8 +42,15 @@ def _vectors(params):
   ]
 
 
-def _gradients(problem, state, batches):
-  """Functions of flat vectors: of L_t by F and D_t, and of L_0 likewise."""
+@functools.cache
+def _gradients():
+  """Functions of flat vectors: of L_t by F and D_t, and of L_0 likewise.
+
+  The variants differ in nothing that these depend on.
+  """
+  problem, state, batches = tiny.meta_mtl_problem(
+    **_settings(episode_official.VARIANTS[0])
+  )
   params = state.params
   one = jax.tree.map(lambda x: x[0], params.auxiliary)
   to_shared, to_main, to_one = (
@@ -62,19 +71,18 @@ def _gradients(problem, state, batches):
 
     return jax.grad(loss, argnums=(0, 1))(shared, decoder)
 
-  def main_on(stream):
-    def loss(shared, main):
-      at = params._replace(shared=to_shared(shared), main=to_main(main))
-      return decoders.main_loss(problem.net, at, batches[stream], None)[0]
+  def main_loss(shared, main, batch):
+    at = params._replace(shared=to_shared(shared), main=to_main(main))
+    return decoders.main_loss(problem.net, at, batch, None)[0]
 
-    return jax.jit(jax.grad(loss, argnums=(0, 1)))
-
-  of_main = main_on("inner")
+  of_main = jax.jit(jax.grad(main_loss, argnums=(0, 1)))
 
   def of_task(t):
-    return lambda f, d: of_auxiliary(t, f, d) if t else of_main(f, d)
+    if t:
+      return functools.partial(of_auxiliary, t)
+    return functools.partial(of_main, batch=batches["inner"])
 
-  return of_task, main_on("train")
+  return of_task, functools.partial(of_main, batch=batches["train"])
 
 
 @pytest.mark.parametrize("variant", episode_official.VARIANTS)
@@ -94,7 +102,7 @@ def test_steps_equal_the_simulation(x64, variant):
       clip_norm=rule.clip_norm,
     ),
   )
-  of_task, of_main = _gradients(problem, state, batches)
+  of_task, of_main = _gradients()
   step = jax.jit(lambda s, key, i: meta_mtl.update(problem, s, batches, key, i))
   drawn = []
   for i in range(6):
@@ -114,11 +122,11 @@ def test_the_main_task_judges_in_evaluation_mode(x64):
   problem, state, batches = tiny.meta_mtl_problem(
     **_settings("code_torch2", **{"model.dropout": 0.5})
   )
-  found, _ = meta_mtl.run_episode(
-    problem, state, jnp.int32(1), batches, jax.random.key(0)
-  )
+  episode = jax.jit(functools.partial(meta_mtl.run_episode, problem))
+  found, _ = episode(state, jnp.int32(1), batches, jax.random.key(0))
   at = state.params._replace(shared=found.ahead)
-  value, accuracy = decoders.main_loss(problem.net, at, batches["train"], None)
+  loss = jax.jit(lambda at, b: decoders.main_loss(problem.net, at, b, None))
+  value, accuracy = loss(at, batches["train"])
   np.testing.assert_allclose(found.value, value, rtol=1e-12)
   assert found.extra == accuracy
 

@@ -21,6 +21,12 @@ def problem(axis_name=None, batch=None):
   return tasks._replace(held_out_loss=held_out.primary_loss)
 
 
+@jax.jit
+def evaluate(weight_K):
+  """Value and slope; compiled once for all tests."""
+  return auto_lambda.weight_gradient(problem(), weight_K, INNER_LR)
+
+
 def test_gradient_equals_the_hypergradient(x64):
   """Through `metaaux.hypergrad`, whose estimators know nothing of weights."""
   tasks = problem()
@@ -33,9 +39,7 @@ def test_gradient_equals_the_hypergradient(x64):
     del weight_K
     return tasks.held_out_loss(params)
 
-  value, slope = jax.jit(
-    lambda w: auto_lambda.weight_gradient(tasks, w, INNER_LR)
-  )(WEIGHTS)
+  value, slope = evaluate(WEIGHTS)
   # The published form is the central difference.
   for estimator, tolerance in (("exact", 1e-11), ("finite_difference", 1e-4)):
     estimate = hypergradient(
@@ -49,8 +53,6 @@ def test_gradient_equals_the_hypergradient(x64):
 
 
 def test_gradient_equals_differences(x64):
-  tasks = problem()
-  evaluate = jax.jit(lambda w: auto_lambda.weight_gradient(tasks, w, INNER_LR))
   want = [
     (evaluate(WEIGHTS + d)[0] - evaluate(WEIGHTS - d)[0]) / 2e-5
     for d in 1e-5 * np.eye(3)
@@ -63,11 +65,11 @@ def test_updates(x64):
   tasks = problem()
   weighting = auto_lambda.make(INNER_LR, optimizer=optax.sgd(2.0), start=0.5)
   found, metrics = toys.update(weighting, tasks)
-  value, slope = auto_lambda.weight_gradient(tasks, np.full(3, 0.5), INNER_LR)
+  value, slope = evaluate(np.full(3, 0.5))
   np.testing.assert_allclose(found, 0.5 - 2 * slope, rtol=1e-12)
   np.testing.assert_allclose(metrics["held_out_loss"], value, rtol=1e-12)
   found, _ = toys.update(auto_lambda.make(INNER_LR), tasks)
-  _, slope = auto_lambda.weight_gradient(tasks, np.full(3, 0.1), INNER_LR)
+  _, slope = evaluate(np.full(3, 0.1))
   np.testing.assert_allclose(found, 0.1 - 1e-4 * np.sign(slope), rtol=1e-4)
 
 

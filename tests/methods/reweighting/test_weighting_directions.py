@@ -11,14 +11,24 @@ from toys import basis, linear
 from metaaux.methods.reweighting import cagrad, imtl, mgda, nash_mtl, pcgrad
 
 E1 = np.eye(4)[0]
+# Compiled once for all tests of a shape.
+shortest = jax.jit(mgda.shortest)
+combination = jax.jit(cagrad.combination, static_argnums=1)
+equal_projections = jax.jit(imtl.equal_projections)
+projected_sum = jax.jit(pcgrad.projected_sum)
+bargain = jax.jit(nash_mtl.bargain)
 
 
 def problem(seed, num_tasks=3, size=8):
-  """All gradients [P, T], the primary one first, and the tasks."""
+  """All gradients [P, T], the primary one first."""
   rng = np.random.default_rng(seed)
   gradients = rng.normal(size=(size, num_tasks + 1))
-  gradients *= rng.uniform(0.5, 2, size=(1, num_tasks + 1))
-  return gradients, linear(gradients[:, 0], gradients[:, 1:])
+  return gradients * rng.uniform(0.5, 2, size=(1, num_tasks + 1))
+
+
+def update(weighting, gradients):
+  """Weights after one update of linear losses, and metrics."""
+  return toys.update_on(weighting, gradients[:, 0], gradients[:, 1:])
 
 
 def direction(gradients, weight_K):
@@ -33,13 +43,13 @@ def cosine(a, b):
 
 
 def test_cosine_similarity(x64):
-  gradients, tasks = problem(0, num_tasks=5)
+  gradients = problem(0, num_tasks=5)
   products = gradients[:, 1:].T @ gradients[:, 0]
   assert 0 < np.sum(products > 0) < 5
-  weights, _ = toys.update(toys.make("cosine_similarity"), tasks)
+  weights, _ = update(toys.make("cosine_similarity"), gradients)
   np.testing.assert_array_equal(weights, products > 0)
-  weights, _ = toys.update(
-    toys.make("cosine_similarity", kind="weighted"), tasks
+  weights, _ = update(
+    toys.make("cosine_similarity", kind="weighted"), gradients
   )
   want = [max(0, cosine(gradients[:, 0], g)) for g in gradients.T[1:]]
   np.testing.assert_allclose(weights, want, rtol=1e-10, atol=1e-14)
@@ -48,9 +58,9 @@ def test_cosine_similarity(x64):
 def test_cosine_with_zero_and_tiny_gradients():
   columns = basis((0.0, 0), (1e-7, 0), (1e-4, 0), (1e18, 0))
   weighting = toys.make("cosine_similarity", kind="weighted")
-  weights, _ = toys.update(weighting, linear(E1, columns))
+  weights, _ = toys.update_on(weighting, E1, columns)
   np.testing.assert_allclose(weights, [0, 0, 1, 1], rtol=1e-6)
-  weights, metrics = toys.update(weighting, linear(0 * E1, columns))
+  weights, metrics = toys.update_on(weighting, 0 * E1, columns)
   np.testing.assert_array_equal(weights, 0)
   assert metrics["rejected"] == 0
 
@@ -77,26 +87,25 @@ def test_ol_aux(x64):
 
 @pytest.mark.parametrize("seed", range(6))
 def test_mgda_of_two_tasks(seed, x64):
-  gradients, _ = problem(seed, num_tasks=1, size=3)
+  gradients = problem(seed, num_tasks=1, size=3)
   a, b = gradients.T
   t = np.clip((b @ b - a @ b) / ((a - b) @ (a - b)), 0, 1)
-  found = mgda.shortest(jnp.asarray(gradients.T @ gradients))
+  found = shortest(gradients.T @ gradients)
   np.testing.assert_allclose(found, [t, 1 - t], atol=2e-6)
 
 
 def test_mgda_of_many_tasks(x64):
   """Every task goes down as far, or further if it has no weight."""
+  weighting = toys.make("mgda")
   for seed in range(2):
-    gradients, tasks = problem(seed, num_tasks=6, size=7)
-    gradients = gradients + 0.7
+    gradients = problem(seed, num_tasks=6, size=7) + 0.7
     products = gradients.T @ gradients
-    found = np.asarray(mgda.shortest(jnp.asarray(products)))
+    found = np.asarray(shortest(products))
     down = products @ found
     square = found @ down
     np.testing.assert_allclose(down[found > 1e-5], square, rtol=1e-4)
     assert np.all(down > square * (1 - 1e-4))
-    tasks = linear(gradients[:, 0], gradients[:, 1:])
-    weights, metrics = toys.update(toys.make("mgda"), tasks)
+    weights, metrics = update(weighting, gradients)
     np.testing.assert_allclose(
       weights, found[1:] / max(found[0], 0.1), rtol=1e-6
     )
@@ -138,12 +147,13 @@ def cagrad_by_scipy(gradients, c):
 
 @pytest.mark.parametrize("c", [0.1, 0.5, 2.0])
 def test_cagrad_direction_equals_a_peer(c, x64):
+  weighting = toys.make("cagrad", c)
   for seed in range(2):
-    gradients, tasks = problem(seed, num_tasks=4)
-    weights, metrics = toys.update(toys.make("cagrad", c), tasks)
+    gradients = problem(seed, num_tasks=4)
+    weights, metrics = update(weighting, gradients)
     want = cagrad_by_scipy(gradients, c)
     assert cosine(direction(gradients, weights), want) > 1 - 1e-9
-    coefficients = cagrad.combination(jnp.asarray(gradients.T @ gradients), c)
+    coefficients = combination(gradients.T @ gradients, c)
     np.testing.assert_allclose(
       gradients @ coefficients, want, atol=1e-4 * np.linalg.norm(want)
     )
@@ -153,20 +163,19 @@ def test_cagrad_direction_equals_a_peer(c, x64):
 def test_cagrad_of_two_tasks_on_a_grid(x64):
   w = np.linspace(0, 1, 200001)
   for seed in range(3):
-    gradients, _ = problem(seed, num_tasks=1)
+    gradients = problem(seed, num_tasks=1)
     mean = gradients.mean(1)
     mixed = gradients[:, :1] * w[None] + gradients[:, 1:] * (1 - w)[None]
     radius = 0.5 * np.linalg.norm(mean)
     norms = np.linalg.norm(mixed, axis=0)
     best = np.argmin(mean @ mixed + radius * norms)
     want = 0.5 + radius / norms[best] * np.array([w[best], 1 - w[best]])
-    found = cagrad.combination(jnp.asarray(gradients.T @ gradients), 0.5)
+    found = combination(gradients.T @ gradients, 0.5)
     np.testing.assert_allclose(found, want, atol=1e-4)
 
 
 def test_cagrad_without_radius_is_uniform():
-  _, tasks = problem(0)
-  weights, _ = toys.update(toys.make("cagrad", 0.0), tasks)
+  weights, _ = update(toys.make("cagrad", 0.0), problem(0))
   np.testing.assert_allclose(weights, 1, rtol=1e-6)
 
 
@@ -175,10 +184,8 @@ def test_cagrad_without_radius_is_uniform():
 
 def test_imtl_projects_equally(x64):
   for seed in range(3):
-    gradients, _ = problem(seed)
-    found = np.asarray(
-      imtl.equal_projections(jnp.asarray(gradients.T @ gradients))
-    )
+    gradients = problem(seed)
+    found = np.asarray(equal_projections(gradients.T @ gradients))
     norms = np.linalg.norm(gradients, axis=0)
     projections = (gradients @ found) @ gradients / norms
     np.testing.assert_allclose(projections, projections[0], rtol=1e-9)
@@ -191,28 +198,29 @@ def test_imtl_projects_equally(x64):
 
 
 def test_imtl_of_two_tasks_is_the_bisector(x64):
+  weighting = toys.make("imtl")
   for angle in (0.3, 2.0, np.pi):
     other = 3 * np.array([np.cos(angle), np.sin(angle), 0, 0])
-    weights, _ = toys.update(toys.make("imtl"), linear(2 * E1, other[:, None]))
+    weights, _ = toys.update_on(weighting, 2 * E1, other[:, None])
     np.testing.assert_allclose(weights, [2 / 3], rtol=1e-6)
 
 
 def test_imtl_guards():
   weighting = toys.make("imtl")
   # Twice the same direction: together what one would get.
-  weights, _ = toys.update(weighting, linear(E1, basis((2.0, 1), 1)))
+  weights, _ = toys.update_on(weighting, E1, basis((2.0, 1), 1))
   np.testing.assert_allclose(2 * weights[0] + weights[1], 1, rtol=1e-4)
   # No gradient, no weight; no primary gradient, nothing changes.
-  weights, _ = toys.update(weighting, linear(E1, basis(1, (0.0, 2))))
+  weights, _ = toys.update_on(weighting, E1, basis(1, (0.0, 2)))
   np.testing.assert_allclose(weights, [1, 0], atol=1e-6)
-  weights, _ = toys.update(weighting, linear(0 * E1, basis(1, 2)))
+  weights, _ = toys.update_on(weighting, 0 * E1, basis(1, 2))
   np.testing.assert_array_equal(weights, 1)
   # A primary gradient between two others wants a negative weight.
-  columns = np.array([[1.0, 1.0], [1.0, -1.0], [0.0, 0.0]])
-  tasks = linear(np.array([1.0, 0.0, 0.1]), columns)
+  columns = np.array([[1.0, 1.0], [1.0, -1.0], [0.0, 0.0], [0.0, 0.0]])
   products = jnp.array([[1.01, 1, 1], [1, 2, 0], [1, 0, 2.0]])
-  assert imtl.equal_projections(products)[0] < 0
-  weights, _ = toys.update(weighting, tasks)
+  assert equal_projections(products)[0] < 0
+  primary = np.array([1.0, 0.0, 0.1, 0.0])
+  weights, _ = toys.update_on(weighting, primary, columns)
   np.testing.assert_array_equal(weights, 1)
 
 
@@ -235,12 +243,12 @@ def pcgrad_by_vectors(gradients, orders):
 def test_pcgrad_equals_the_vector_form(x64):
   distinct = set()
   for seed in range(4):
-    gradients, _ = problem(seed, num_tasks=4, size=5)
+    gradients = problem(seed, num_tasks=4, size=5)
     key = jax.random.key(seed)
     keys = jax.random.split(jax.random.clone(key), 5)
     orders = [np.asarray(jax.random.permutation(k, 5)) for k in keys]
     distinct |= {tuple(order) for order in orders}
-    found = pcgrad.projected_sum(jnp.asarray(gradients.T @ gradients), key)
+    found = projected_sum(gradients.T @ gradients, key)
     want = pcgrad_by_vectors(gradients, orders)
     np.testing.assert_allclose(gradients @ found, want, rtol=1e-10)
     assert np.all(found >= 1) and np.any(found > 1.05)
@@ -249,15 +257,12 @@ def test_pcgrad_equals_the_vector_form(x64):
 
 def test_pcgrad_of_two_tasks(x64):
   other = np.array([-1.0, 2.0, 0.0, 0.0])
-  weights, metrics = toys.update(
-    toys.make("pcgrad"), linear(E1, other[:, None])
-  )
+  weighting = toys.make("pcgrad")
+  weights, metrics = toys.update_on(weighting, E1, other[:, None])
   # g_m gains (1/5) g_k, g_k gains 1 g_m: weights 2 and 1.2.
   np.testing.assert_allclose(weights, [0.6], rtol=1e-12)
   assert metrics["conflicts"] == 1
-  weights, metrics = toys.update(
-    toys.make("pcgrad"), linear(E1, -other[:, None])
-  )
+  weights, metrics = toys.update_on(weighting, E1, -other[:, None])
   np.testing.assert_array_equal(weights, 1)
   assert metrics["conflicts"] == 0
 
@@ -267,22 +272,24 @@ def test_pcgrad_of_two_tasks(x64):
 
 @pytest.mark.parametrize("num_tasks", [1, 3, 9])
 def test_nash_solves_its_equation(num_tasks, x64):
+  weighting = toys.make("nash_mtl")
   for seed in range(2):
-    gradients, tasks = problem(seed, num_tasks, size=2 * num_tasks + 2)
+    gradients = problem(seed, num_tasks, size=2 * num_tasks + 2)
     products = gradients.T @ gradients
-    found = np.asarray(nash_mtl.bargain(jnp.asarray(products)))
+    found = np.asarray(bargain(products))
     assert np.all(found > 0)
     np.testing.assert_allclose(found * (products @ found), 1, rtol=2e-3)
-    weights, _ = toys.update(toys.make("nash_mtl"), tasks)
+    weights, _ = update(weighting, gradients)
     np.testing.assert_allclose(weights, found[1:] / found[0], rtol=1e-9)
 
 
 def test_nash_of_orthogonal_and_opposite_gradients():
   """Orthogonal ones give 1 / ||g||; so do opposite ones, which cancel."""
+  weighting = toys.make("nash_mtl")
   for columns in (basis((2.0, 1), (0.5, 2)), basis((-2.0, 0))):
-    weights, metrics = toys.update(toys.make("nash_mtl"), linear(E1, columns))
+    weights, metrics = toys.update_on(weighting, E1, columns)
     norms = np.linalg.norm(columns, axis=0)
     np.testing.assert_allclose(weights, 1 / norms, rtol=1e-3)
     assert metrics["rejected"] == 0
-  weights, _ = toys.update(toys.make("nash_mtl"), linear(0 * E1, basis(1, 2)))
+  weights, _ = toys.update_on(weighting, 0 * E1, basis(1, 2))
   np.testing.assert_array_equal(weights, 1)

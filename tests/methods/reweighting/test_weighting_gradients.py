@@ -1,5 +1,7 @@
 """Losses, gradients and their products: three routes, four devices, memory."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,13 +14,8 @@ from metaaux.methods.reweighting import Tasks, _gradients, arml, gram
 WEIGHTS = np.array([0.3, 1.7, 1.0])
 
 
-def explicit(tasks):
-  primary, columns = toys.dense_gradients(tasks)
-  return columns.T @ columns, columns.T @ primary, primary @ primary
-
-
-def explicit_slope(tasks, weight_K):
-  primary, columns = toys.dense_gradients(tasks)
+def explicit_slope(weight_K):
+  primary, columns = toys.network_gradients()
   return -2 * columns.T @ (primary - columns @ weight_K)
 
 
@@ -35,14 +32,14 @@ def tasks_with(forward_mode=True, dtype=None):
 def test_slope_of_the_mismatch(forward_mode, x64):
   """One JVP, explicit gradients and differences give one slope."""
   tasks = tasks_with(forward_mode)
-  primary, columns = toys.dense_gradients(tasks)
+  primary, columns = toys.network_gradients()
 
   def mismatch(weight_K):
     return np.sum((primary - columns @ weight_K) ** 2)
 
   value, slope = jax.jit(lambda w: arml.weight_gradient(tasks, w))(WEIGHTS)
   np.testing.assert_allclose(value, mismatch(WEIGHTS), rtol=1e-12)
-  np.testing.assert_allclose(slope, explicit_slope(tasks, WEIGHTS), rtol=1e-11)
+  np.testing.assert_allclose(slope, explicit_slope(WEIGHTS), rtol=1e-11)
   differences = [
     (mismatch(WEIGHTS + d) - mismatch(WEIGHTS - d)) / 2e-6
     for d in 1e-6 * np.eye(3)
@@ -52,25 +49,28 @@ def test_slope_of_the_mismatch(forward_mode, x64):
 
 def test_slope_in_float32():
   tasks = tasks_with()
-  _, slope = arml.weight_gradient(tasks, jnp.asarray(WEIGHTS))
+  _, slope = jax.jit(lambda w: arml.weight_gradient(tasks, w))(WEIGHTS)
   assert slope.dtype == jnp.float32
-  np.testing.assert_allclose(slope, explicit_slope(tasks, WEIGHTS), rtol=1e-5)
+  np.testing.assert_allclose(slope, explicit_slope(WEIGHTS), rtol=1e-5)
 
 
 @pytest.mark.parametrize("forward_mode", [True, False])
-@pytest.mark.parametrize("num_tasks", [1, 3, 7])
+@pytest.mark.parametrize(
+  "num_tasks", [pytest.param(1, marks=pytest.mark.long), 3, 7]
+)
 def test_gram(forward_mode, num_tasks, x64):
-  """Three tasks are unrolled, seven are in a loop."""
+  """Three tasks are unrolled, as one is; seven are in a loop."""
   tasks = toys.network(
     toys.network_params(num_tasks=num_tasks),
     toys.network_batch(num_tasks=num_tasks),
     forward_mode=forward_mode,
   )
   got = jax.jit(lambda: gram(tasks))()
-  for x, want in zip(got, explicit(tasks), strict=True):
+  primary, columns = toys.network_gradients(num_tasks)
+  explicit = columns.T @ columns, columns.T @ primary, primary @ primary
+  for x, want in zip(got, explicit, strict=True):
     np.testing.assert_allclose(x, want, rtol=1e-11, atol=1e-13)
   np.testing.assert_allclose(got.auxiliary, got.auxiliary.T, rtol=1e-14)
-  primary, columns = toys.dense_gradients(tasks)
   everything = np.concatenate([primary[:, None], columns], axis=1)
   np.testing.assert_allclose(
     got.of_all, everything.T @ everything, rtol=1e-11, atol=1e-13
@@ -80,9 +80,9 @@ def test_gram(forward_mode, num_tasks, x64):
 @pytest.mark.parametrize("forward_mode", [True, False])
 def test_products_with_any_direction_and_norms(forward_mode, x64):
   tasks = tasks_with(forward_mode)
-  _, columns = toys.dense_gradients(tasks)
+  _, columns = toys.network_gradients()
   direction = toys.network_params(seed=5)
-  flat, _ = jax.flatten_util.ravel_pytree(direction)
+  flat, _ = ravel_pytree(direction)
   got = jax.jit(lambda: _gradients.inner_products(tasks, direction))()
   np.testing.assert_allclose(got, columns.T @ flat, rtol=1e-11)
   loss, square = jax.jit(lambda: _gradients.squared_norms(tasks))()
@@ -142,9 +142,9 @@ def test_one_evaluation_of_all_losses_gives_the_same_sum(axis_name, x64):
   got = (
     toys.on_pmap(lambda part: both(part, axis_name), batch)
     if axis_name
-    else both(batch)
+    else jax.jit(both)(batch)
   )
-  primary, columns = toys.dense_gradients(toys.network(params, batch))
+  primary, columns = toys.network_gradients()
   for tree in got:
     flat, _ = ravel_pytree(tree)
     np.testing.assert_allclose(flat, primary + columns @ weight_K, atol=1e-12)
@@ -183,9 +183,18 @@ def test_one_gradient_in_memory_at_a_time():
   assert needed(False) > num_tasks
 
 
-@pytest.mark.parametrize("runner", [toys.on_pmap, toys.on_shard_map])
-@pytest.mark.parametrize("forward_mode", [True, False])
-@pytest.mark.parametrize("num_tasks", [3, 6])
+# Within shard_map each route has rules of its own for what is replicated.
+@pytest.mark.parametrize(
+  ("runner", "num_tasks", "forward_mode"),
+  [
+    *itertools.product([toys.on_shard_map], [3, 6], [True, False]),
+    (toys.on_pmap, 3, True),
+    *(
+      pytest.param(toys.on_pmap, *case, marks=pytest.mark.long)
+      for case in [(3, False), (6, True), (6, False)]
+    ),
+  ],
+)
 def test_four_devices_equal_one(runner, forward_mode, num_tasks, x64):
   params = toys.network_params(num_tasks=num_tasks)
   batch = toys.network_batch(num_tasks=num_tasks)
@@ -216,5 +225,6 @@ def test_mean_of_the_devices_products_is_larger(x64):
       jax.vmap(lambda b: gram(toys.network(params, b)).auxiliary)(parts), axis=0
     )
   )()
-  right = gram(toys.network(params, batch)).auxiliary
+  _, columns = toys.network_gradients()
+  right = columns.T @ columns
   assert np.all(np.diag(biased) > 1.05 * np.diag(right))

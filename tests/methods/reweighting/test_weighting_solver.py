@@ -14,6 +14,8 @@ from metaaux.methods.reweighting import _solvers, cagrad, mgda, qp_ema
 LENGTHS = np.array([2e3, 1.0, 2.0, 3.0])
 INVERSE = 1 / LENGTHS**2
 solve = jax.jit(_solvers.minimise)
+shortest = jax.jit(mgda.shortest)
+combination = jax.jit(cagrad.combination, static_argnums=1)
 
 
 def by_enumeration(A, b, total):
@@ -78,10 +80,12 @@ def test_lengths_that_differ_by_orders_of_magnitude(wide):
   with jax.enable_x64(wide):
     products = jnp.diag(jnp.asarray(LENGTHS**2))
     tolerance = 1e-5 if not wide else 1e-9
-    weights = jax.jit(mgda.shortest)(products)
+    weights = shortest(products)
     want = INVERSE / INVERSE.sum()
     np.testing.assert_allclose(weights, want, rtol=tolerance)
-    weights = qp_ema.solve(products, jnp.zeros(4), jnp.ones(4), 0.0)[0]
+    weights = jax.jit(
+      lambda H: qp_ema.solve(H, jnp.zeros(4), jnp.ones(4), 0.0)[0]
+    )(products)
     np.testing.assert_allclose(weights, 4 * want, rtol=tolerance)
 
 
@@ -100,7 +104,7 @@ def test_cagrad_of_such_lengths(x64):
   rng = np.random.default_rng(1)
   for columns in (np.diag(LENGTHS), rng.normal(size=(6, 4)) * LENGTHS[None]):
     products = columns.T @ columns
-    mixed = cagrad.combination(jnp.asarray(products), 0.5) - 0.25
+    mixed = combination(products, 0.5) - 0.25
     w = np.asarray(mixed / mixed.sum())
     mean = np.full(4, 0.25)
     radius = 0.5 * np.sqrt(mean @ products @ mean)
@@ -137,7 +141,7 @@ def test_39_tasks_of_condition_1e6(wide, spread):
 def test_zero_gradients_share_what_nobody_pays_for(zeros):
   lengths = np.array([5.0, 0.3, 40.0])
   lengths[zeros] = 0
-  weights = mgda.shortest(jnp.diag(jnp.asarray(lengths**2)))
+  weights = shortest(np.diag(lengths**2))
   want = np.isin(range(3), zeros) / len(zeros)
   np.testing.assert_allclose(weights, want, atol=1e-6)
 

@@ -1,5 +1,7 @@
 """One useful task among noise: the best weights are known; who finds them?"""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,8 +27,9 @@ def problem():
   return jnp.asarray(x), jnp.asarray(x @ target), jnp.asarray(target[:, 0])
 
 
-def train(weighting, num_steps, learning_rate=0.05, seed=0):
-  """Weights at each step and the distance from the truth at the end."""
+@functools.cache
+def training(weighting, learning_rate=0.05):
+  """Compiled: start and keys -> where it ends, weights at each step."""
   x, y, truth = problem()
 
   def step(carry, key):
@@ -51,9 +54,15 @@ def train(weighting, num_steps, learning_rate=0.05, seed=0):
     params = params - learning_rate * jax.grad(loss)(params)
     return (params, state), weight_K
 
+  return jax.jit(lambda *x: jax.lax.scan(step, *x)), truth
+
+
+def train(weighting, num_steps, seed=0):
+  """Weights at each step and the distance from the truth at the end."""
+  loop, truth = training(weighting)
   keys = jax.random.split(jax.random.key(seed), num_steps)
   carry = (jnp.zeros(SIZE), weighting.init(NUM_TASKS))
-  (params, _), weights = jax.jit(lambda *x: jax.lax.scan(step, *x))(carry, keys)
+  (params, _), weights = loop(carry, keys)
   return np.asarray(weights), float(jnp.linalg.norm(params - truth))
 
 
@@ -89,8 +98,9 @@ def test_arml_finds_it(name, options, limit, distance):
   rate, 142 at 0.05, 119 in relative mode at 0.5 and 284 of the solver, with an
   update and a step of the network in turn; half of it after 98, 32, 22 and 32.
   """
+  weighting = toys.make(name, **options)
   for seed in range(2):
-    weights, found = train(toys.make(name, **options), 1500, seed=seed)
+    weights, found = train(weighting, 1500, seed=seed)
     assert first_step_above(weights, 0.5) > 5
     assert first_step_above(weights, 0.9) < limit
     np.testing.assert_allclose(weights[-1], [5, 0, 0, 0, 0], atol=0.05)

@@ -1,5 +1,7 @@
 """Pi-model, Mean Teacher, VAT and pseudo-labels: their losses by hand."""
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -11,6 +13,13 @@ from metaaux import methods
 from metaaux.methods.unlabelled import consistency, pseudo_label, vat
 from metaaux.run import batches as batches_lib
 from metaaux.run import opening
+
+
+@functools.cache
+def one_step(method):
+  """Host states before and after it, and its metrics."""
+  states, (row,), *_ = tiny.host_states(tiny.config(method=method), 1)
+  return states, row
 
 
 def test_squared_difference(x64):
@@ -36,24 +45,30 @@ def test_power_step_is_the_hessian_of_the_divergence(x64):
   def logits(x):
     return jnp.tanh(x) @ w
 
-  clean = logits(x)
+  @jax.jit
+  def all_three(x, d):
+    clean = logits(x)
 
-  def total(r):
-    return vat.divergence(logits(x + r), clean).sum()
+    def total(r):
+      return vat.divergence(logits(x + r), clean).sum()
 
-  _, wanted = jax.jvp(jax.grad(total), (jnp.zeros_like(x),), (d,))
-  found = vat.power_step(logits, x, d)
+    _, wanted = jax.jvp(jax.grad(total), (jnp.zeros_like(x),), (d,))
+    near = jax.grad(total)(1e-6 * d) / 1e-6
+    return vat.power_step(logits, x, d), wanted, near
+
+  found, wanted, near = all_three(x, d)
   np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-14)
   # The published finite difference, at a distance that float64 resolves.
-  near = jax.grad(total)(1e-6 * d) / 1e-6
   np.testing.assert_allclose(found, near, rtol=1e-4, atol=1e-6)
 
 
 def test_unit_of_small_and_of_zero_images():
   x = jnp.array([[3e-30, 4e-30], [0.0, 0.0]])[:, :, None, None]
-  found = np.asarray(vat.unit(x)).reshape(2, 2)
+  found = np.asarray(jax.jit(vat.unit)(x)).reshape(2, 2)
   np.testing.assert_allclose(found, [[0.6, 0.8], [0, 0]], rtol=1e-6)
-  grads = jax.grad(lambda x: vat.unit(x).sum())(jnp.zeros((1, 2, 1, 1)))
+  grads = jax.jit(jax.grad(lambda x: vat.unit(x).sum()))(
+    jnp.zeros((1, 2, 1, 1))
+  )
   assert np.isfinite(grads).all()
 
 
@@ -84,8 +99,7 @@ def test_pseudo_labels(x64):
   ],
 )
 def test_published_weights(method, name, weight):
-  _, metrics, *_ = tiny.run_steps(tiny.config(method=method), 1)
-  row = metrics[0]
+  _, row = one_step(method)
   np.testing.assert_allclose(
     row["loss"], row["primary_loss"] + weight * row[f"loss_{name}"], rtol=1e-5
   )
@@ -100,8 +114,7 @@ def test_published_weights(method, name, weight):
 
 
 def test_entropy_minimisation_adds_its_term():
-  _, metrics, *_ = tiny.run_steps(tiny.config(method="vat_entmin"), 1)
-  row = metrics[0]
+  _, row = one_step("vat_entmin")
   np.testing.assert_allclose(
     row["loss"],
     row["primary_loss"] + 0.3 * row["loss_vat"] + 0.06 * row["loss_entropy"],
@@ -111,14 +124,10 @@ def test_entropy_minimisation_adds_its_term():
 
 
 def test_a_teacher_follows_its_student():
-  settings = tiny.config(method="mean_teacher")
-  before, *_ = tiny.run_steps(settings, 0)
-  after, *_ = tiny.run_steps(settings, 1)
-  chex.assert_trees_all_equal(before[0].extra.params, before[0].params)
-  halfway = jax.tree.map(
-    lambda a, b: (a + b) / 2, before[0].params, after[0].params
-  )
-  chex.assert_trees_all_close(after[0].extra.params, halfway, rtol=1e-5)
+  (before, after), _ = one_step("mean_teacher")
+  chex.assert_trees_all_equal(before.extra.params, before.params)
+  halfway = jax.tree.map(lambda a, b: (a + b) / 2, before.params, after.params)
+  chex.assert_trees_all_close(after.extra.params, halfway, rtol=1e-5)
 
 
 def test_adversarial_images_are_worse_than_random_ones():
@@ -132,12 +141,19 @@ def test_adversarial_images_are_worse_than_random_ones():
     del params, number
     return stage.predict(state, images)
 
-  first = logits(None, images, 0)
-  keys = jax.random.split(jax.random.key(1), 64)
-  look = consistency.Pass(logits, state.params, (), images, (), keys, first, 32)
-  found = vat.adversarial_divergence(look, 1.0).mean()
-  noise = vat.unit(jax.random.normal(jax.random.key(2), images.shape))
-  random = vat.divergence(stage.predict(state, images + noise), first).mean()
+  @jax.jit
+  def both(images):
+    first = logits(None, images, 0)
+    keys = jax.random.split(jax.random.key(1), 64)
+    look = consistency.Pass(
+      logits, state.params, (), images, (), keys, first, 32
+    )
+    found = vat.adversarial_divergence(look, 1.0).mean()
+    noise = vat.unit(jax.random.normal(jax.random.key(2), images.shape))
+    random = vat.divergence(stage.predict(state, images + noise), first).mean()
+    return found, random
+
+  found, random = both(images)
   assert found > 2 * random
 
 
@@ -202,8 +218,9 @@ def test_halves_have_their_own_losses():
     for a in (0, 100, 200)
   )
   state = jax.jit(stage.init)(jax.random.key(0), train, None)
+  update = jax.jit(stage.updates["update"])
   rows = [
-    jax.jit(stage.updates["update"])(
+    update(
       state, {"train": train, "pool": pool}, jax.random.key(1), jnp.int32(0)
     )[1]
     for pool in (one, two)

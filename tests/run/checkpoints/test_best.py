@@ -22,6 +22,8 @@ SETTINGS = {
   "meta_fraction": 0.25,
   # So large that the last one is not the best.
   "optimizer.learning_rate": 0.4,
+  "model.widths": (4,),
+  "model.kernels": (3,),
 }
 
 

@@ -24,7 +24,8 @@ tensorboardX = pytest.importorskip(
 
 def settings(**changes):
   few = {"num_seeds": 2, "tensorboard": True, "num_steps": 12, "eval_every": 6}
-  return tiny.config(**{"method": "single", **few, **changes})
+  small = {"model.widths": (4,), "model.kernels": (3,)}
+  return tiny.config(**{"method": "single", **few, **small, **changes})
 
 
 def records(path):

@@ -38,10 +38,13 @@ def setting(method="arml", **changes):
 def test_a_loss_of_each_domain():
   tasks, params, stats, extra, batches = setting()
   assert tasks.names == ("plain", "transposed")
-  found = tasks.losses(params, stats, extra, batches, jax.random.key(1))
+  found = jax.jit(tasks.losses)(
+    params, stats, extra, batches, jax.random.key(1)
+  )
+  predict = jax.jit(tasks.predict)
 
   def wanted(name):
-    logits = tasks.predict(params, stats, batches[name]["image"])
+    logits = predict(params, stats, batches[name]["image"])
     return losses.softmax_cross_entropy(logits, batches[name]["primary"]).mean()
 
   np.testing.assert_allclose(found.primary, wanted("train"), rtol=1e-5)
@@ -51,30 +54,37 @@ def test_a_loss_of_each_domain():
   assert found.other == 0
 
 
-def gradient(found, batches, weight_K, primary_weight):
+def gradient_of(found, primary_weight):
+  """(batches, weight_K) -> gradient and running statistics."""
   tasks, params, stats, extra, _ = found
-  grads, stats, _ = task_set.gradient(
-    tasks,
-    consistency.State(params, stats, None, extra),
-    batches,
-    jax.random.key(1),
-    jnp.asarray(weight_K),
-    primary_weight=primary_weight,
-    axis_name=None,
-  )
-  return grads, stats
+
+  @jax.jit
+  def gradient(batches, weight_K):
+    return task_set.gradient(
+      tasks,
+      consistency.State(params, stats, None, extra),
+      batches,
+      jax.random.key(1),
+      weight_K,
+      primary_weight=primary_weight,
+      axis_name=None,
+    )[:2]
+
+  return gradient
 
 
 def test_equal_weights_are_the_plain_sum():
   found = setting()
   tasks, params, stats, extra, batches = found
 
-  def total(params):
+  @jax.jit
+  @jax.grad
+  def wanted(params):
     values = tasks.losses(params, stats, extra, batches, jax.random.key(1))
     return values.primary + values.auxiliary[0] + values.auxiliary[1]
 
-  grads, _ = gradient(found, batches, [1.0, 1.0], 1.0)
-  chex.assert_trees_all_close(grads, jax.grad(total)(params), rtol=1e-5)
+  grads, _ = gradient_of(found, 1.0)(batches, jnp.ones(2))
+  chex.assert_trees_all_close(grads, wanted(params), rtol=1e-5)
 
 
 def test_the_baseline_does_not_see_the_target():
@@ -84,19 +94,20 @@ def test_the_baseline_does_not_see_the_target():
   batches = found[-1]
   train = batches["train"]
   other = {**train, "image": -train["image"], "primary": 9 - train["primary"]}
+  gradient, weight_K = gradient_of(found, 0.0), jnp.array([1.0, 2.0])
   results = [
-    gradient(found, {**batches, "train": batch}, [1.0, 2.0], 0.0)
-    for batch in (train, other)
+    gradient({**batches, "train": batch}, weight_K) for batch in (train, other)
   ]
   chex.assert_trees_all_equal(*results)
   # The head has a gradient of the sources alone.
-  alone, _ = gradient(found, batches, [0.0, 0.0], 0.0)
+  alone, _ = gradient(batches, jnp.zeros(2))
   for leaf in jax.tree.leaves(alone):
     np.testing.assert_array_equal(leaf, 0)
   # Joint training has both in its statistics.
   joint = setting(**{**changes, "primary_weight": 1.0})
+  gradient = gradient_of(joint, 1.0)
   one, two = (
-    gradient(joint, {**batches, "train": batch}, [1.0, 2.0], 1.0)[1]
+    gradient({**batches, "train": batch}, weight_K)[1]
     for batch in (train, other)
   )
   assert not np.array_equal(*(jax.tree.leaves(x)[0] for x in (one, two)))
@@ -153,7 +164,7 @@ def test_pairs_by_hand(x64):
   target, one, two = rng.normal(size=(3, 2, 3))
   labels = [np.array([0, 1]), np.array([0, 2]), np.array([0, 1])]
   pairs = _pairs()
-  told, confused = domains.pair_losses(
+  told, confused = jax.jit(domains.pair_losses, static_argnums=3)(
     pairs,
     [jnp.asarray(x) for x in (target, one, two)],
     [jnp.asarray(y) for y in labels],
@@ -183,13 +194,19 @@ def test_discriminator_and_features_learn_from_their_own_term(x64):
   features = [jnp.asarray(x) for x in rng.normal(size=(3, 4, 3))]
   labels = [jnp.asarray(y) for y in rng.integers(0, 2, (3, 4))]
 
-  def of(which):
-    return jax.grad(
-      lambda pairs, f: domains.pair_losses(pairs, f, labels, 2)[which], (0, 1)
-    )(_pairs(), features)
+  @jax.jit
+  def both(pairs, features):
+    return [
+      jax.grad(
+        lambda pairs, f, i=i: domains.pair_losses(pairs, f, labels, 2)[i],
+        (0, 1),
+      )(pairs, features)
+      for i in range(2)
+    ]
 
-  told_pairs, told_features = of(0)
-  confused_pairs, confused_features = of(1)
+  (told_pairs, told_features), (confused_pairs, confused_features) = both(
+    _pairs(), features
+  )
   for leaf in jax.tree.leaves((told_features, confused_pairs)):
     np.testing.assert_array_equal(leaf, 0)
   for leaf in jax.tree.leaves((told_pairs["first"], confused_features)):
