@@ -4,7 +4,7 @@
 
 Four problems, a table each: odd or even with the digits as the finer level
 (MAXL and its baselines), the digit from 100 labels (Meta-MTL and its
-baselines), from 50 labels (ARML and its baselines), and two tasks beside a big
+baselines, classifiers of scikit-learn too), from 50 labels (ARML and its baselines), and two tasks beside a big
 one (DAMTL). Single-task training is in all of them.
 
 Arguments, after the colon and separated by commas:
@@ -20,9 +20,10 @@ from metaaux.experiments.sweeps import meta_mtl as sweep_meta_mtl
 
 from metaaux import config as config_lib
 from metaaux.config.keys import WEIGHTINGS
+from metaaux.config.keys.names import FITTED
 from metaaux.config.space import Point, axis, chain, product
 
-_META_MTL = ("single", "self_training", "co_training", "pta")
+_META_MTL = (*FITTED, "single", "self_training", "co_training", "pta")
 _DAMTL = (
   "single",
   "separate",

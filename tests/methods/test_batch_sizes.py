@@ -16,6 +16,10 @@ OWN = {
     "partition.labels": "kmeans",
   },
   "domains.batch_size": tiny.of_domains(),
+  "partition.batch_size": {
+    "embedding.name": "pixels",
+    "partition.labels": "kmeans",
+  },
 }
 USERS = {
   "embedding.batch_size": (
@@ -27,6 +31,7 @@ USERS = {
   ),
   # What "fada" pairs is of one size, so that it has none of its own.
   "domains.batch_size": ("arml",),
+  "partition.batch_size": ("joint",),
 }
 
 

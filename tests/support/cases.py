@@ -4,9 +4,11 @@ import pytest
 import tiny
 
 from metaaux import methods
+from metaaux.config.keys import names
 from metaaux.methods.meta_mtl import episode_official
 
-METHODS = sorted(methods.METHODS)
+# Those that are trained step by step; tests/methods/fitted has the others.
+METHODS = sorted(set(methods.METHODS) - set(names.FITTED))
 # Methods, and variants with a state of their own.
 CASES = [pytest.param(method, {}, id=method) for method in METHODS] + [
   pytest.param(
