@@ -390,25 +390,3 @@ def test_help_shows_the_values_of_the_file(capsys, config):
     for key, value in zip(("seed", "num_steps"), values, strict=True):
       assert f"  --config.{key}={value} " in out
     assert ("--verbosity" in out) == (flag == "--helpfull")
-
-
-@pytest.mark.parametrize(("flags", "shown"), [((), 1), (("--verbosity=0",), 2)])
-def test_libraries_speak_from_warnings_on_unless_told_otherwise(
-  tmp_path, flags, shown
-):
-  (tmp_path / "talking.py").write_text(
-    "import logging\n"
-    "def load(split):\n"
-    "  logging.getLogger('jax').info('of a library')\n"
-    "  logging.getLogger('jax').warning('of a library')\n"
-    "  raise ValueError('no data')\n"
-  )
-  file = command.write_config(tmp_path)
-  done = command.run(
-    *flags,
-    f"--config={file}",
-    "--config.dataset=python:talking:load",
-    cwd=tmp_path,
-  )
-  assert done.returncode == 2
-  assert done.stderr.count("of a library") == shown

@@ -148,3 +148,25 @@ def test_a_training_that_nobody_hears(tmp_path):
     script = f'"$0" -m metaaux.main "$@" {redirection}'
     assert run(script, *flags, *more).returncode == 0, redirection
     assert json.loads((workdir / "result.json").read_text())["ci95"] > 0
+
+
+@pytest.mark.parametrize(("flags", "shown"), [((), 1), (("--verbosity=0",), 2)])
+def test_libraries_speak_from_warnings_on_unless_told_otherwise(
+  tmp_path, flags, shown
+):
+  (tmp_path / "talking.py").write_text(
+    "import logging\n"
+    "def load(split):\n"
+    "  logging.getLogger('jax').info('of a library')\n"
+    "  logging.getLogger('jax').warning('of a library')\n"
+    "  raise ValueError('no data')\n"
+  )
+  file = command.write_config(tmp_path)
+  done = command.run(
+    *flags,
+    f"--config={file}",
+    "--config.dataset=python:talking:load",
+    cwd=tmp_path,
+  )
+  assert done.returncode == 2
+  assert done.stderr.count("of a library") == shown
