@@ -133,10 +133,28 @@ def gallery(clusters: Clusters, partition: int) -> Any:
 
 def _about(clusters: Clusters, member_N: np.ndarray, cluster: int) -> str:
   """Size of a cluster, and the true class that is commonest in it."""
-  counts = np.bincount(clusters.primary[member_N])
+  size = f"{cluster}: {member_N.sum()} images"
+  name, share = commonest(clusters, member_N)
+  return f"{size}\n{share:.0f}% {name[:18]}" if name else size
+
+
+def commonest(clusters: Clusters, member_N: np.ndarray) -> tuple[str, float]:
+  """The commonest class of members whose label is known, and its percentage.
+
+  Args:
+    clusters: of one seed.
+    member_N: bool, the members.
+
+  Returns:
+    ("", 0) where no label is known.
+  """
+  labels_M = clusters.primary[member_N]
+  labels_M = labels_M[labels_M >= 0]
+  if not len(labels_M):
+    return "", 0.0
+  counts = np.bincount(labels_M)
   name = clusters.primary_names[counts.argmax()]
-  share = 100 * counts.max() / counts.sum()
-  return f"{cluster}: {counts.sum()} images\n{share:.0f}% {name[:18]}"
+  return name, 100 * counts.max() / counts.sum()
 
 
 def embedding_map(clusters: Clusters, partition: int) -> Any:
@@ -155,9 +173,10 @@ def embedding_map(clusters: Clusters, partition: int) -> Any:
   figure = output_lib.new_figure(11, 5.4)
   by_cluster, by_label = figure.subplots(1, 2, sharex=True, sharey=True)
   _scatter(by_cluster, points_Nx2, row_N, some, {})
-  names = dict(enumerate(clusters.primary_names))
+  names = {-1: "no label", **dict(enumerate(clusters.primary_names))}
+  known_N = primary_N >= 0
   _scatter(by_label, points_Nx2, primary_N, some, names)
-  agreement = normalized_mutual_info_score(primary_N, row_N)
+  agreement = normalized_mutual_info_score(primary_N[known_N], row_N[known_N])
   by_cluster.set_title(f"{len(np.unique(row_N))} clusters")
   by_label.set_title(f"true labels (NMI with the clusters {agreement:.3f})")
   figure.suptitle(

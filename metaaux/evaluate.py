@@ -20,6 +20,7 @@ from metaaux import config as config_lib
 from metaaux import data, messages
 from metaaux.data import identity
 from metaaux.data.sources import split_names
+from metaaux.errors import UserError
 from metaaux.parallel import image_placement
 from metaaux.run import (
   attribute_scores,
@@ -240,6 +241,11 @@ def with_interval(
     host = data.load_test(run.config, source, split, problem)
     examples, labels = image_placement.place(host, run.plan), host["primary"]
     positions = data.every_position(len(labels), len(run.seeds))
+  if (labels[positions] < 0).any():
+    raise UserError(
+      f"split {split!r} has examples without a label, so that nothing can be "
+      "said of their accuracy; evaluate another"
+    )
   predict = scoring.make_predictor(restored.stage, run)
   logits = predict(restored.states, examples, positions)
   pairs = list(zip(logits, labels[positions], strict=True))

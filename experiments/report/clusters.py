@@ -131,11 +131,11 @@ def _strip(
   found: Clusters, pixels: np.ndarray, row_N: np.ndarray, cluster: int
 ) -> Strip:
   member_N = row_N == cluster
-  counts = np.bincount(found.primary[member_N])
-  commonest = found.primary_names[counts.argmax()]
-  share = 100 * counts.max() / counts.sum()
   what = "images" if clusters.are_images(pixels) else "rows"
-  about = f"{member_N.sum()} {what}, {share:.0f} % {commonest}"
+  name, share = clusters.commonest(found, member_N)
+  about = f"{member_N.sum()} {what}"
+  if name:
+    about += f", {share:.0f} % {name}"
   if not clusters.are_images(pixels):
     return Strip(f"cluster {cluster}", about, "", "", 0)
   picks = clusters.sample(row_N, cluster)

@@ -4,8 +4,9 @@
 
 Four problems, a table each: odd or even with the digits as the finer level
 (MAXL and its baselines), the digit from 100 labels (Meta-MTL and its
-baselines, classifiers of scikit-learn too), from 50 labels (ARML and its baselines), and two tasks beside a big
-one (DAMTL). Single-task training is in all of them.
+baselines, classifiers of scikit-learn too), from 50 labels (ARML and its
+baselines), and two tasks beside a big one (DAMTL). Single-task training is in
+all of them.
 
 Arguments, after the colon and separated by commas:
   runlocal   one seed and a tenth of the steps

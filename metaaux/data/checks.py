@@ -73,6 +73,16 @@ def of_vectors(config: Any, images: Any) -> None:
       )
 
 
+def all_labelled(config: Any, source: source_lib.Source, key: str) -> None:
+  """Raises UserError where examples without a label could not be used."""
+  if source.unlabelled is not None:
+    raise UserError(
+      f"{config.dataset}: {len(source.unlabelled)} examples have no label, and "
+      f"{key}={config[key]!r} divides the data by labels; leave them out, or "
+      f"leave {key} empty"
+    )
+
+
 def primary_attribute(config: Any, pool: source_lib.Source) -> None:
   """Raises UserError unless some images, and not all, have the attribute."""
   count = int((pool.labels[config.primary] == 1).sum())

@@ -49,6 +49,10 @@ def notes(
     f"{_between(counts[1])} test {what}"
   )
   more = dict.fromkeys((*pool.notes, *test.notes))
+  if pool.unlabelled is not None:
+    seen += f"; {len(pool.unlabelled)} further {what} have no label"
+  if test.unlabelled is not None and test is not pool:
+    seen += f"; {len(test.unlabelled)} test {what} without a label are left out"
   odd = [
     *_too_narrow(pool.images),
     *_lacking(names, counts[0], "training"),

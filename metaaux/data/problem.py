@@ -17,6 +17,7 @@ from metaaux.data import (
 )
 from metaaux.data import levels as levels_lib
 from metaaux.data import plausible as looked
+from metaaux.data.sources import lazy_images
 from metaaux.data.sources import source as source_lib
 from metaaux.errors import UserError
 from metaaux.parallel import hosts
@@ -38,7 +39,8 @@ class Problem(NamedTuple):
       meta: held out of these; the rows of train again where `meta_fraction`
         and `meta_per_class` are 0;
       all: every position, the same for each seed, for methods that learn from
-        images without labels; of several tasks those of the big task;
+        images without labels; of several tasks those of the big task. The last
+        ones have no label at all where the source has such examples, -1;
       unlabelled: examples in neither train nor meta; not of several tasks;
       domain_0, ...: of the source domains; task_0, ..., big: of several tasks.
     spec: the part of this that methods see.
@@ -159,15 +161,16 @@ def build(config: Any) -> Problem:
   checks.batch_size(config.batch_size, train, meta)
   primary, aux = levels
   groups = levels_lib.groups(config, pool, primary)
+  images = _all_images(pool)
   problem = _assemble(
-    pixels=normalisation.choose(config, pool.images),
-    pool=examples(pool, levels, columns, attributes[1:]),
+    pixels=normalisation.choose(config, images),
+    pool=_extended(examples(pool, levels, columns, attributes[1:]), images),
     test=examples(test, levels, columns, attributes[1:]),
     positions={
       "train": train,
       "meta": meta,
-      "all": every_position(len(pool.images), config.num_seeds),
-      UNLABELLED: splits.unlabelled(train, meta, len(pool.images)),
+      "all": every_position(len(images), config.num_seeds),
+      UNLABELLED: splits.unlabelled(train, meta, len(images)),
     },
     names=pool.names[primary],
     level=primary,
@@ -183,6 +186,34 @@ def build(config: Any) -> Problem:
     group_names=pool.names[config.within] if groups else (),
     attributes=attributes,
   )
+
+
+def _all_images(
+  source: source_lib.Source,
+) -> np.ndarray | lazy_images.Images:
+  """The examples with a label, then those without."""
+  if source.unlabelled is None:
+    return source.images
+  return np.concatenate(
+    [np.asarray(source.images), np.asarray(source.unlabelled)]
+  )
+
+
+def _extended(
+  found: dict[str, np.ndarray], images: np.ndarray | lazy_images.Images
+) -> dict[str, np.ndarray]:
+  """Examples with further images, whose labels are -1."""
+  more = len(images) - len(found["primary"])
+  labels = {
+    name: np.pad(
+      values,
+      ((0, more), *((0, 0),) * (values.ndim - 1)),
+      constant_values=source_lib.NO_LABEL,
+    )
+    for name, values in found.items()
+    if name != "image"
+  }
+  return {"image": images, **labels}
 
 
 def _assemble(
@@ -230,6 +261,7 @@ def _assemble(
 def _build_domains(config: Any) -> Problem:
   """The problem of `target_domain`, see `domains.divide`."""
   source = load_source(config, config.dataset, config.train_split)
+  checks.all_labelled(config, source, "target_domain")
   primary, found = domains.divide(config, source)
   checks.two_classes(config, source, primary)
   checks.batch_size(config.batch_size, found.train, found.train)
@@ -263,6 +295,7 @@ def _build_several(config: Any) -> Problem:
   pool = test = load_source(config, config.dataset, config.train_split)
   if not config.task_domains:
     test = load_source(config, config.dataset, config.test_split)
+  checks.all_labelled(config, pool, "task_classes")
   checks.alike(pool, test, config)
   classes = [name for name in pool.names if name != several_tasks.DOMAIN]
   level = config.primary or source_lib.finest(

@@ -94,6 +94,9 @@ def load(
       )
       found = source_lib.check(found, origin, given, is_read=is_read)
       found = found._replace(images=decode.fit_all(found.images, side))
+      if found.unlabelled is not None:
+        rest = decode.fit_all(found.unlabelled, side)
+        found = found._replace(unlabelled=rest)
     return hierarchy_file.add_levels(found, hierarchy) if hierarchy else found
 
   if select:
@@ -104,6 +107,11 @@ def load(
     else whole(part)
     for part in parts
   ]
+  seen: set[str] = set()
+  for i, part in enumerate(parts):
+    if part.name in seen:  # whose unlabelled examples are there already
+      pieces[i] = pieces[i]._replace(unlabelled=None)
+    seen.add(part.name)
   return selection.join(pieces, origin)
 
 

@@ -17,6 +17,7 @@ _SPLITS = ("train", "test")
 # Of an archive that is not divided.
 _ALL = "all"
 _IMAGES, _LABELS, _NAMES = ("x", "image"), ("y", "label"), "_names"
+_REST = "x_unlabelled"
 _CLASS_NAMES = "class" + _NAMES  # other than by the array of the labels
 _BESIDE = "meta.json"
 _WRITE = "write it again with numpy.savez, arrays of numbers only"
@@ -31,7 +32,9 @@ def load(where: str, part: split_names.Slice) -> source_lib.Source:
   reading, see `pixels.taken_for` and `source.check`. `y_train` and `y_test` are
   integers [n], or labels that `class_ids.read` understands, and their level is
   named after the number of classes, such as "10". `y_train_NAME` and
-  `y_test_NAME` make a further level NAME.
+  `y_test_NAME` make a further level NAME. Where a label is -1 it is not known;
+  `x_unlabelled`, if it is there, are further training rows of that kind. Rows
+  [n, d] are vectors.
 
   An archive that is not divided has `x` (or `image`) and `y` (or `label`), and
   its split is `all`. Each further array of n integers is a level, such as
@@ -92,8 +95,11 @@ def _read(
     names[level] = tuple(map(str, range(num_classes)))
   origin = f"npz:{where}, split '{part}'"
   others = [f"x_{split}" for split in _SPLITS if split != part.name]
+  rest = archive.get(_REST)
   whole = source_lib.check(
-    source_lib.Source(images, labels, names),
+    source_lib.Source(
+      images, labels, names, unlabelled=rest if part.name == "train" else None
+    ),
     origin,
     part.pixel_range,
     lambda: [archive[key] for key in others if key in archive],
@@ -111,7 +117,9 @@ def _read_all(
   images_key = next(key for key in _IMAGES if key in archive)
   labels_key = next((key for key in _LABELS if key in archive), _LABELS[0])
   levels = [
-    key for key in archive if key != images_key and not key.endswith(_NAMES)
+    key
+    for key in archive
+    if key not in (images_key, _REST) and not key.endswith(_NAMES)
   ]
   labels, names = {}, {}
   for key in dict.fromkeys((labels_key, *levels)):
@@ -132,7 +140,12 @@ def _read_all(
     labels[level], names[level] = ids, own
   origin = f"npz:{where}, split '{part}'"
   whole = source_lib.check(
-    source_lib.Source(archive[images_key], labels, names),
+    source_lib.Source(
+      archive[images_key],
+      labels,
+      names,
+      unlabelled=archive.get(_REST),
+    ),
     origin,
     part.pixel_range,
   )

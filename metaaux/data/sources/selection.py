@@ -117,8 +117,14 @@ def join(pieces: Sequence[source_lib.Source], origin: str) -> source_lib.Source:
       each / np.float32(255) if each.dtype == np.uint8 else each
       for each in images
     ]
+  rest = [
+    np.asarray(piece.unlabelled)
+    for piece in pieces
+    if piece.unlabelled is not None
+  ]
   return pieces[0]._replace(
     images=np.concatenate(images),
+    unlabelled=np.concatenate(rest) if rest else None,
     labels={
       level: np.concatenate([piece.labels[level] for piece in pieces])
       for level in pieces[0].labels

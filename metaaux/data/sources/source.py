@@ -8,6 +8,9 @@ import numpy as np
 from metaaux.data.sources import pixels, split_names
 from metaaux.errors import UserError
 
+# Stands for a label that is not known.
+NO_LABEL = -1
+
 
 class Source(NamedTuple):
   """All examples of one split.
@@ -21,6 +24,7 @@ class Source(NamedTuple):
     pixel_range: (black, white) as they were stored; () where images were stored
       as above.
     notes: lines that say how the source was read, and what was left out.
+    unlabelled: further examples, of which no label is known; None: none.
   """
 
   images: np.ndarray
@@ -28,6 +32,7 @@ class Source(NamedTuple):
   names: Mapping[str, tuple[str, ...]]
   pixel_range: tuple[float, ...] = ()
   notes: tuple[str, ...] = ()
+  unlabelled: np.ndarray | None = None
 
 
 def finest(names: Mapping[str, tuple[str, ...]]) -> str:
@@ -52,6 +57,8 @@ def check(
 ) -> Source:
   """`source` with images and labels as `Source` describes them.
 
+  Examples whose label is -1 on some level become `unlabelled` ones.
+
   Args:
     source: images and labels as they were found.
     origin: name of the source in messages.
@@ -62,13 +69,18 @@ def check(
   Raises:
     UserError: the source is not sound, or has several readings.
   """
-  if source.images.ndim == 2:
-    source = source._replace(images=_vectors(source.images, origin))
-  else:
-    images = _with_channels(source.images, origin)
-    source = _with_channels_last(source._replace(images=images))
-    if not is_read:
-      source = _in_range(source, origin, pixel_range, others)
+  given = source.images
+  source = _sound(source, origin, pixel_range, others, is_read)
+  if source.unlabelled is not None:
+    rest = _sound(
+      Source(source.unlabelled, {}, {}),
+      f"{origin}, without labels",
+      pixel_range,
+      lambda: [given, *others()],
+      is_read,
+    )
+    source = source._replace(unlabelled=rest.images)
+  source = _without_labels(source, origin)
   images = source.images
   for level, ids in source.labels.items():
     if len(ids) != len(images):
@@ -79,6 +91,56 @@ def check(
     check_labels(ids, len(source.names[level]), f"{origin}, level '{level}'")
   labels = {k: np.asarray(v, np.int32) for k, v in source.labels.items()}
   return source._replace(labels=labels)
+
+
+def _sound(
+  source: Source,
+  origin: str,
+  pixel_range: Sequence[float],
+  others: Callable[[], Sequence[np.ndarray]],
+  is_read: bool,
+) -> Source:
+  """The source with images, or vectors, as `Source` describes them."""
+  if source.images.ndim == 2:
+    return source._replace(images=_vectors(source.images, origin))
+  images = _with_channels(source.images, origin)
+  source = _with_channels_last(source._replace(images=images))
+  return source if is_read else _in_range(source, origin, pixel_range, others)
+
+
+def _without_labels(source: Source, origin: str) -> Source:
+  """The source whose examples of label -1 stand apart from the others.
+
+  Raises:
+    UserError: none has a label, or the shapes differ.
+  """
+  known = np.ones(len(source.images), bool)
+  for ids in source.labels.values():
+    if len(ids) == len(known):
+      known &= np.asarray(ids) != NO_LABEL
+  if known.all():
+    rest = source.unlabelled
+  elif not known.any():
+    raise UserError(
+      f"{origin}: no example has a label (all are {NO_LABEL}); label some"
+    )
+  else:
+    rest = source.images[~known]
+    if source.unlabelled is not None:
+      rest = np.concatenate([np.asarray(rest), np.asarray(source.unlabelled)])
+    labels = {k: np.asarray(ids)[known] for k, ids in source.labels.items()}
+    source = source._replace(images=source.images[known], labels=labels)
+  if rest is not None and rest.shape[1:] != source.images.shape[1:]:
+    raise UserError(
+      f"{origin}: examples without a label have shape {rest.shape[1:]}, those "
+      f"with one {source.images.shape[1:]}; convert them to one shape"
+    )
+  if rest is not None and rest.dtype != source.images.dtype:
+    raise UserError(
+      f"{origin}: examples without a label are {rest.dtype}, those with one "
+      f"{source.images.dtype}; store them alike"
+    )
+  return source._replace(unlabelled=rest)
 
 
 def check_labels(ids: np.ndarray, num_classes: int, origin: str) -> None:
@@ -196,6 +258,12 @@ def shrink(source: Source, factor: int, origin: str) -> Source:
     raise UserError(
       f"shrink={factor} is of images, and rows of {origin} are vectors; leave "
       "it at 1"
+    )
+  if source.unlabelled is not None:
+    rest = Source(source.unlabelled, {}, {})
+    rest = shrink(rest, factor, origin).images
+    return shrink(source._replace(unlabelled=None), factor, origin)._replace(
+      unlabelled=rest
     )
   count, height, width, channels = source.images.shape
   high, wide = height // factor, width // factor
