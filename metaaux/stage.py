@@ -105,6 +105,7 @@ class StreamSpec(NamedTuple):
       can be used; `attributes`, which are labels of auxiliary tasks, are there.
     augment: whether the images are augmented.
     batch_size: over all devices; 0: that of the config.
+    size_key: key of the config that sets `batch_size`, for messages.
     draw: (state, key, B) -> int32 [B], positions of a batch that depends on
       what the stage has learned; None: the split's epochs, one after another.
     second_view: whether a batch also has `view`, float32 [B, H, W, C]: the same
@@ -116,6 +117,7 @@ class StreamSpec(NamedTuple):
   batch_size: int = 0
   draw: Callable[[State, Key, int], Array] | None = None
   second_view: bool = False
+  size_key: str = "batch_size"
 
 
 class PoolView(NamedTuple):

@@ -157,8 +157,8 @@ def test_libraries_speak_from_warnings_on_unless_told_otherwise(
   (tmp_path / "talking.py").write_text(
     "import logging\n"
     "def load(split):\n"
-    "  logging.getLogger('jax').info('of a library')\n"
-    "  logging.getLogger('jax').warning('of a library')\n"
+    "  logging.getLogger('other').info('of a library')\n"
+    "  logging.getLogger('other').warning('of a library')\n"
     "  raise ValueError('no data')\n"
   )
   file = command.write_config(tmp_path)

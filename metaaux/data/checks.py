@@ -98,8 +98,14 @@ def two_classes(config: Any, pool: source_lib.Source, level: str) -> None:
   found = np.unique(pool.labels[level])
   if len(found) < 2:
     name = pool.names[level][found[0]]
+    without = ""
+    if pool.unlabelled is not None:
+      without = (
+        f" ({len(pool.unlabelled)} others have no label, or -1, which says "
+        "that there is none)"
+      )
     raise UserError(
       f"{config.dataset}: all {len(pool.images)} training images are of the "
       f"class '{name}' of level '{level}', so that every answer would be "
-      "right; give images of two or more classes"
+      f"right{without}; give images of two or more classes"
     )

@@ -10,6 +10,7 @@ from metaaux.data import attributes as attributes_lib
 from metaaux.data import (
   checks,
   domains,
+  no_label,
   normalisation,
   several_tasks,
   sources,
@@ -17,7 +18,6 @@ from metaaux.data import (
 )
 from metaaux.data import levels as levels_lib
 from metaaux.data import plausible as looked
-from metaaux.data.sources import lazy_images
 from metaaux.data.sources import source as source_lib
 from metaaux.errors import UserError
 from metaaux.parallel import hosts
@@ -161,10 +161,12 @@ def build(config: Any) -> Problem:
   checks.batch_size(config.batch_size, train, meta)
   primary, aux = levels
   groups = levels_lib.groups(config, pool, primary)
-  images = _all_images(pool)
+  images = no_label.all_images(pool)
   problem = _assemble(
     pixels=normalisation.choose(config, images),
-    pool=_extended(examples(pool, levels, columns, attributes[1:]), images),
+    pool=no_label.extended(
+      examples(pool, levels, columns, attributes[1:]), images
+    ),
     test=examples(test, levels, columns, attributes[1:]),
     positions={
       "train": train,
@@ -186,34 +188,6 @@ def build(config: Any) -> Problem:
     group_names=pool.names[config.within] if groups else (),
     attributes=attributes,
   )
-
-
-def _all_images(
-  source: source_lib.Source,
-) -> np.ndarray | lazy_images.Images:
-  """The examples with a label, then those without."""
-  if source.unlabelled is None:
-    return source.images
-  return np.concatenate(
-    [np.asarray(source.images), np.asarray(source.unlabelled)]
-  )
-
-
-def _extended(
-  found: dict[str, np.ndarray], images: np.ndarray | lazy_images.Images
-) -> dict[str, np.ndarray]:
-  """Examples with further images, whose labels are -1."""
-  more = len(images) - len(found["primary"])
-  labels = {
-    name: np.pad(
-      values,
-      ((0, more), *((0, 0),) * (values.ndim - 1)),
-      constant_values=source_lib.NO_LABEL,
-    )
-    for name, values in found.items()
-    if name != "image"
-  }
-  return {"image": images, **labels}
 
 
 def _assemble(

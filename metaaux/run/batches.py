@@ -70,9 +70,7 @@ def check_batches(run: Run, stages: Sequence[Stage]) -> None:
       size, parts = batch_size(run, spec), run.plan.num_shards
       found = run.problem.positions(spec.split).shape[1]
       what = f"batch_size={size} of stage {stage.name!r}"
-      # Streams with a size of their own are of source domains or embeddings.
-      owner = "embedding" if spec.split in ("train", "all") else "domains"
-      key = f"{owner}.batch_size" if spec.batch_size else "batch_size"
+      key = spec.size_key if spec.batch_size else "batch_size"
       if size > found:
         raise UserError(
           f"{what}, but the {spec.split} split has {found} examples; set "

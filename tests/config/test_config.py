@@ -89,7 +89,11 @@ def test_wrong_types_are_refused(key):
     ("psi", (5, 2.0), r"psi=\(5, 2.0\) .* tuple of int$"),
     ("model.widths", (8, 0), "at least 1$"),
     ("extra_test", (1,), "tuple of str$"),
-    ("method", "maxel", r"'maxel' .*did you mean 'maxl'.* use one of single, "),
+    (
+      "method",
+      "maxel",
+      r"'maxel' .*did you mean 'maxl'.* use one of logistic, ",
+    ),
     (
       "parallel",
       "",

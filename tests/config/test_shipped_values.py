@@ -32,6 +32,7 @@ DIGESTS = {
   "maxl_cifar10": "9af585331b48bec7",
   "maxl_cifar100": "408940e61f6e2b74",
   "maxl_digits": "19ec972e414c8b18",
+  "features": "4676d68e17771a61",
   "meta_mtl_cifar10": "c74edb09d61aec12",
   "meta_mtl_cifar100": "9a86224ec2bb5ee5",
   "meta_mtl_digits": "60fa0c870a95e042",

@@ -236,7 +236,14 @@ def make_stage(
   return Stage(
     name="embed",
     num_steps=num_steps,
-    streams={"train": StreamSpec(images, False, batch_size=options.batch_size)},
+    streams={
+      "train": StreamSpec(
+        images,
+        augment=False,
+        batch_size=options.batch_size,
+        size_key="embedding.batch_size",
+      )
+    },
     init=init,
     updates={"update": update},
     predict=None,

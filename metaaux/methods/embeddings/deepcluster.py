@@ -136,7 +136,13 @@ def make_stages(
   optimizer = _optimizer(options.learning_rate or _LEARNING_RATE, total)
   k = num_clusters(config, spec)
   # Otherwise large clusters would grow until they hold everything.
-  stream = StreamSpec(images, True, batch_size=options.batch_size, draw=_draw)
+  stream = StreamSpec(
+    images,
+    augment=True,
+    batch_size=options.batch_size,
+    draw=_draw,
+    size_key="embedding.batch_size",
+  )
   streams = {"train": stream}
   updates = {"update": partial(_update, network, optimizer, axis_name)}
   return tuple(

@@ -113,7 +113,10 @@ def make(
     streams={
       "train": StreamSpec(split="train", augment=True),
       "pool": StreamSpec(
-        split=pool, augment=True, batch_size=config.partition.batch_size
+        split=pool,
+        augment=True,
+        batch_size=config.partition.batch_size,
+        size_key="partition.batch_size",
       ),
     },
     init=partial(init_state, problem),

@@ -347,7 +347,7 @@ def test_labels_of_other_types(tmp_path, change):
     (np.arange(12, dtype=np.uint64) % 3 + 2**63, "does not fit into 32 bits"),
     (np.arange(12) % 3 + 0.5, "is float64 and holds 0.5; store one integer"),
     (np.full(12, np.nan), "holds nan"),
-    (np.arange(12) % 3 - 1, r"label -1 is outside 0\.\.2"),
+    (np.arange(12) % 3 - 2, r"label -2 is outside 0\.\.2"),
     (np.full((12, 3), 1 / 3), r"is float64 of shape \(12, 3\)"),
   ],
 )

@@ -87,7 +87,12 @@ def make(config: Any, spec: Spec, *, axis_name: str | None = None) -> TaskSet:
     streams={
       "train": StreamSpec(split="train", augment=True),
       **{
-        name: StreamSpec(split=name, augment=True, batch_size=size)
+        name: StreamSpec(
+          split=name,
+          augment=True,
+          batch_size=size,
+          size_key="domains.batch_size",
+        )
         for name in problem.streams
       },
     },
