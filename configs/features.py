@@ -23,9 +23,14 @@ Arguments, after the colon and separated by commas:
   weight=     of all partitions together, beside the primary loss
   network=    narrow: 512 units | wide: 2,048 units on rows of one length
   steps=      number of steps
+  batch=      labelled rows of a step, of all classes; at most as many as there
+              are
   seeds=      number of seeds
 
-Expected: not yet run.
+Expected with twenty seeds on two x86-64 cores (mean test accuracy and 95%
+interval): single 86.99 ± 0.94 in 11 seconds, joint 91.66 ± 0.82 in 26, its
+control 86.22 ± 0.95, logistic 85.23 ± 0.91, label_spreading 94.30 ± 0.84. Other
+data and the wide network: not yet run.
 """
 
 import ml_collections
@@ -48,6 +53,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     weight=10.0,
     network="narrow",
     steps=1000,
+    batch=50,
     seeds=20,
   )
   config = config_lib.base()
@@ -58,7 +64,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   config.meta_per_class = arg.held_out
   config.num_seeds = 1 if arg.runlocal else arg.seeds
   config.gamma = 0.0
-  config.batch_size = 50
+  config.batch_size = arg.batch
   config.num_steps = 100 if arg.runlocal else arg.steps
   config.log_every = 100
   config.eval_every = config.num_steps

@@ -11,7 +11,7 @@ semi-supervised methods. All on the same labelled rows and seeds.
 Arguments, after the colon and separated by commas:
   runlocal   one seed and few steps
   seeds=     number of seeds
-  data=, labels=, clusters=, weight=, network=, steps=
+  data=, labels=, clusters=, weight=, network=, steps=, batch=
              as of configs/features.py
   every      semi-supervised methods, too
 """
@@ -32,12 +32,18 @@ def get_sweep(arg: str = "") -> list[Point]:
     "weight": 10.0,
     "network": "narrow",
     "steps": 1000,
+    "batch": 50,
   }
   arg = config_lib.parse_argument(
     arg, runlocal=False, seeds=20, every=False, **passed
   )
   size = {":runlocal": True} if arg.runlocal else {":seeds": arg.seeds}
-  common = {f":{name}": arg[name] for name in passed}
+  # The names of runs have what is not the default.
+  common = {
+    f":{name}": arg[name]
+    for name, default in passed.items()
+    if arg[name] != default
+  }
   methods = [*FITTED, "single", *(_SEMI_SUPERVISED if arg.every else ())]
   return product(
     {"config": "configs/features.py"},
