@@ -75,7 +75,7 @@ def make(
     }
   )
   spec = Spec(
-    image_shape=(side, side, 3),
+    input_shape=(side, side, 3),
     psi=(1,) * (2 * _CLASSES),
     num_examples=1000,
     has_auxiliary=False,

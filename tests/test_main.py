@@ -59,7 +59,7 @@ WRONG_COMMANDS = [
   ),
   (
     ("--config=tiny.py:method=maxel",),
-    r"'maxel' is unknown \(did you mean 'maxl'\?\); use one of single, ",
+    r"'maxel' is unknown \(did you mean 'maxl'\?\); use one of log",
   ),
   (("--config=tiny.py", "single"), "unexpected argument 'single'"),
   (
@@ -142,7 +142,7 @@ FLOATS = np.random.default_rng(0).random((60, 8, 8))
 @pytest.mark.parametrize(
   ("changes", "message"),
   [
-    ({"y_train": np.arange(60) % 2 - 1}, r"label -1 is outside 0\.\.1"),
+    ({"y_train": np.arange(60) % 2 - 2}, r"label -2 is outside 0\.\.1"),
     ({"y_train": np.arange(60) % 2 * 900}, r"but one is 900; number the"),
     ({"y_train": np.arange(60) % 2 / 4}, "'y_train' is float64 .* integer"),
     ({"y_train": np.zeros(60, int)}, "60 training images are of the class '0'"),
@@ -210,7 +210,7 @@ def test_wrong_arrays(tmp_path, config, capsys, changes, message):
     (["--config.psi=1,2,3"], "psi has 3 entries, but primary="),
     (
       ["--config.model.name=resnt"],
-      "no model 'resnt'; known: convnet, resnet18, resnet50",
+      "no model 'resnt'; known: convnet, mlp, resnet18, resnet50",
     ),
     (
       ["--config.model.widths=4,4"],

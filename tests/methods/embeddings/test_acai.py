@@ -206,7 +206,10 @@ def test_interpolations_start_and_end_at_reconstructions():
 def test_training_lowers_the_error():
   stage = acai.make_stage(config(learning_rate=0.01), spec(6, 6, 1), "all")
   assert (stage.name, stage.num_steps, stage.predict) == ("embed", 10, None)
-  assert stage.streams["train"] == stage_lib.StreamSpec("all", False, 8)
+  wanted = stage_lib.StreamSpec(
+    "all", False, 8, size_key="embedding.batch_size"
+  )
+  assert stage.streams["train"] == wanted
   batch = {"image": tiny()[2], "index": jnp.arange(4)}
   state = jax.jit(stage.init)(jax.random.key(0), batch, None)
   update = jax.jit(stage.updates["update"])
