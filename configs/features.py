@@ -29,7 +29,7 @@ Arguments, after the colon and separated by commas:
 
 Expected with twenty seeds on two x86-64 cores (mean test accuracy and 95%
 interval): single 86.99 ± 0.94 in 11 seconds, joint 91.66 ± 0.82 in 26, its
-control 86.22 ± 0.95, logistic 85.23 ± 0.91, label_spreading 94.30 ± 0.84. Other
+control 86.22 ± 0.95, logistic 85.17 ± 0.95, label_spreading 94.30 ± 0.84. Other
 data and the wide network: not yet run.
 """
 

@@ -13,6 +13,7 @@ from metaaux.stage import Array, PoolView, Spec, Stage
 STRENGTHS = tuple(10.0**k for k in range(-4, 3))
 _FOLDS = 5
 _MAX_STEPS = 1000
+_TOLERANCE = 1e-7
 # The logit of a class without a labelled row.
 _NEVER = -1e9
 
@@ -45,7 +46,8 @@ def make(
   )
 
   def fit(pool: PoolView, rows_NxD: np.ndarray) -> Linear:
-    rows, labels = rows_NxD[pool.train], pool.primary[pool.train]
+    rows = rows_NxD[pool.train].astype(np.float64)
+    labels = pool.primary[pool.train]
     strength = choose(rows, labels, pool.seed)
     found = fit_linear(rows, labels, strength, classes)
     pool.report("logistic", {"C": strength})
@@ -100,10 +102,13 @@ def fit_linear(
   """
   from sklearn import linear_model
 
-  model = linear_model.LogisticRegression(C=strength, max_iter=_MAX_STEPS)
+  # To the optimum, so that the last bits of rows do not say where it stops.
+  model = linear_model.LogisticRegression(
+    C=strength, max_iter=_MAX_STEPS, tol=_TOLERANCE
+  )
   with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    model.fit(rows_MxD, labels_M)
+    model.fit(rows_MxD.astype(np.float64), labels_M)
   coefficients, intercepts = model.coef_, model.intercept_
   if len(model.classes_) == 2:  # one logit, that of the second class
     coefficients = np.concatenate([0 * coefficients, coefficients])

@@ -43,9 +43,9 @@ def test_logistic_regression_is_that_of_the_labelled_rows(tmp_path):
   found = fitted("logistic", tmp_path)
   logits, pool, labels, where, test, state = found
   model = linear_model.LogisticRegression(
-    C=float(state.strength), max_iter=1000
+    C=float(state.strength), max_iter=1000, tol=1e-7
   )
-  model.fit(pool[where], labels[where])
+  model.fit(pool[where].astype(np.float64), labels[where])
   expected = model.predict_proba(test)
   found = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
   np.testing.assert_allclose(found, expected, atol=1e-4)
