@@ -41,9 +41,7 @@ def config(path, **changes):
   found.model.update(name="mlp", widths=(8,))
   found.embedding.name = "pixels"
   found.partition.num_classes = 3
-  for key, value in changes.items():
-    group, _, name = key.rpartition(".")
-    setattr(found[group] if group else found, name, value)
+  found.update_from_flattened_dict(changes)
   return found
 
 
@@ -175,3 +173,35 @@ def test_accuracy_of_rows_without_a_label_is_refused(run, capsys):
   assert evaluate.main([f"--workdir={run}", "--split=unlabelled"]) == 2
   assert "has examples without a label" in capsys.readouterr().err
   assert evaluate.main([f"--workdir={run}", "--split=train"]) == 0
+
+
+def test_rows_without_a_label_are_taken_once(tmp_path):
+  """However many slices of their split are named, of one class or all."""
+  labels = np.arange(40) % 4
+  path = write(
+    tmp_path,
+    y_train=labels,
+    y_test=np.arange(20) % 4,
+    y_train_half=labels // 2,
+    y_test_half=np.arange(20) % 4 // 2,
+    x_unlabelled=rows(30),
+  )
+  for select, split, labelled in (
+    ("", "train[:10]+train[30:]", 20),
+    ("half=0", "train[:5/class]+train[5:6/class]", 12),
+  ):
+    changes = {"primary": "4", "select": select, "train_split": split}
+    found = data.build(config(path, **changes)).pool["primary"]
+    assert (found >= 0).sum() == labelled
+    assert (found < 0).sum() == 30
+
+
+def test_images_without_a_label_are_made_smaller_too(tmp_path):
+  more = images(6)
+  path = write(
+    tmp_path, x_train=images(40), x_test=images(20), x_unlabelled=more
+  )
+  pool = data.build(config(path, shrink=2)).pool["image"]
+  assert pool.shape == (46, 2, 2, 1)
+  wanted = np.rint(more.reshape(6, 2, 2, 2, 2, 1).mean((2, 4)))
+  np.testing.assert_array_equal(pool[40:], wanted)

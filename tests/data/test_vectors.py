@@ -34,9 +34,7 @@ def config(path, **changes):
   found = config_lib.base()
   found.update(dataset=f"npz:{path}", psi=(1,), batch_size=4, method="single")
   found.model.update(name="mlp", widths=(8,))
-  for key, value in changes.items():
-    group, _, name = key.rpartition(".")
-    setattr(found[group] if group else found, name, value)
+  found.update_from_flattened_dict(changes)
   config_lib.validate(found)
   return found
 

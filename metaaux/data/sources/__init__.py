@@ -79,6 +79,7 @@ def load(
     )
   parts = split_names.parse(split)
   origin = f"{source}, split '{split}'"
+  read: set[str] = set()
 
   def whole(part: split_names.Slice) -> Source:
     try:
@@ -93,10 +94,12 @@ def load(
         given or isinstance(found.images, np.ndarray)
       )
       found = source_lib.check(found, origin, given, is_read=is_read)
-      found = found._replace(images=decode.fit_all(found.images, side))
-      if found.unlabelled is not None:
-        rest = decode.fit_all(found.unlabelled, side)
-        found = found._replace(unlabelled=rest)
+      found = source_lib.with_images(
+        found, lambda images: decode.fit_all(images, side)
+      )
+    if part.name in read:  # whose unlabelled examples are there already
+      found = found._replace(unlabelled=None)
+    read.add(part.name)
     return hierarchy_file.add_levels(found, hierarchy) if hierarchy else found
 
   if select:
@@ -107,11 +110,6 @@ def load(
     else whole(part)
     for part in parts
   ]
-  seen: set[str] = set()
-  for i, part in enumerate(parts):
-    if part.name in seen:  # whose unlabelled examples are there already
-      pieces[i] = pieces[i]._replace(unlabelled=None)
-    seen.add(part.name)
   return selection.join(pieces, origin)
 
 

@@ -47,6 +47,17 @@ def cut(source: Source, part: split_names.Slice) -> Source:
   return source._replace(images=source.images[start:stop], labels=labels)
 
 
+def with_images(
+  source: Source, change: Callable[[np.ndarray], np.ndarray]
+) -> Source:
+  """The source whose images, those without a label too, are changed alike."""
+  rest = source.unlabelled
+  return source._replace(
+    images=change(source.images),
+    unlabelled=None if rest is None else change(rest),
+  )
+
+
 def check(
   source: Source,
   origin: str,
@@ -254,29 +265,23 @@ def shrink(source: Source, factor: int, origin: str) -> Source:
   """
   if factor == 1:
     return source
-  if source.images.ndim != 4:
-    raise UserError(
-      f"shrink={factor} is of images, and rows of {origin} are vectors; leave "
-      "it at 1"
-    )
-  if source.unlabelled is not None:
-    rest = Source(source.unlabelled, {}, {})
-    rest = shrink(rest, factor, origin).images
-    return shrink(source._replace(unlabelled=None), factor, origin)._replace(
-      unlabelled=rest
-    )
-  count, height, width, channels = source.images.shape
+  height, width = source.images.shape[1:3]
   high, wide = height // factor, width // factor
   if not high * wide:
     raise UserError(
       f"shrink={factor}, but the images of {origin} are {height}x{width}; use "
       f"at most {min(height, width)}"
     )
-  small = np.empty((count, high, wide, channels), source.images.dtype)
-  for i, image in enumerate(np.asarray(source.images)):
-    blocks = image[: high * factor, : wide * factor].reshape(
-      high, factor, wide, factor, channels
-    )
-    mean = blocks.mean((1, 3), dtype=np.float32)
-    small[i] = np.rint(mean) if small.dtype == np.uint8 else mean
-  return source._replace(images=small)
+
+  def smaller(images: np.ndarray) -> np.ndarray:
+    count, _, _, channels = images.shape
+    small = np.empty((count, high, wide, channels), images.dtype)
+    for i, image in enumerate(np.asarray(images)):
+      blocks = image[: high * factor, : wide * factor].reshape(
+        high, factor, wide, factor, channels
+      )
+      mean = blocks.mean((1, 3), dtype=np.float32)
+      small[i] = np.rint(mean) if small.dtype == np.uint8 else mean
+    return small
+
+  return with_images(source, smaller)
