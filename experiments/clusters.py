@@ -134,27 +134,25 @@ def gallery(clusters: Clusters, partition: int) -> Any:
 def _about(clusters: Clusters, member_N: np.ndarray, cluster: int) -> str:
   """Size of a cluster, and the true class that is commonest in it."""
   size = f"{cluster}: {member_N.sum()} images"
-  name, share = commonest(clusters, member_N)
+  name, share = commonest(clusters.primary[member_N], clusters.primary_names)
   return f"{size}\n{share:.0f}% {name[:18]}" if name else size
 
 
-def commonest(clusters: Clusters, member_N: np.ndarray) -> tuple[str, float]:
-  """The commonest class of members whose label is known, and its percentage.
+def commonest(labels_M: np.ndarray, names: Sequence[str]) -> tuple[str, float]:
+  """The commonest of the labels that are known, and its percentage of these.
 
   Args:
-    clusters: of one seed.
-    member_N: bool, the members.
+    labels_M: class ids; negative: not known.
+    names: of the classes.
 
   Returns:
     ("", 0) where no label is known.
   """
-  labels_M = clusters.primary[member_N]
   labels_M = labels_M[labels_M >= 0]
   if not len(labels_M):
     return "", 0.0
   counts = np.bincount(labels_M)
-  name = clusters.primary_names[counts.argmax()]
-  return name, 100 * counts.max() / counts.sum()
+  return names[counts.argmax()], 100 * counts.max() / counts.sum()
 
 
 def embedding_map(clusters: Clusters, partition: int) -> Any:

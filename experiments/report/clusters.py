@@ -131,12 +131,12 @@ def _strip(
   found: Clusters, pixels: np.ndarray, row_N: np.ndarray, cluster: int
 ) -> Strip:
   member_N = row_N == cluster
-  what = "images" if clusters.are_images(pixels) else "rows"
-  name, share = clusters.commonest(found, member_N)
-  about = f"{member_N.sum()} {what}"
+  shown = clusters.are_images(pixels)
+  about = f"{member_N.sum()} {'images' if shown else 'rows'}"
+  name, share = clusters.commonest(found.primary[member_N], found.primary_names)
   if name:
     about += f", {share:.0f} % {name}"
-  if not clusters.are_images(pixels):
+  if not shown:
     return Strip(f"cluster {cluster}", about, "", "", 0)
   picks = clusters.sample(row_N, cluster)
   uri, width = image_uri(pixels[picks])

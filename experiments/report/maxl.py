@@ -244,10 +244,9 @@ def _strip(
     f"{member_N.sum()} images, mean probability "
     f"{found.labels[member_N, column].mean():.2f}"
   )
-  if found.human_names:
-    counts = np.bincount(found.human[member_N], minlength=1)
-    commonest = found.human_names[counts.argmax()]
-    about += f", {100 * counts.max() / counts.sum():.0f} % {commonest}"
+  human, share = clusters.commonest(found.human[member_N], found.human_names)
+  if human:
+    about += f", {share:.0f} % {human}"
   if not clusters.are_images(pixels):
     return Strip(label, about, "", "", 0)
   picks = clusters.sample(chosen_N, column)
