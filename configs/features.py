@@ -9,8 +9,8 @@ training predicts, beside them, the clusters of all rows: four partitions by
 k-means, each of the rows scaled anew. Its control permutes the clusters, and
 logistic regression is what one would pick without any of this. On the digits
 the clusters are of a spectral embedding; rows of an archive are clustered as
-they come. Networks, rates and weights were chosen on held-out labels of the
-digits; docs/features.md says how well they do elsewhere.
+they come. The number of clusters, their weight and the number of steps were
+chosen on held-out labels of the digits; docs/features.md has the figures.
 
 Arguments, after the colon and separated by commas:
   runlocal    one seed, 100 steps

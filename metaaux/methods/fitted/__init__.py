@@ -9,8 +9,6 @@ every method, and stands in the same table.
 from collections.abc import Callable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from metaaux.stage import (
@@ -68,8 +66,3 @@ def stage(
 
 def _rows(inputs: Array) -> Array:
   return inputs.reshape(inputs.shape[0], -1)
-
-
-def struct(*shape: int, dtype: Any = jnp.float32) -> jax.ShapeDtypeStruct:
-  """The shape of one array of a classifier."""
-  return jax.ShapeDtypeStruct(shape, dtype)

@@ -4,6 +4,7 @@ import math
 import warnings
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from metaaux.methods import fitted
@@ -42,7 +43,10 @@ def make(
   del config, axis_name
   dim, classes = math.prod(spec.input_shape), spec.num_primary
   shapes = Linear(
-    fitted.struct(dim, classes), fitted.struct(classes), fitted.struct()
+    *(
+      jax.ShapeDtypeStruct(shape, np.float32)
+      for shape in ((dim, classes), (classes,), ())
+    )
   )
 
   def fit(pool: PoolView, rows_NxD: np.ndarray) -> Linear:
@@ -95,7 +99,7 @@ def fit_linear(
   """The classifier of one penalty, with a column for every class.
 
   Args:
-    rows_MxD: labelled rows, of two classes or more.
+    rows_MxD: labelled rows, of two classes or more; float64.
     labels_M: their classes, of 0 .. classes - 1.
     strength: C.
     classes: of the problem; those without a row are never predicted.
@@ -108,7 +112,7 @@ def fit_linear(
   )
   with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    model.fit(rows_MxD.astype(np.float64), labels_M)
+    model.fit(rows_MxD, labels_M)
   coefficients, intercepts = model.coef_, model.intercept_
   if len(model.classes_) == 2:  # one logit, that of the second class
     coefficients = np.concatenate([0 * coefficients, coefficients])

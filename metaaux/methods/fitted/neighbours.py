@@ -87,7 +87,10 @@ def label_spreading(
 def _stage(spec: Spec, fit: Any, neighbours: int) -> tuple[Stage, ...]:
   count, dim = spec.num_examples, math.prod(spec.input_shape)
   shapes = Neighbours(
-    fitted.struct(count, dim), fitted.struct(count, spec.num_primary)
+    *(
+      jax.ShapeDtypeStruct((count, width), np.float32)
+      for width in (dim, spec.num_primary)
+    )
   )
   return fitted.stage(
     shapes, fit, lambda state, x: predict(state, x, neighbours)
