@@ -18,8 +18,8 @@ Values = tuple[float, ...]
 _BLOCK = 1024
 # Digits of what is measured; more would hang on the order of additions.
 _DIGITS = 7
-# A smaller deviation is that of a constant, rounded.
-_LEAST = 1e-6
+# A smaller deviation, as a share of the mean, is that of a constant, rounded.
+_LEAST = 1e-7
 
 
 def choose(
@@ -78,7 +78,7 @@ def of(
     count += len(flat)
   mean = total / count
   std = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
-  std = np.where(std < _LEAST, 1.0, std)
+  std = np.where(std <= _LEAST * np.abs(mean), 1.0, std)
   return _rounded(mean), _rounded(std)
 
 

@@ -99,6 +99,15 @@ def test_floats_in_many_blocks_and_what_is_constant():
   np.testing.assert_allclose(std, [exact[:, 0].std(), 1.0], atol=1e-6)
 
 
+def test_a_small_scale_is_no_constant():
+  """As of features in other units; and a large constant is one."""
+  rows = RNG.normal(size=(500, 3)).astype(np.float32)
+  rows = rows * np.float32([1e-9, 1e6, 0]) + np.float32([0, 0, 1.1e5])
+  _, std = normalisation.of(rows, np.arange(500))
+  wanted = [*rows[:, :2].astype(np.float64).std(0), 1.0]
+  np.testing.assert_allclose(std, wanted, rtol=1e-5)
+
+
 def test_images_that_are_not_decoded_yet():
   images = colours()
   lazy = lazy_images.Images(
