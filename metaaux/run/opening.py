@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metaaux import data, messages, models, parallel
+from metaaux.config import keys
 from metaaux.data import augment
 from metaaux.data.sources import lazy_images
 from metaaux.errors import UserError
@@ -40,7 +41,8 @@ def open_run(config: Any) -> Run:
   """
   plan = parallel.plan(config)
   problem = data.build(config)
-  models.check_input(config.model.name, problem.spec.input_shape)
+  if keys.depends(config.method, "model.name"):
+    models.check_input(config.model.name, problem.spec.input_shape)
   if problem.spec.is_image:
     shape = problem.spec.image_shape
     augment.check_grayscale(config.augment.grayscale, shape)

@@ -103,6 +103,13 @@ def test_networks_of_images_are_refused(tmp_path, name):
     opening.open_run(wanted)
 
 
+def test_a_method_without_a_network_asks_for_none(tmp_path):
+  wanted = config(
+    archive(tmp_path), method="logistic", **{"model.name": "convnet"}
+  )
+  assert opening.open_run(wanted).problem.spec.input_shape == (6,)
+
+
 @pytest.mark.parametrize(
   "changes",
   [

@@ -73,3 +73,5 @@ STITCHED = ("cross_stitch", "nddr")
 FROM_BIG_TASK = ("hard_sharing", *STITCHED, "transfer", "damtl")
 SEVERAL_TASKS = ("separate", *FROM_BIG_TASK)
 ONE_TASK = tuple(name for name in METHODS if name not in SEVERAL_TASKS)
+# Those that train a network, step by step.
+TRAINED = tuple(name for name in METHODS if name not in FITTED)

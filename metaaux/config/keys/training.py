@@ -157,7 +157,7 @@ _LOSSES = {
     "Gives the exponent of the focal loss; 0 makes it the cross-entropy.",
     low=0.0,
     high=10.0,
-    methods=names.ONE_TASK,
+    methods=tuple(name for name in names.ONE_TASK if name in names.TRAINED),
   ),
   "auxiliary_weight": Key(
     1.0,
@@ -168,7 +168,7 @@ _LOSSES = {
 }
 
 GROUPS: tuple[Group, ...] = (
-  group("Network", "model.", _MODEL),
+  group("Network", "model.", _MODEL, methods=names.TRAINED),
   group("Losses", "", _LOSSES),
-  optimizer("Optimiser", "optimizer.", 0.1),
+  optimizer("Optimiser", "optimizer.", 0.1, names.TRAINED),
 )

@@ -136,3 +136,6 @@ def test_a_run_of_them_is_a_run(tmp_path, method):
   assert result["mean"] > 0.6
   again = train.train_and_evaluate(config, str(tmp_path / "again"))
   assert again["per_seed"] == result["per_seed"]
+  spread = tiny.config(method=method, num_seeds=2, parallel="pmap")
+  found = train.train_and_evaluate(spread, str(tmp_path / "devices"))
+  assert found["per_seed"] == result["per_seed"]
